@@ -1,0 +1,171 @@
+/* LPC edge runtime: public C API.
+ *
+ * Rules
+ *  - The caller owns every buffer; each comes as pointer and capacity in bytes.
+ *  - Every function returns an lpc_status; values leave through out-parameters, which are written only on LPC_OK.
+ *  - No exception, abort or print crosses this interface. `lpc_last_error` gives the detail of the last failure of
+ *    the calling thread.
+ *  - All functions may be called from several threads at once on different buffers.
+ *  - Status codes, codec ids and dtype ids are pinned: never renumbered, never reused.
+ *
+ * The bytes of a blob are specified in docs/format.md.
+ */
+#ifndef LPC_LPC_H_
+#define LPC_LPC_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define LPC_EXPORT __declspec(dllexport)
+#else
+#define LPC_EXPORT __attribute__((visibility("default")))
+#endif
+
+#define LPC_API_VERSION 1u
+#define LPC_FORMAT_VERSION 1u
+#define LPC_MAX_RANK 4u
+
+typedef enum lpc_status {
+  LPC_OK = 0,
+  LPC_INVALID_ARGUMENT = 10,  /* a parameter is out of its documented range */
+  LPC_BUFFER_TOO_SMALL = 11,  /* dst capacity is below what the call needs */
+  LPC_OUT_OF_MEMORY = 12,     /* */
+  LPC_UNSUPPORTED = 20,       /* a codec, dtype, version or implementation that this build does not know */
+  LPC_FORMAT_ERROR = 30,      /* malformed blob: the message names field and offset */
+  LPC_CHECKSUM_MISMATCH = 31, /* bytes changed: the message names what */
+  LPC_IO_ERROR = 40,          /* reading a file failed */
+  LPC_NOT_FOUND = 41,         /* no such file, session or name */
+  LPC_INTERNAL = 90           /* a bug in this library */
+} lpc_status;
+
+typedef enum lpc_dtype {
+  LPC_DTYPE_BF16 = 1,
+  LPC_DTYPE_FP16 = 2,
+  LPC_DTYPE_FP32 = 3,
+  LPC_DTYPE_INT8 = 4,
+  LPC_DTYPE_UINT8 = 5,
+  LPC_DTYPE_FP8_E4M3 = 6,
+  LPC_DTYPE_FP8_E5M2 = 7
+} lpc_dtype;
+
+typedef enum lpc_codec {
+  LPC_CODEC_STORED = 0,
+  LPC_CODEC_LZ4 = 1,
+  LPC_CODEC_ANS = 2,    /* reserved: not in format version 1 builds yet */
+  LPC_CODEC_PACKED = 3, /* reserved */
+  LPC_CODEC_BITMAP = 4  /* reserved */
+} lpc_codec;
+
+/* ---- library ------------------------------------------------------------------------------------------------- */
+
+/* "0.1.0"; static storage. */
+LPC_EXPORT const char* lpc_version(void);
+/* LPC_API_VERSION of the library, for comparison with the header's. */
+LPC_EXPORT uint32_t lpc_api_version(void);
+/* "LPC_FORMAT_ERROR" for LPC_FORMAT_ERROR; "unknown status" for a number that is none. Static storage. */
+LPC_EXPORT const char* lpc_status_name(lpc_status status);
+/* Detail of this thread's last failed call; "" before the first. Valid until this thread's next failing call. */
+LPC_EXPORT const char* lpc_last_error(void);
+/* Name of the SIMD implementation in use: "scalar", "avx2", "avx512", "avx512_vbmi2" or "neon".
+ * LPC_FORCE_IMPL in the environment forces one; an unknown or unsupported name is LPC_UNSUPPORTED. */
+LPC_EXPORT lpc_status lpc_implementation(const char** name);
+/* Comma-separated names of the implementations that this machine can run, slowest first. Static storage. */
+LPC_EXPORT const char* lpc_implementations(void);
+
+/* ---- encoding ------------------------------------------------------------------------------------------------ */
+
+typedef struct lpc_tensor_desc {
+  uint32_t dtype;                /* lpc_dtype */
+  uint32_t rank;                 /* 0..LPC_MAX_RANK; rank 0 is one element */
+  uint64_t shape[LPC_MAX_RANK];  /* entries at and beyond rank must be 0 */
+} lpc_tensor_desc;
+
+typedef struct lpc_encode_options {
+  uint32_t struct_bytes;   /* sizeof(lpc_encode_options) */
+  uint32_t codec;          /* lpc_codec */
+  uint64_t segment_bytes;  /* decoded bytes a segment aims at; 0: 1 MiB. Rounded down to whole rows, at least one */
+  uint32_t threads;        /* 0: one a core */
+  uint32_t reserved;       /* 0 */
+} lpc_encode_options;
+
+/* Largest blob that lpc_encode can write for this tensor and these options. */
+LPC_EXPORT lpc_status lpc_encode_bound(const lpc_tensor_desc* tensor, const lpc_encode_options* options,
+                                       uint64_t* bound_bytes);
+
+/* Encodes `src` (dense, row-major, little-endian) into one blob. A segment that the codec cannot shrink is kept raw.
+ * The blob does not depend on `threads`. */
+LPC_EXPORT lpc_status lpc_encode(const lpc_tensor_desc* tensor, const lpc_encode_options* options, const void* src,
+                                 uint64_t src_bytes, void* dst, uint64_t dst_capacity, uint64_t* written_bytes);
+
+/* ---- inspecting ---------------------------------------------------------------------------------------------- */
+
+typedef struct lpc_blob_info {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_blob_info) */
+  uint32_t format_version;
+  uint32_t codec;
+  uint32_t reserved;
+  lpc_tensor_desc tensor;
+  uint64_t decoded_bytes;
+  uint64_t blob_bytes;   /* whole blob, header and padding included */
+  uint64_t header_bytes; /* header, segment table and codec parameters */
+  uint64_t rows;         /* shape[0], or 1 for rank 0 */
+  uint64_t row_bytes;    /* decoded */
+  uint64_t rows_per_segment;
+  uint64_t segment_count;
+  uint64_t raw_segment_count; /* segments kept raw although the codec is not `stored` */
+} lpc_blob_info;
+
+typedef struct lpc_segment_info {
+  uint32_t struct_bytes;
+  uint32_t encoding; /* 0 raw, 1 by the codec */
+  uint64_t offset;   /* from the start of the blob */
+  uint64_t bytes;    /* stored */
+  uint64_t first_row;
+  uint64_t row_count;
+  uint64_t checksum; /* XXH3-64 of the stored bytes */
+} lpc_segment_info;
+
+/* Checks header and segment table (not the segments' contents) of a blob held in memory. */
+LPC_EXPORT lpc_status lpc_describe(const void* blob, uint64_t blob_bytes, lpc_blob_info* info);
+LPC_EXPORT lpc_status lpc_describe_segment(const void* blob, uint64_t blob_bytes, uint64_t index,
+                                           lpc_segment_info* info);
+
+/* ---- decoding ------------------------------------------------------------------------------------------------ */
+
+/* Decodes the whole tensor; every segment's checksum is verified. `threads` 0: one a core. */
+LPC_EXPORT lpc_status lpc_decode(const void* blob, uint64_t blob_bytes, void* dst, uint64_t dst_capacity,
+                                 uint32_t threads);
+/* Decodes rows [first_row, first_row + row_count); touches only the segments that hold them. */
+LPC_EXPORT lpc_status lpc_decode_rows(const void* blob, uint64_t blob_bytes, uint64_t first_row, uint64_t row_count,
+                                      void* dst, uint64_t dst_capacity, uint32_t threads);
+
+/* ---- execution provider --------------------------------------------------------------------------------------- */
+
+/* What the execution provider did for one session so far. Sessions are named by the provider option "session_id". */
+typedef struct lpc_session_stats {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_session_stats) */
+  uint32_t reserved;
+  uint64_t nodes_claimed;       /* Decompress nodes fused with their consumer */
+  uint64_t nodes_unclaimed;     /* Decompress nodes left to the fallback op */
+  uint64_t runs;                /* finished Run calls */
+  uint64_t bytes_read;          /* from the weight file */
+  uint64_t bytes_decoded;       /* written by the codecs */
+  uint64_t blobs_decompressed;  /* whole weights */
+  uint64_t layers_decompressed; /* whole layers (embedding row fetches not counted) */
+  uint64_t rows_fetched;        /* rows decoded on demand (embedding) */
+  uint64_t wait_ns;             /* time that computing waited for weights */
+  uint64_t pool_bytes;          /* size of the decoded-weight buffer pool */
+} lpc_session_stats;
+
+LPC_EXPORT lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LPC_LPC_H_ */

@@ -1,0 +1,18 @@
+// Which instruction set the kernels use: found once, or forced by LPC_FORCE_IMPL.
+#pragma once
+
+namespace lpc {
+
+// kAvx512 needs F, BW, DQ and VL; kAvx512Vbmi2 needs VBMI and VBMI2 on top.
+enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Vbmi2, kNeon };
+
+const char* isa_name(Isa isa);
+
+// True when both this build and this machine have it.
+bool isa_supported(Isa isa);
+
+// The best supported one, or the one that LPC_FORCE_IMPL names. Throws LPC_UNSUPPORTED for a name that is unknown or
+// not supported here. The answer never changes within a process.
+Isa active_isa();
+
+}  // namespace lpc
