@@ -98,8 +98,12 @@ def cast_hero(grammar: Grammar, rng: random.Random, is_child: bool) -> dict[str,
     slots = with_prefix("", pronoun) | {"kind": kind}
     if not is_child and rng.random() < 0.35:
         plain = f"{size} and {grammar.table('trait').pick(rng)['trait']}"
-        return slots | {"hero": f"the little {kind}", "dear": f"little {kind}", "a_hero": f"a little {kind}",
-                        "a_plain_hero": plain}
+        return slots | {
+            "hero": f"the little {kind}",
+            "dear": f"little {kind}",
+            "a_hero": f"a little {kind}",
+            "a_plain_hero": plain,
+        }
     plain = f"a {size} {kind}"
     return slots | {"hero": name, "dear": name, "a_hero": f"{plain} named {name}", "a_plain_hero": plain}
 
@@ -126,14 +130,18 @@ def cast_others(grammar: Grammar, rng: random.Random, hero_kind: str) -> dict[st
     cub = grammar.table("cub").pick(rng)["cub"]
     while cub == hero_kind:
         cub = grammar.table("cub").pick(rng)["cub"]
-    return with_prefix("m", parent["parent_is"]) | with_prefix("w", elder["elder_is"]) | {
-        "mom": parent["parent"],
-        "helper": f"the {elder['elder']}",
-        "helperkind": elder["elder"],
-        "a_helper": f"a {elder['elder_word']} {elder['elder']}",
-        "cub": cub,
-        "a_cub": f"a {rng.choice(['tiny', 'little', 'small', 'baby'])} {cub}",
-    }
+    return (
+        with_prefix("m", parent["parent_is"])
+        | with_prefix("w", elder["elder_is"])
+        | {
+            "mom": parent["parent"],
+            "helper": f"the {elder['elder']}",
+            "helperkind": elder["elder"],
+            "a_helper": f"a {elder['elder_word']} {elder['elder']}",
+            "cub": cub,
+            "a_cub": f"a {rng.choice(['tiny', 'little', 'small', 'baby'])} {cub}",
+        }
+    )
 
 
 class Story:

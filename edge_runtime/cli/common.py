@@ -1,0 +1,106 @@
+"""What the commands share: exit codes, error lines, versions, sizes for people, peak memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from edge_runtime.errors import LpcError
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_DISTRIBUTION = "lpc-edge-runtime"
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _parameter, value: _print_version(context) if value else None,
+    help="Show the version and exit.",
+)
+debug_option = click.option("--debug", is_flag=True, help="On an error show the traceback, and onnxruntime's own log.")
+
+
+def run_command(command: click.Command, name: str) -> NoReturn:
+    """Run `command` as the program `name` and exit.
+
+    Exit codes: 0, 1 for an error (one line on stderr; a traceback only with --debug), 2 for wrong usage, 130 for
+    Ctrl-C; another one if `command` returns it.
+    """
+    debug = "--debug" in sys.argv[1:]
+    try:
+        result = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{name}: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _discard_stdout()
+        sys.exit(EXIT_ERROR)
+    except Exception as error:  # the last fence: no traceback for the user, the whole of it with --debug
+        if debug:
+            traceback.print_exc()
+        click.echo(f"{name}: {_line(error)}", err=True)
+        sys.exit(EXIT_ERROR)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def format_bytes(count: float) -> str:
+    """Return a size for people, in decimal units with three significant digits: "999 B", "1.50 kB", "23.4 MB"."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{value:.0f} B"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def peak_rss_bytes() -> int | None:
+    """Largest resident set of this process so far, in bytes; None where the system does not tell.
+
+    From /proc, because getrusage also counts the process that started this one.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def _print_version(context: click.Context) -> None:
+    import importlib.metadata
+
+    try:
+        version = importlib.metadata.version(_DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        version = "(not installed: run from a source tree)"
+    click.echo(f"{context.info_name} {version}")
+    context.exit(0)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, LpcError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror or error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; run with --debug for the traceback)"
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter's last flush of a closed pipe go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

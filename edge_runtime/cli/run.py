@@ -1,0 +1,235 @@
+"""The command `lpc-run`: text from an exported model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from edge_runtime.cli.common import (
+    EXIT_INTERRUPTED,
+    debug_option,
+    format_bytes,
+    peak_rss_bytes,
+    run_command,
+    version_option,
+)
+
+if TYPE_CHECKING:
+    from edge_runtime.generate import Generation, GenerationReport
+    from edge_runtime.provider import SessionStats
+    from edge_runtime.session import Model
+
+_EPILOG = """\b
+Examples:
+  lpc-run llama-lpc -p "Once upon a time"
+  lpc-run llama-lpc -p "Once upon a time" -n 64 --greedy
+  lpc-run llama-lpc -p "List three colours:" --temperature 0.3 --top-p 0.9 --seed 7
+  lpc-run llama-lpc -p "Once upon a time" --json > result.json
+
+\b
+The generated text goes to stdout, everything else to stderr.
+Ctrl-C stops and keeps the text so far; a second one ends at once.
+"""
+_NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--top-p"}
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path())
+@click.option("-p", "--prompt", required=True, help="The text to continue.")
+@click.option(
+    "-n", "--max-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Most tokens to generate."
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.8,
+    show_default=True,
+    help="Higher is more varied; 0 always takes the most likely token.",
+)
+@click.option(
+    "--top-k", type=click.IntRange(min=0), default=40, show_default=True, help="Only the K likeliest tokens; 0: all."
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=0.95,
+    show_default=True,
+    help="Only the likeliest tokens with together this probability; 1: all.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Repeat a random choice.  [default: a fresh one]")
+@click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Threads to use; 0: automatic."
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["lpc", "cpu"]),
+    default="lpc",
+    show_default=True,
+    help="cpu: plain onnxruntime, weights decompressed by the fallback operator.",
+)
+@click.option("--context", type=click.IntRange(min=2), help="Most positions, prompt included.  [default: the model's]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@debug_option
+@version_option
+@click.pass_context
+def command(
+    context_: click.Context, /, model: str, prompt: str, max_tokens: int, greedy: bool, as_json: bool, **options: Any
+) -> int:
+    """Continue a prompt with MODEL, a folder written by lpc-export."""
+    if greedy:
+        _refuse_sampling_options(context_)
+    sampling = _sampling(options, greedy)
+    loaded = _load(model, options)
+    generation = loaded.generate(prompt, max_new_tokens=max_tokens, **sampling)
+    _stream(loaded, generation, quiet=as_json)
+    report, stats = generation.report, loaded.stats()
+    if as_json:
+        click.echo(json.dumps(result(report, stats, loaded.provider)))
+    else:
+        click.echo(summary(report, stats), err=True)
+    return EXIT_INTERRUPTED if report.finish_reason == "interrupted" else 0
+
+
+def main() -> NoReturn:
+    """Entry point of `lpc-run`."""
+    run_command(command, "lpc-run")
+
+
+def result(report: GenerationReport, stats: SessionStats | None, provider: str) -> dict[str, Any]:
+    """Return what `--json` prints. Counts that provider "cpu" does not keep are None, and so is a rate without a time.
+
+    Sizes in bytes, rates in tokens a second; `token_ids` and `text` are the generated ones alone.
+    """
+    return {
+        "token_ids": list(report.token_ids),
+        "text": report.text,
+        "finish_reason": report.finish_reason,
+        "prompt_tokens": report.prompt_tokens,
+        "prompt_tokens_per_s": report.prompt_tokens_per_s,
+        "generation_tokens": len(report.token_ids),
+        "generation_tokens_per_s": report.generation_tokens_per_s,
+        "seed": report.seed,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "provider": provider,
+        "nodes_claimed": stats.nodes_claimed if stats else None,
+        "nodes_unclaimed": stats.nodes_unclaimed if stats else None,
+        "bytes_read": stats.bytes_read if stats else None,
+        "layers_decompressed": stats.layers_decompressed if stats else None,
+    }
+
+
+def summary(report: GenerationReport, stats: SessionStats | None) -> str:
+    """Return the line that ends a run."""
+    peak = peak_rss_bytes()
+    parts = [
+        f"prompt: {_tokens(report.prompt_tokens)}, {_rate(report.prompt_tokens_per_s)}",
+        f"generation: {_tokens(len(report.token_ids))}, {_rate(report.generation_tokens_per_s)}",
+        f"peak memory: {'unknown' if peak is None else format_bytes(peak)}",
+    ]
+    if stats is not None:
+        parts += [f"read: {format_bytes(stats.bytes_read)}", f"layers decompressed: {stats.layers_decompressed}"]
+    if report.seed is not None:
+        parts.append(f"seed: {report.seed}")
+    return " | ".join(parts)
+
+
+def _refuse_sampling_options(context: click.Context) -> None:
+    given = [
+        flag for name, flag in _NOT_GREEDY.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--greedy always takes the most likely token: leave out {' and '.join(given)}")
+
+
+def _sampling(options: dict[str, Any], greedy: bool) -> dict[str, Any]:
+    """The arguments of `Model.generate` for sampling, checked: an infinite temperature passes click's ranges."""
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.sampling import SamplingParams
+
+    chosen = {name: options[name] for name in ("temperature", "top_k", "top_p", "seed")}
+    chosen["temperature"] = 0.0 if greedy else chosen["temperature"]
+    try:
+        SamplingParams(**chosen)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    return chosen
+
+
+def _load(path: str, options: dict[str, Any]) -> Model:
+    from edge_runtime.session import load
+
+    model = load(
+        path,
+        provider=options["provider"],
+        threads=options["threads"],
+        context_length=options["context"],
+        debug=options["debug"],
+    )
+    stats = model.stats()
+    if stats is not None and stats.nodes_unclaimed:
+        click.echo(
+            f"lpc-run: warning: {stats.nodes_unclaimed} of {stats.nodes_claimed + stats.nodes_unclaimed} compressed weights "
+            "were not taken by the execution provider and run through the slower fallback operator",
+            err=True,
+        )
+    return model
+
+
+def _stream(model: Model, generation: Generation, quiet: bool) -> None:
+    """Write the pieces to stdout as they come, and end the line; nothing if `quiet`."""
+    from edge_runtime.cli.watch import Watch, stdio
+
+    stdout, stderr = stdio()
+    progress = _Progress(model)
+    last = "\n"
+    try:
+        with Watch(generation.cancel, progress.describe, stdout, stderr) as watch:
+            for piece in generation:
+                watch.clear()
+                progress.token_done()
+                if piece.text and not quiet:
+                    stdout.write(piece.text)
+                    stdout.flush()
+                    watch.wrote(piece.text)
+                    last = piece.text
+    finally:
+        if not last.endswith("\n"):
+            stdout.write("\n")
+            stdout.flush()
+
+
+class _Progress:
+    """What a slow token is doing; asked from the watching thread."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._tokens = 0
+        self._layers_before = 0
+
+    def token_done(self) -> None:
+        self._tokens += 1
+        stats = self._model.stats()
+        self._layers_before = stats.layers_decompressed if stats else 0
+
+    def describe(self, seconds: float) -> str:
+        what = f"token {self._tokens + 1}" if self._tokens else "prompt"
+        stats = self._model.stats()
+        if stats is None:
+            return f"{what}: {seconds:.0f} s"
+        layers = stats.layers_decompressed - self._layers_before
+        return (
+            f"{what}: {seconds:.0f} s, {layers} of {len(self._model.package.layers)} layers, "
+            f"{format_bytes(stats.bytes_read)} read"
+        )
+
+
+def _rate(tokens_per_s: float | None) -> str:
+    return "-" if tokens_per_s is None else f"{tokens_per_s:.{1 if tokens_per_s < 1000 else 0}f} tokens/s"
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'' if count == 1 else 's'}"

@@ -1,0 +1,124 @@
+"""Beside a running generation: Ctrl-C stops it between two operators, a slow token shows that it is alive."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import TextIO
+
+from edge_runtime.cli.common import EXIT_INTERRUPTED
+
+SLOW_SECONDS = 1.0
+
+_REFRESH_SECONDS = 0.25
+_STOP = b"\0"
+
+
+class Watch:
+    """A context manager around a loop that writes text.
+
+    The main thread of a command is inside onnxruntime nearly all the time, where Python runs no signal handler. So a
+    thread waits for the byte that Python's own C handler writes to a pipe, and calls `cancel`; a second Ctrl-C ends the
+    process at once. Where `stderr` is a terminal and nothing was written for over a second, the thread shows
+    `describe(seconds)` there, and takes it away before the next text.
+    """
+
+    def __init__(
+        self, cancel: Callable[[], None], describe: Callable[[float], str], stdout: TextIO, stderr: TextIO
+    ) -> None:
+        self._cancel = cancel
+        self._describe = describe
+        self._stderr = stderr
+        self._shows = stderr.isatty()
+        self._inline = stdout.isatty()
+        self._columns = shutil.get_terminal_size().columns
+        self._column = 0
+        self._since = monotonic()
+        self._shown = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="lpc-watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
+        self._takes_signal = (
+            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        )
+        if self._takes_signal:
+            self._old_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+            self._old_handler = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._takes_signal:
+            signal.signal(signal.SIGINT, self._old_handler)
+            signal.set_wakeup_fd(self._old_fd)
+        os.write(self._write_fd, _STOP)
+        self._thread.join()
+        self.clear()
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
+    def clear(self) -> None:
+        """Take the progress away and start the clock anew; call it before text is written."""
+        with self._lock:
+            self._since = monotonic()
+            if self._shown:
+                self._stderr.write("\x1b[K" if self._inline else "\r\x1b[K")
+                self._stderr.flush()
+                self._shown = False
+
+    def wrote(self, text: str) -> None:
+        """Tell which text was written to `stdout`, so that progress finds room beside it."""
+        line = text.rpartition("\n")[2]
+        self._column = (len(line) if "\n" in text else self._column + len(line)) % max(1, self._columns)
+
+    def _watch(self) -> None:
+        interrupts = 0
+        while True:
+            ready = select.select([self._read_fd], [], [], _REFRESH_SECONDS if self._shows else None)[0]
+            if not ready:
+                self._show()
+                continue
+            for number in os.read(self._read_fd, 64):
+                if number == _STOP[0]:
+                    return
+                interrupts += number == signal.SIGINT
+            if interrupts > 1:
+                os._exit(EXIT_INTERRUPTED)
+            if interrupts:
+                self._cancel()
+
+    def _show(self) -> None:
+        with self._lock:
+            seconds = monotonic() - self._since
+            if seconds < SLOW_SECONDS:
+                return
+            text = self._describe(seconds)
+            if not self._inline:
+                self._stderr.write(f"\r{text}\x1b[K")
+            elif self._column + len(text) + 4 < self._columns:
+                self._stderr.write(f"\x1b7  [{text}]\x1b[K\x1b8")
+            else:
+                return
+            self._stderr.flush()
+            self._shown = True
+
+
+def stdio() -> tuple[TextIO, TextIO]:
+    """Return stdout and stderr; what their encoding cannot say becomes "?" instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    return sys.stdout, sys.stderr

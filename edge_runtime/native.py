@@ -1,0 +1,210 @@
+"""liblpc.so through ctypes: finding it, its structures, and its status codes as exceptions.
+
+Every call releases the GIL. Nothing here knows numpy: callers pass addresses and sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+from edge_runtime.errors import CodecError, FormatError, LpcError, RuntimeUnavailableError
+
+API_VERSION = 1
+LIBRARY_NAME = "liblpc.so"
+DISTRIBUTION = "lpc-edge-runtime"
+MAX_RANK = 4
+
+LPC_OK = 0
+LPC_UNSUPPORTED = 20
+
+_EXCEPTIONS: dict[int, type[LpcError]] = {
+    10: CodecError,  # LPC_INVALID_ARGUMENT
+    11: CodecError,  # LPC_BUFFER_TOO_SMALL
+    20: CodecError,  # LPC_UNSUPPORTED
+    30: FormatError,  # LPC_FORMAT_ERROR
+    31: FormatError,  # LPC_CHECKSUM_MISMATCH
+}
+
+
+class TensorDesc(ctypes.Structure):
+    """lpc_tensor_desc."""
+
+    _fields_ = [("dtype", c_uint32), ("rank", c_uint32), ("shape", c_uint64 * MAX_RANK)]
+
+
+class EncodeOptions(ctypes.Structure):
+    """lpc_encode_options."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("codec", c_uint32),
+        ("segment_bytes", c_uint64),
+        ("threads", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class BlobInfo(ctypes.Structure):
+    """lpc_blob_info."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("format_version", c_uint32),
+        ("codec", c_uint32),
+        ("reserved", c_uint32),
+        ("tensor", TensorDesc),
+        ("decoded_bytes", c_uint64),
+        ("blob_bytes", c_uint64),
+        ("header_bytes", c_uint64),
+        ("rows", c_uint64),
+        ("row_bytes", c_uint64),
+        ("rows_per_segment", c_uint64),
+        ("segment_count", c_uint64),
+        ("raw_segment_count", c_uint64),
+    ]
+
+
+class SegmentInfo(ctypes.Structure):
+    """lpc_segment_info."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("encoding", c_uint32),
+        ("offset", c_uint64),
+        ("bytes", c_uint64),
+        ("first_row", c_uint64),
+        ("row_count", c_uint64),
+        ("checksum", c_uint64),
+    ]
+
+
+class SessionStats(ctypes.Structure):
+    """lpc_session_stats."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("reserved", c_uint32),
+        ("nodes_claimed", c_uint64),
+        ("nodes_unclaimed", c_uint64),
+        ("runs", c_uint64),
+        ("bytes_read", c_uint64),
+        ("bytes_decoded", c_uint64),
+        ("blobs_decompressed", c_uint64),
+        ("layers_decompressed", c_uint64),
+        ("rows_fetched", c_uint64),
+        ("wait_ns", c_uint64),
+        ("pool_bytes", c_uint64),
+    ]
+
+
+_PROTOTYPES = {
+    "lpc_version": (c_char_p, []),
+    "lpc_api_version": (c_uint32, []),
+    "lpc_status_name": (c_char_p, [c_int]),
+    "lpc_last_error": (c_char_p, []),
+    "lpc_implementation": (c_int, [POINTER(c_char_p)]),
+    "lpc_implementations": (c_char_p, []),
+    "lpc_encode_bound": (c_int, [POINTER(TensorDesc), POINTER(EncodeOptions), POINTER(c_uint64)]),
+    "lpc_encode": (
+        c_int,
+        [
+            POINTER(TensorDesc),
+            POINTER(EncodeOptions),
+            c_void_p,
+            c_uint64,
+            c_void_p,
+            c_uint64,
+            POINTER(c_uint64),
+        ],
+    ),
+    "lpc_describe": (c_int, [c_void_p, c_uint64, POINTER(BlobInfo)]),
+    "lpc_describe_segment": (c_int, [c_void_p, c_uint64, c_uint64, POINTER(SegmentInfo)]),
+    "lpc_decode": (c_int, [c_void_p, c_uint64, c_void_p, c_uint64, c_uint32]),
+    "lpc_decode_rows": (c_int, [c_void_p, c_uint64, c_uint64, c_uint64, c_void_p, c_uint64, c_uint32]),
+}
+
+
+def _candidates() -> Iterator[Path]:
+    """Places to look, in order; $LPC_LIBRARY, if set, is the only one."""
+    chosen = os.environ.get("LPC_LIBRARY")
+    if chosen:
+        yield Path(chosen)
+        return
+    yield Path(__file__).parent / "lib" / LIBRARY_NAME
+    try:
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return
+    yield Path(str(distribution.locate_file(f"edge_runtime/lib/{LIBRARY_NAME}")))
+
+
+def library_path() -> Path:
+    """Absolute path of liblpc.so; RuntimeUnavailableError, naming the places looked at, if there is none."""
+    looked = list(_candidates())
+    for path in looked:
+        if path.is_file():
+            return path.resolve()
+    raise RuntimeUnavailableError(
+        f"{LIBRARY_NAME} not found: looked at {', '.join(map(str, looked))}; "
+        f"install the package, or set LPC_LIBRARY to the library's path"
+    )
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The loaded library with argument types set; RuntimeUnavailableError if missing or of another API version."""
+    path = library_path()
+    try:
+        loaded = ctypes.CDLL(str(path))
+        loaded.lpc_api_version.restype = c_uint32
+        version = loaded.lpc_api_version()
+        if version != API_VERSION:
+            raise RuntimeUnavailableError(f"{path}: API version: got {version}, expected {API_VERSION}")
+        for name, (result, arguments) in _PROTOTYPES.items():
+            function = getattr(loaded, name)
+            function.restype = result
+            function.argtypes = arguments
+    except (OSError, AttributeError) as error:
+        raise RuntimeUnavailableError(f"{path}: cannot be used: {error}") from error
+    return loaded
+
+
+def check(status: int) -> None:
+    """Raises the exception that belongs to a status of this thread's last call; nothing for LPC_OK."""
+    if status == LPC_OK:
+        return
+    detail = library().lpc_last_error().decode("utf-8", "replace")
+    name = library().lpc_status_name(status).decode()
+    raise _EXCEPTIONS.get(status, LpcError)(f"{detail} [{name}]")
+
+
+def version() -> str:
+    """Version of the library, such as "0.1.0"."""
+    return str(library().lpc_version().decode())
+
+
+def implementation() -> str:
+    """Name of the SIMD implementation in use; CodecError if LPC_FORCE_IMPL names none that can run here."""
+    name = c_char_p()
+    check(library().lpc_implementation(ctypes.byref(name)))
+    return (name.value or b"").decode()
+
+
+def implementations() -> list[str]:
+    """Names of the SIMD implementations that this machine can run, slowest first."""
+    return str(library().lpc_implementations().decode()).split(",")
+
+
+def session_stats(session_id: str) -> SessionStats:
+    """What the execution provider did for one session so far; LpcError if the session is unknown."""
+    get = library().lpc_get_session_stats
+    get.restype, get.argtypes = c_int, [c_char_p, POINTER(SessionStats)]
+    stats = SessionStats(struct_bytes=ctypes.sizeof(SessionStats))
+    check(get(session_id.encode(), ctypes.byref(stats)))
+    return stats

@@ -1,0 +1,116 @@
+"""Our execution provider in onnxruntime: found, checked, registered once a process."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, fields
+from typing import Any
+
+from edge_runtime import native
+from edge_runtime.errors import RuntimeUnavailableError
+
+MINIMUM_ONNXRUNTIME = (1, 23, 1)
+OPTION_SESSION_ID = "session_id"
+OPTION_DECODE_THREADS = "decode_threads"
+
+_EP_NAME = "LpcExecutionProvider"
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class SessionStats:
+    """What the provider did for one session so far; the fields of `lpc_session_stats` in lpc.h."""
+
+    nodes_claimed: int
+    nodes_unclaimed: int
+    runs: int
+    bytes_read: int
+    bytes_decoded: int
+    blobs_decompressed: int
+    layers_decompressed: int
+    rows_fetched: int
+    wait_ns: int
+    pool_bytes: int
+
+
+def session_stats(session_id: str) -> SessionStats:
+    """Return the counters of the session that was given this `session_id` option; LpcError if there is none."""
+    counters = native.session_stats(session_id)
+    return SessionStats(**{field.name: getattr(counters, field.name) for field in fields(SessionStats)})
+
+
+def get_ep_name() -> str:
+    """Name of the execution provider, as onnxruntime and onnxruntime-genai know it."""
+    return _EP_NAME
+
+
+def get_library_path() -> str:
+    """Path of the library that is the provider, the custom ops and the C API in one.
+
+    Raises RuntimeUnavailableError if it is not there.
+    """
+    return str(native.library_path())
+
+
+def register() -> None:
+    """Make the provider known to this process's onnxruntime. Further calls do nothing; any thread may call it.
+
+    Raises RuntimeUnavailableError if onnxruntime or the library is missing, too old or cannot be loaded.
+    """
+    ort = import_onnxruntime()
+    library = get_library_path()
+    with _lock:
+        if _devices(ort):
+            return
+        try:
+            ort.register_execution_provider_library(_EP_NAME, library)
+        except Exception as error:  # onnxruntime's exceptions have no base class of their own
+            raise RuntimeUnavailableError(
+                f"{library}: onnxruntime {ort.__version__} cannot load this execution provider ({error}); "
+                "reinstall lpc-edge-runtime for this machine, or use the plain CPU provider (--provider cpu)"
+            ) from error
+
+
+def devices() -> list[Any]:
+    """Register the provider and return its onnxruntime devices (OrtEpDevice), as `add_provider_for_devices` wants them.
+
+    Raises RuntimeUnavailableError if there is none.
+    """
+    register()
+    ort = import_onnxruntime()
+    found = _devices(ort)
+    if not found:
+        raise RuntimeUnavailableError(
+            f"{get_library_path()}: registered, but onnxruntime {ort.__version__} offers no device of {_EP_NAME}; "
+            "use the plain CPU provider (--provider cpu)"
+        )
+    return found[:1]
+
+
+def import_onnxruntime() -> Any:
+    """Return the onnxruntime module; raises RuntimeUnavailableError if it is missing or older than 1.23.1."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"onnxruntime cannot be imported ({error}); {_install_hint()}") from error
+    check_version(onnxruntime.__version__)
+    return onnxruntime
+
+
+def check_version(version: str) -> None:
+    """Raise RuntimeUnavailableError if onnxruntime `version` ("1.23.2") has no working plugin providers."""
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if match is None or tuple(int(part or 0) for part in match.groups()) < MINIMUM_ONNXRUNTIME:
+        minimum = ".".join(map(str, MINIMUM_ONNXRUNTIME))
+        raise RuntimeUnavailableError(
+            f"onnxruntime {version} is too old: execution provider plugins work from {minimum} on; {_install_hint()}"
+        )
+
+
+def _install_hint() -> str:
+    return f'install it with `pip install -U "onnxruntime>={".".join(map(str, MINIMUM_ONNXRUNTIME))}"`'
+
+
+def _devices(ort: Any) -> list[Any]:
+    return [device for device in ort.get_ep_devices() if device.ep_name == _EP_NAME]

@@ -1,0 +1,172 @@
+"""One text on one onnxruntime session: a KV cache in place, bindings made once, little Python a token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import FormatError, LpcError
+from edge_runtime.generate import Cancelled
+from edge_runtime.package import Package
+from edge_runtime.provider import import_onnxruntime
+from edge_runtime.sampling import FloatRow
+
+Ints = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+_LOGITS_LIMIT = 256 << 20  # bytes for one pass
+_NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
+_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_ORT_NODE = re.compile(r"^Non-zero status code returned while running .*? Status Message: ", re.DOTALL)
+_DATA_FAULT = re.compile(r"checksum|malformed|protobuf|LPC_FORMAT_ERROR|LPC_UNSUPPORTED", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class KvTensor:
+    """One key or value cache: graph input and output, heads, padded head size and element type."""
+
+    past: str
+    present: str
+    heads: int
+    head_dim: int
+    dtype: Any
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The session and what its inputs and outputs look like."""
+
+    session: Any
+    package: Package
+    kv: tuple[KvTensor, ...]
+    token_inputs: tuple[str, ...]
+    vocab_size: int
+
+    @classmethod
+    def of(cls, session: Any, package: Package) -> Graph:
+        inputs = {value.name: value for value in session.get_inputs()}
+        outputs = {value.name: value for value in session.get_outputs()}
+        kv = []
+        for name, value in inputs.items():
+            present = name.replace("past_key_values.", "present.", 1)
+            if name in _TOKEN_INPUTS:
+                continue
+            shape, dtype = value.shape, _NUMPY_TYPES.get(value.type)
+            if present == name or present not in outputs or len(shape) != 4 or dtype is None:
+                raise _graph_error(package, f"input {name} of type {value.type} and shape {shape} is not known")
+            if not all(isinstance(shape[axis], int) for axis in (1, 3)):
+                raise _graph_error(package, f"input {name} has shape {shape}: heads and head size must be fixed")
+            kv.append(KvTensor(name, present, shape[1], shape[3], dtype))
+        logits = outputs.get("logits")
+        if "input_ids" not in inputs or logits is None or logits.type != "tensor(float)" or len(logits.shape) != 3:
+            raise _graph_error(package, "it has no input_ids, or no float32 logits of shape [batch, sequence, vocab]")
+        vocab = logits.shape[2] if isinstance(logits.shape[2], int) else package.vocab_size
+        return cls(session, package, tuple(kv), tuple(name for name in _TOKEN_INPUTS if name in inputs), vocab)
+
+
+class SequenceDecoder:
+    """One text on one session: its KV cache, and bindings that are made once.
+
+    Keys and values lie in buffers of `capacity` positions that are bound both as past and as present, so attention
+    appends in place. A single-token step changes three numbers in bound buffers and runs: all its shapes stay the same
+    (the attention mask always has `capacity` entries, 0 for positions to come), so that onnxruntime plans memory once.
+    """
+
+    def __init__(self, graph: Graph, capacity: int, prefill_chunk: int) -> None:
+        self._graph = graph
+        self._capacity = capacity
+        self._length = 0
+        self._chunk = max(1, min(prefill_chunk, _LOGITS_LIMIT // (4 * graph.vocab_size)))
+        self._options: Any = import_onnxruntime().RunOptions()
+        self._cancelled = False
+        self._cache = [np.zeros((1, kv.heads, capacity, kv.head_dim), kv.dtype) for kv in graph.kv]
+        self._values = [_value(array) for array in self._cache]
+        self._input_ids = np.zeros((1, 1), np.int64)
+        self._position_ids = np.zeros((1, 1), np.int64)
+        self._mask = np.zeros((1, capacity), np.int64)
+        logits = np.empty((1, 1, graph.vocab_size), np.float32)
+        self._step_logits: FloatRow = logits[0, 0]
+        self._step_binding = self._bind(self._input_ids, self._mask, self._position_ids, logits)
+
+    def prefill(self, ids: Sequence[int]) -> FloatRow:
+        """Append `ids` and return the logits after the last, float32, shape [vocab]."""
+        for chunk in self.prefill_chunks(ids):
+            logits = chunk
+        self._mask[0, : self._length] = 1
+        last: FloatRow = logits[0, -1]
+        return last
+
+    def prefill_chunks(self, ids: Sequence[int]) -> Iterator[Logits]:
+        """Append `ids` a chunk at a time; yields each chunk's logits, float32, shape [1, tokens, vocab]."""
+        for start in range(0, len(ids), self._chunk):
+            tokens = np.array([ids[start : start + self._chunk]], np.int64)
+            count = tokens.shape[1]
+            mask = np.ones((1, self._length + count), np.int64)
+            positions = np.arange(self._length, self._length + count, dtype=np.int64)[None]
+            logits = np.empty((1, count, self._graph.vocab_size), np.float32)
+            self._run(self._bind(tokens, mask, positions, logits))
+            self._length += count
+            yield logits
+
+    def step(self, token_id: int) -> FloatRow:
+        """Append one token and return the logits after it, float32, shape [vocab], valid until the next call."""
+        self._input_ids[0, 0] = token_id
+        self._position_ids[0, 0] = self._length
+        self._mask[0, self._length] = 1
+        self._run(self._step_binding)
+        self._length += 1
+        return self._step_logits
+
+    def cancel(self) -> None:
+        """Stop the pass that is running, between two of its nodes, and refuse later ones."""
+        self._cancelled = True
+        self._options.terminate = True
+
+    def _bind(self, ids: Ints, mask: Ints, positions: Ints, logits: Logits) -> Any:
+        binding = self._graph.session.io_binding()
+        for name, array in zip(_TOKEN_INPUTS, (ids, mask, positions), strict=True):
+            if name in self._graph.token_inputs:
+                binding.bind_ortvalue_input(name, _value(array))
+        for kv, value in zip(self._graph.kv, self._values, strict=True):
+            binding.bind_ortvalue_input(kv.past, value)
+            binding.bind_ortvalue_output(kv.present, value)
+        binding.bind_ortvalue_output("logits", _value(logits))
+        return binding
+
+    def _run(self, binding: Any) -> None:
+        if self._cancelled:
+            raise Cancelled
+        try:
+            self._graph.session.run_with_iobinding(binding, self._options)
+        except Exception as error:  # onnxruntime's exceptions have no base class of their own
+            if self._cancelled:
+                raise Cancelled from error
+            raise runtime_error(self._graph.package.data_file, error) from error
+
+
+def runtime_error(file: Path, error: Exception) -> LpcError:
+    """Return onnxruntime's `error`, met while using `file`, as one clear line; FormatError if the file is at fault."""
+    text = _ORT_NODE.sub("", _ORT_PREFIX.sub("", str(error)))
+    text = " ".join(text.split())
+    message = text if file.name in text else f"{file}: {text}"
+    if _DATA_FAULT.search(text):
+        return FormatError(f"{message}; copy the model again or export it again", file=str(file))
+    return LpcError(message)
+
+
+def _graph_error(package: Package, what: str) -> FormatError:
+    return FormatError(
+        f"{package.model_file}: {what}; expected a graph as lpc-export writes it", file=str(package.model_file)
+    )
+
+
+def _value(array: npt.NDArray[Any]) -> Any:
+    """An OrtValue on the array's own memory; the caller keeps the array alive while it is bound."""
+    return import_onnxruntime().OrtValue.ortvalue_from_numpy(array)

@@ -1,0 +1,181 @@
+"""A loaded model: `load`, the onnxruntime session, generation."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime import provider as lpc_provider
+from edge_runtime.errors import ConfigError
+from edge_runtime.generate import Generation
+from edge_runtime.package import Package
+from edge_runtime.provider import SessionStats
+from edge_runtime.sampling import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P, Sampler, SamplingParams
+from edge_runtime.sequence import Graph, SequenceDecoder, runtime_error
+from edge_runtime.tokens import Tokenizer
+
+ProviderName = Literal["lpc", "cpu"]
+
+DEFAULT_MAX_NEW_TOKENS = 128
+PREFILL_CHUNK = 512
+"""Prompt tokens in one forward pass: bounds the memory of logits and activations, and a pass over the weights is cheap
+beside the arithmetic of so many tokens."""
+
+_LOG_WARNINGS, _LOG_FATAL = 2, 4
+_session_numbers = itertools.count()
+
+
+def load(
+    path: str | Path,
+    *,
+    provider: ProviderName = "lpc",
+    threads: int = 0,
+    context_length: int | None = None,
+    prefill_chunk: int = PREFILL_CHUNK,
+    debug: bool = False,
+) -> Model:
+    """Open an exported model; no weight is read yet.
+
+    `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
+    threads for arithmetic and for decompression (0: chosen by onnxruntime and by the provider). `context_length` lowers
+    the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass. `debug` lets
+    onnxruntime log to stderr.
+
+    Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
+    RuntimeUnavailableError without a usable onnxruntime or native library.
+    """
+    package = Package.open(path)
+    if provider not in ("lpc", "cpu"):
+        raise ConfigError(f"provider is {provider!r}; expected 'lpc' or 'cpu'")
+    if threads < 0:
+        raise ConfigError(f"threads is {threads}; expected 0 (automatic) or more")
+    if prefill_chunk < 1:
+        raise ConfigError(f"prefill_chunk is {prefill_chunk}; expected 1 or more")
+    if context_length is not None and not 2 <= context_length <= package.context_length:
+        raise ConfigError(
+            f"context_length is {context_length}; expected 2 to {package.context_length}, which is this model's limit"
+        )
+    tokenizer = Tokenizer(package)
+    session_id = f"lpc-{os.getpid()}-{next(_session_numbers)}"
+    session = _open_session(package, provider, threads, session_id, debug)
+    return Model(
+        package=package,
+        tokenizer=tokenizer,
+        graph=Graph.of(session, package),
+        provider=provider,
+        session_id=session_id,
+        context_length=context_length or package.context_length,
+        prefill_chunk=prefill_chunk,
+    )
+
+
+class Model:
+    """A model that is ready to run. Several threads may generate on one model at once."""
+
+    def __init__(
+        self,
+        *,
+        package: Package,
+        tokenizer: Tokenizer,
+        graph: Graph,
+        provider: ProviderName,
+        session_id: str,
+        context_length: int,
+        prefill_chunk: int,
+    ) -> None:
+        """Use `load`."""
+        self.package = package
+        self.tokenizer = tokenizer
+        self.provider: ProviderName = provider
+        self.session_id = session_id
+        self.context_length = context_length
+        self._graph = graph
+        self._prefill_chunk = prefill_chunk
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+        temperature: float = DEFAULT_TEMPERATURE,
+        top_k: int = DEFAULT_TOP_K,
+        top_p: float = DEFAULT_TOP_P,
+        seed: int | None = None,
+        greedy: bool = False,
+    ) -> Generation:
+        """Return an iterator over pieces of text that continue `prompt` (a text, or token ids taken as they are).
+
+        It ends after `max_new_tokens`, with the model's end-of-text token, or when the context is full. `greedy` is the
+        same as `temperature` 0; the other arguments are those of `SamplingParams`.
+
+        Raises ConfigError for an argument out of its range and for a prompt that leaves no room in the context.
+        """
+        params = SamplingParams(0.0 if greedy else temperature, top_k, top_p, seed)
+        prompt_ids = self.prompt_ids(prompt)
+        if max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {max_new_tokens}; expected 1 or more")
+        new_tokens = min(max_new_tokens, self.context_length - len(prompt_ids))
+        decoder = SequenceDecoder(self._graph, len(prompt_ids) + new_tokens - 1, self._prefill_chunk)
+        stream = self.tokenizer.stream(prompt_ids)
+        return Generation(decoder, stream, Sampler(params), prompt_ids, new_tokens, self.package.eos_ids)
+
+    def prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
+        """Return the token ids of `prompt`, checked to leave room for at least one more; raises ConfigError."""
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else [int(token_id) for token_id in prompt]
+        self._check_ids(ids)
+        if len(ids) >= self.context_length:
+            raise ConfigError(
+                f"the prompt has {len(ids)} tokens, but the context holds {self.context_length} and one must be left "
+                f"to generate: shorten the prompt to {self.context_length - 1} tokens"
+                + ("" if self.context_length == self.package.context_length else " or allow a larger context")
+            )
+        return ids
+
+    def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the logits after each of `ids`, float32, shape [len(ids), vocab]; raises ConfigError, LpcError."""
+        checked = [int(token_id) for token_id in ids]
+        self._check_ids(checked)
+        if len(checked) > self.context_length:
+            raise ConfigError(f"{len(checked)} tokens are more than the context, which holds {self.context_length}")
+        decoder = SequenceDecoder(self._graph, len(checked), self._prefill_chunk)
+        return np.concatenate([chunk[0] for chunk in decoder.prefill_chunks(checked)])
+
+    def stats(self) -> SessionStats | None:
+        """What the provider did for this model so far; None with provider "cpu", where nobody counts."""
+        return lpc_provider.session_stats(self.session_id) if self.provider == "lpc" else None
+
+    def _check_ids(self, ids: list[int]) -> None:
+        if not ids:
+            raise ConfigError("the prompt has no tokens; expected at least one")
+        wrong = next((token_id for token_id in ids if not 0 <= token_id < self._graph.vocab_size), None)
+        if wrong is not None:
+            raise ConfigError(f"token id {wrong} is out of range: this model has ids 0 to {self._graph.vocab_size - 1}")
+
+
+def _open_session(package: Package, provider: ProviderName, threads: int, session_id: str, debug: bool) -> Any:
+    """Create the onnxruntime session. The custom ops go first: onnxruntime 1.23 refuses them after the provider."""
+    ort = lpc_provider.import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = _LOG_WARNINGS if debug else _LOG_FATAL
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.register_custom_ops_library(lpc_provider.get_library_path())
+    providers = None
+    if provider == "lpc":
+        choices = {
+            lpc_provider.OPTION_SESSION_ID: session_id,
+            lpc_provider.OPTION_DECODE_THREADS: str(threads),
+        }
+        options.add_provider_for_devices(lpc_provider.devices(), choices)
+    else:
+        providers = ["CPUExecutionProvider"]
+    try:
+        return ort.InferenceSession(str(package.model_file), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise runtime_error(package.model_file, error) from error

@@ -1,0 +1,56 @@
+"""Model families: one module a `model_type`, one line here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporters.checkpoint import Checkpoint
+from exporters.graph import Graph
+
+_MODULES = {
+    "llama": "exporters.architectures.llama",
+}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What every decoder-only family has; `kv_head_dim` is the width of a head in the KV cache."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    kv_head_dim: int
+    context_length: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model ready to be written: its graph, what describes it, and tensors of the checkpoint that it does not use."""
+
+    model_type: str
+    graph: Graph
+    decoder: Decoder
+    ignored: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """A module in this folder."""
+
+    def build(self, checkpoint: Checkpoint) -> Architecture:
+        """Read the configuration, refuse by name what cannot be carried out, and build the graph."""
+
+
+def build(checkpoint: Checkpoint) -> Architecture:
+    """Build the graph of the checkpoint's `model_type`; ConfigError for a family that is not known."""
+    model_type = checkpoint.config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in _MODULES:
+        raise checkpoint.config.error("model_type", model_type, f"a known family: {', '.join(sorted(_MODULES))}")
+    family: Family = importlib.import_module(_MODULES[model_type])
+    architecture = family.build(checkpoint)
+    checkpoint.config.refuse_unread()
+    return architecture

@@ -1,0 +1,159 @@
+"""A Hugging Face model folder: config.json and its weights in one or several safetensors files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import ExportError
+from exporters.config import ConfigReader, read_json
+from exporters.safetensors_file import SafetensorsFile, TensorInfo
+
+CONFIG = "config.json"
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_COMPARE_BYTES = 16 << 20
+
+
+class Checkpoint:
+    """The folder's weights, memory-mapped. Raises ExportError, ConfigError or FormatError on anything that is off."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            kind = "is not a folder" if folder.exists() else "not found"
+            raise ExportError(f"{folder}: {kind}; expected a Hugging Face model folder (config.json, *.safetensors)")
+        self.folder = folder
+        self.config = ConfigReader.open(folder / CONFIG)
+        shards, weight_map = _shards(folder)
+        self._files = [SafetensorsFile(path) for path in shards]
+        self._owner: dict[str, SafetensorsFile] = {}
+        for file in self._files:
+            for name in file.tensors:
+                if name in self._owner:
+                    raise ExportError(f"{file.path}: tensor {name} is also in {self._owner[name].path.name}; keep one")
+                self._owner[name] = file
+        if weight_map is not None:
+            self._check_index(weight_map)
+        self.tensors: Mapping[str, TensorInfo] = {
+            name: file.tensors[name] for name, file in sorted(self._owner.items())
+        }
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return tensor `name` as a read-only view on the file (bfloat16, float16 or float32)."""
+        return self._owner[name].read(name)
+
+    def prefetch(self, name: str) -> None:
+        """Let the system begin to read the tensor."""
+        self._owner[name].prefetch(name)
+
+    def release(self, name: str) -> None:
+        """Give the tensor's memory back."""
+        self._owner[name].release(name)
+
+    def same_values(self, first: str, second: str) -> bool:
+        """Tell whether two tensors have the same dtype, shape and bytes."""
+        a, b = self.tensors[first], self.tensors[second]
+        if (a.dtype, a.shape) != (b.dtype, b.shape):
+            return False
+        left, right = self.read(first).reshape(-1).view(np.uint8), self.read(second).reshape(-1).view(np.uint8)
+        try:
+            return all(
+                np.array_equal(left[i : i + _COMPARE_BYTES], right[i : i + _COMPARE_BYTES])
+                for i in range(0, left.size, _COMPARE_BYTES)
+            )
+        finally:
+            self.release(first)
+            self.release(second)
+
+    def check(self, expected: Mapping[str, tuple[int, ...]], ignored: Iterable[str]) -> None:
+        """Compare names and shapes with what the architecture needs; ExportError names the first few differences."""
+        missing = [name for name in expected if name not in self.tensors]
+        if missing:
+            raise ExportError(
+                f"{self.folder}: {_count(missing, 'tensor')} missing: {_some(missing)}; "
+                "the checkpoint is incomplete or config.json belongs to another model"
+            )
+        ignored = frozenset(ignored)
+        extra = [name for name in self.tensors if name not in expected and name not in ignored]
+        if extra:
+            raise ExportError(
+                f"{self.folder}: {_count(extra, 'unexpected tensor')}: {_some(extra)}; "
+                "config.json does not account for them, so the result would not be this model"
+            )
+        for name, shape in expected.items():
+            got = self.tensors[name].shape
+            if got != shape:
+                raise ExportError(
+                    f"{self.tensors[name].file}: {name} has shape {list(got)}, expected {list(shape)} from config.json"
+                )
+
+    def close(self) -> None:
+        """Unmap the files."""
+        for file in self._files:
+            file.close()
+
+    def _check_index(self, weight_map: dict[str, str]) -> None:
+        index = self.folder / _INDEX
+        for name, shard in weight_map.items():
+            if name not in self._owner or self._owner[name].path.name != shard:
+                raise ExportError(f"{index}: puts {name} into {shard}, which does not hold it; fetch the folder again")
+        unlisted = [name for name in self._owner if name not in weight_map]
+        if unlisted:
+            raise ExportError(f"{index}: does not list {_some(unlisted)}, which the shards hold; fetch it again")
+
+
+def _shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
+    """Return the weight files as transformers would choose them, and what the index says if there is one."""
+    single, index = folder / _SINGLE, folder / _INDEX
+    if single.is_file():
+        return [single], None
+    if index.is_file():
+        weight_map = _weight_map(index)
+        names = sorted(set(weight_map.values()))
+        absent = [name for name in names if not (folder / name).is_file()]
+        if absent:
+            raise ExportError(f"{index}: names {_count(absent, 'file')} not there: {_some(absent)}; fetch the rest")
+        return [folder / name for name in names], weight_map
+    others = sorted(folder.glob("*.safetensors"))
+    if len(others) != 1:
+        raise ExportError(_no_weights(folder, others))
+    return others, None
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ExportError(f"{index}: weight_map is missing or empty, expected tensor names with file names")
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise ExportError(f"{index}: {name} is in {shard!r}, expected the name of a file in the same folder")
+    return weight_map
+
+
+def _no_weights(folder: Path, others: list[Path]) -> str:
+    if others:
+        return f"{folder}: {len(others)} safetensors files, but no {_INDEX} that tells how they belong together"
+    if any(folder.glob("*.bin")):
+        return (
+            f"{folder}: has PyTorch .bin weights, expected {_SINGLE}; save them again with "
+            "save_pretrained(..., safe_serialization=True)"
+        )
+    return f"{folder}: no weights; expected {_SINGLE}, or several files with {_INDEX}"
+
+
+def _count(items: list[str], what: str) -> str:
+    return f"{len(items)} {what}{'s' if len(items) > 1 else ''}"
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

@@ -1,0 +1,165 @@
+"""The command `lpc-export`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from exporters import __version__
+
+if TYPE_CHECKING:
+    from exporters.export import ExportOptions, ExportResult
+
+_EPILOG = """\b
+Examples:
+  lpc-export TinyLlama-1.1B
+  lpc-export Llama-3.2-1B -o llama-lpc --codec lz4
+  lpc-export my-fp32-model --dtype bf16 --json > figures.json
+"""
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+@click.command("lpc-export", epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
+@click.option(
+    "--codec",
+    type=click.Choice(["auto", "stored", "lz4"]),
+    default="auto",
+    show_default=True,
+    help="auto: lz4, or stored for a tensor where lz4 saves less than 1 %.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
+    default="keep",
+    show_default=True,
+    help="Convert the weights first; to fewer bits this rounds.",
+)
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
+@click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+@click.version_option(__version__)
+def command(
+    model: Path, out: Path | None, codec: str, dtype: str, verify: bool, force: bool, threads: int, as_json: bool,
+    debug: bool,
+) -> None:  # fmt: skip
+    """Compress MODEL, a Hugging Face folder (config.json, *.safetensors, tokenizer.json), into a folder for lpc-run.
+
+    The weights stay bit for bit what they were. OUT appears only when it is whole: a failed or interrupted export
+    leaves nothing behind.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from exporters.export import ExportOptions
+
+        options = ExportOptions(codec=codec, dtype=dtype, verify=verify, force=force, threads=threads)
+        _run(model, out or Path(f"{model.resolve().name}-lpc"), options, as_json)
+    except KeyboardInterrupt:
+        _fail("interrupted: nothing was written", _INTERRUPTED)
+    except Exception as error:
+        from edge_runtime.errors import LpcError
+
+        if debug:
+            traceback.print_exc()
+        if not isinstance(error, LpcError) and not debug:
+            _fail(f"{type(error).__name__}: {error} (a bug in lpc-export; --debug shows where)", 1)
+        _fail(str(error), 1)
+
+
+def main() -> None:
+    """Run the command: exit status 0, 1 for a failure, 2 for wrong usage."""
+    command(prog_name="lpc-export")
+
+
+def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
+    from exporters.export import export
+
+    result = export(model, out, options)
+    for warning in result.warnings:
+        click.echo(f"lpc-export: warning: {warning}", err=True)
+    click.echo(json.dumps(_figures(result)) if as_json else _table(result))
+
+
+def _figures(result: ExportResult) -> dict[str, Any]:
+    return {
+        "out": str(result.out),
+        "model_type": result.model_type,
+        "tensors": result.tensors,
+        "layers": result.layers,
+        "source_bytes": result.source_bytes,
+        "blob_bytes": result.blob_bytes,
+        "ratio": round(result.blob_bytes / result.source_bytes, 4),
+        "bits_per_weight": result.bits_per_weight,
+        "codecs": result.codecs,
+        "choices": result.choices,
+        "encode_seconds": round(result.encode_seconds, 3),
+        "verify_seconds": round(result.verify_seconds, 3),
+        "seconds": round(result.seconds, 3),
+        "mb_per_s": round(result.mb_per_s, 1),
+        "peak_rss_bytes": peak_rss_bytes(),
+        "verified": result.verified,
+        "lossless": result.lossless,
+        "warnings": list(result.warnings),
+    }
+
+
+def _table(result: ExportResult) -> str:
+    def speed(seconds: float) -> str:
+        return f"{result.source_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s"
+
+    phases = f"encode {speed(result.encode_seconds)}"
+    if result.verified:
+        phases += f", verify {speed(result.verify_seconds)}"
+    codecs = ", ".join(f"{name} {count}" for name, count in sorted(result.codecs.items()))
+    rows = [
+        ("out", str(result.out)),
+        ("model", f"{result.model_type}, {result.layers} layers, {result.tensors} weights"),
+        ("source", f"{result.source_bytes / 1e6:,.1f} MB"),
+        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({result.blob_bytes / result.source_bytes:.1%} of the source)"),
+        ("bits a weight", f"{result.bits_per_weight:.2f}"),
+        ("codecs", codecs + _why(result)),
+        ("time", f"{result.seconds:.1f} s, {result.mb_per_s:,.0f} MB/s ({phases})"),
+        ("peak memory", f"{peak_rss_bytes() / 1e6:,.0f} MB"),
+        ("verified", "yes, bit for bit" if result.verified else "no (--no-verify)"),
+        ("lossless", "yes" if result.lossless else "no"),
+    ]
+    return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _why(result: ExportResult) -> str:
+    """Say why tensors were left uncompressed."""
+    reasons = [reason for reason in result.choices.values() if not reason.startswith("saves")]
+    return f" (stored: {reasons[0]})" if reasons else ""
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(_TERMINATED)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"lpc-export: {message}", err=True)
+    raise SystemExit(status)

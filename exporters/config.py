@@ -1,0 +1,131 @@
+"""`config.json`: typed reads with errors that name file, key, value and what was expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import ConfigError
+
+# Keys that change a model's numbers in some family, with the values that change nothing. A family that does not read
+# such a key cannot honour it, so any other value is refused.
+_CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
+    "attention_multiplier": (),
+    "attn_logit_softcapping": (),
+    "clip_qkv": (),
+    "embedding_multiplier": (1, 1.0),
+    "final_logit_softcapping": (),
+    "logit_scale": (1, 1.0),
+    "logits_scaling": (1, 1.0),
+    "no_rope_layers": ([],),
+    "num_experts": (0,),
+    "num_local_experts": (0,),
+    "partial_rotary_factor": (1, 1.0),
+    "pretraining_tp": (1,),
+    "qk_layernorm": (False,),
+    "quantization_config": ({},),
+    "query_pre_attn_scalar": (),
+    "residual_multiplier": (1, 1.0),
+    "rotary_pct": (1, 1.0),
+    "scale_attn_weights": (True,),
+    "sliding_window": (),
+    "use_parallel_residual": (False,),
+    "use_qk_norm": (False,),
+    "use_sliding_window": (False,),
+}
+_REQUIRED = object()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; ConfigError if it is absent, unreadable, not JSON or not an object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not found; expected a file that every Hugging Face model folder has") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not JSON ({error}); fetch the file again") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: is a JSON {type(value).__name__}, expected an object; fetch the file again")
+    return value
+
+
+class ConfigReader:
+    """A JSON object that remembers which keys were read."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        self.path = path
+        self._values = values
+        self._read: set[str] = set()
+
+    @classmethod
+    def open(cls, path: Path) -> ConfigReader:
+        """Read `path`; ConfigError as in `read_json`."""
+        return cls(path, read_json(path))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key` as it is, `default` where it is absent or null."""
+        self._read.add(key)
+        value = self._values.get(key)
+        return default if value is None else value
+
+    def integer(self, key: str, default: Any = _REQUIRED, at_least: int = 1) -> int:
+        """Return an integer of at least `at_least`."""
+        value = self._typed(key, default)
+        if type(value) is not int or value < at_least:
+            raise self.error(key, value, f"an integer of at least {at_least}")
+        return value
+
+    def number(self, key: str, default: Any = _REQUIRED) -> float:
+        """Return a finite number above 0."""
+        value = self._typed(key, default)
+        if type(value) not in (int, float) or not 0 < value < float("inf"):
+            raise self.error(key, value, "a number above 0")
+        return float(value)
+
+    def flag(self, key: str, default: Any = _REQUIRED) -> bool:
+        """Return true or false."""
+        value = self._typed(key, default)
+        if type(value) is not bool:
+            raise self.error(key, value, "true or false")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: Any = _REQUIRED) -> str:
+        """Return a string that is one of `allowed`."""
+        value = self._typed(key, default)
+        if value not in allowed:
+            raise self.error(key, value, " or ".join(repr(name) for name in allowed))
+        return str(value)
+
+    def section(self, key: str) -> ConfigReader | None:
+        """Return the object under `key`, or None where it is absent or null."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.error(key, value, "an object")
+        return ConfigReader(self.path, value)
+
+    def refuse_unread(self) -> None:
+        """Refuse every key that changes numbers and that nobody has read, unless its value changes nothing."""
+        for key, neutral in _CHANGES_NUMBERS.items():
+            value = self._values.get(key)
+            if key not in self._read and value is not None and value not in neutral:
+                expected = " or ".join(repr(item) for item in neutral) or "no such key"
+                raise self.error(key, value, f"{expected}: this export does not carry it out")
+
+    def error(self, key: str, value: Any, expected: str) -> ConfigError:
+        """Return the error for `key`; the caller raises it."""
+        got = json.dumps(value) if value is not None else "missing"
+        if len(got) > 80:
+            got = got[:77] + "..."
+        return ConfigError(f"{self.path}: {key} is {got}, expected {expected}")
+
+    def _typed(self, key: str, default: Any) -> Any:
+        value = self.get(key)
+        if value is None and default is not _REQUIRED:
+            return default
+        return value

@@ -1,0 +1,140 @@
+"""`lpc.json`: what an exported folder holds (docs/format.md, section 6)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporters import __version__
+from exporters.architectures import Architecture
+from exporters.graph import DATA_FILE, Extent
+from exporters.staging import PACKAGE
+
+FORMAT_VERSION = 1
+GENERATOR = "lpc-export"
+
+
+@dataclass(frozen=True)
+class WrittenTensor:
+    """A weight in the data file. Sizes in bytes; `hash` is XXH3-128 (hex) of the decoded bytes.
+
+    `changed` counts elements that a conversion rounded; `reason` says why the codec was chosen.
+    """
+
+    name: str
+    layer: int
+    source_dtype: str
+    dtype: str
+    shape: tuple[int, ...]
+    codec: str
+    extent: Extent
+    source_bytes: int
+    decoded_bytes: int
+    elements: int
+    hash: str
+    changed: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class WrittenConstant:
+    """A plain float32 array in the data file."""
+
+    name: str
+    shape: tuple[int, ...]
+    extent: Extent
+    hash: str
+
+
+def make(
+    name: str,
+    architecture: Architecture,
+    tensors: Sequence[WrittenTensor],
+    constants: Sequence[WrittenConstant],
+    lossless: bool,
+    data_bytes: int,
+) -> dict[str, Any]:
+    """Return the manifest of a package whose source is called `name`."""
+    return {
+        "format": PACKAGE,
+        "format_version": FORMAT_VERSION,
+        "generator": f"{GENERATOR} {__version__}",
+        "source": {"name": name, "model_type": architecture.model_type, "dtype": _main_dtype(tensors)},
+        "lossless": lossless,
+        "context_length": architecture.decoder.context_length,
+        "data": {"file": DATA_FILE, "bytes": data_bytes},
+        "totals": totals(tensors),
+        "layers": _layers(architecture, {tensor.name: tensor for tensor in tensors}),
+        "tensors": [_tensor(tensor) for tensor in tensors],
+        "constants": [_constant(constant) for constant in constants],
+    }
+
+
+def totals(tensors: Sequence[WrittenTensor]) -> dict[str, Any]:
+    """Return number and size of all weights, as in the manifest."""
+    blob_bytes = sum(tensor.extent.length for tensor in tensors)
+    elements = sum(tensor.elements for tensor in tensors)
+    return {
+        "tensors": len(tensors),
+        "source_bytes": sum(tensor.source_bytes for tensor in tensors),
+        "blob_bytes": blob_bytes,
+        "bits_per_weight": _bits(blob_bytes, elements),
+    }
+
+
+def _main_dtype(tensors: Sequence[WrittenTensor]) -> str:
+    counted: Counter[str] = Counter()
+    for tensor in tensors:
+        counted[tensor.source_dtype] += tensor.elements
+    return counted.most_common(1)[0][0]
+
+
+def _layers(architecture: Architecture, tensors: dict[str, WrittenTensor]) -> list[dict[str, Any]]:
+    """A layer's extent runs from its first blob to the end of its last; a tied head has the embedding's."""
+    result = []
+    for index, name in enumerate(architecture.graph.layers):
+        used = [tensors[tensor] for tensor in architecture.graph.used_in(index)]
+        blobs = [tensor for tensor in used if tensor.layer == index] or used
+        begin = min(blob.extent.offset for blob in blobs)
+        result.append(
+            {
+                "index": index,
+                "name": name,
+                "offset": begin,
+                "bytes": max(blob.extent.offset + blob.extent.length for blob in blobs) - begin,
+                "decoded_bytes": sum(blob.decoded_bytes for blob in blobs),
+            }
+        )
+    return result
+
+
+def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "layer": tensor.layer,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "codec": tensor.codec,
+        "offset": tensor.extent.offset,
+        "bytes": tensor.extent.length,
+        "decoded_bytes": tensor.decoded_bytes,
+        "bits_per_weight": _bits(tensor.extent.length, tensor.elements),
+        "source_xxh3_128": tensor.hash,
+    }
+
+
+def _constant(constant: WrittenConstant) -> dict[str, Any]:
+    return {
+        "name": constant.name,
+        "dtype": "fp32",
+        "shape": list(constant.shape),
+        "offset": constant.extent.offset,
+        "bytes": constant.extent.length,
+        "xxh3_128": constant.hash,
+    }
+
+
+def _bits(count: int, elements: int) -> float:
+    return round(8 * count / elements, 4) if elements else 0.0

@@ -1,0 +1,162 @@
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace lpc {
+namespace {
+
+constexpr unsigned kMaxWorkers = 255;
+
+// One call of parallel_for. Lives on the caller's stack; the caller leaves only when no worker holds it.
+class Job {
+ public:
+  Job(size_t count, const std::function<void(size_t, unsigned)>& body) : count_(count), body_(body) {}
+
+  void run(unsigned worker) noexcept {
+    for (;;) {
+      const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= count_ || failed_.load(std::memory_order_relaxed)) return;
+      try {
+        body_(index, worker);
+      } catch (...) {
+        fail(index);
+      }
+    }
+  }
+
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  // Guarded by the pool's mutex.
+  unsigned helpers_wanted = 0;
+  unsigned helpers_joined = 0;
+  unsigned helpers_running = 0;
+  std::condition_variable idle;
+
+ private:
+  // Indices are handed out in order, so the lowest failing one is always begun, whatever the number of threads.
+  void fail(size_t index) noexcept {
+    std::lock_guard<std::mutex> lock(error_mutex_);
+    if (error_ && index > error_index_) return;
+    error_ = std::current_exception();
+    error_index_ = index;
+    failed_.store(true, std::memory_order_relaxed);
+  }
+
+  const size_t count_;
+  const std::function<void(size_t, unsigned)>& body_;
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  size_t error_index_ = 0;
+};
+
+class Pool {
+ public:
+  void run(Job& job, unsigned helpers) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      grow(helpers);
+      job.helpers_wanted = std::min(helpers, workers_);
+      if (job.helpers_wanted > 0) queue_.push_back(&job);
+    }
+    for (unsigned i = 0; i < helpers; ++i) wake_.notify_one();
+    job.run(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    std::erase(queue_, &job);
+    job.idle.wait(lock, [&] { return job.helpers_running == 0; });
+  }
+
+ private:
+  void grow(unsigned helpers) {
+    for (; workers_ < std::min(helpers, kMaxWorkers); ++workers_) {
+      try {
+        std::thread([this] { work(); }).detach();
+      } catch (const std::system_error&) {
+        return;  // no more threads to be had: the ones that exist do the work
+      }
+    }
+  }
+
+  void work() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the program's own threads
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return !queue_.empty(); });
+      Job& job = *queue_.front();
+      const unsigned worker = ++job.helpers_joined;
+      ++job.helpers_running;
+      if (job.helpers_joined == job.helpers_wanted) queue_.pop_front();
+      lock.unlock();
+      job.run(worker);
+      lock.lock();
+      if (--job.helpers_running == 0) job.idle.notify_one();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job*> queue_;
+  unsigned workers_ = 0;
+};
+
+std::atomic<Pool*> current_pool{nullptr};
+std::atomic<Pool*> pool_before_fork{nullptr};  // unusable in the child: its threads are gone, its mutex may be held
+
+void forget_pool_in_child() { pool_before_fork.store(current_pool.exchange(nullptr)); }
+
+Pool& pool() {
+  static const int registered = pthread_atfork(nullptr, nullptr, forget_pool_in_child);
+  static_cast<void>(registered);
+  Pool* existing = current_pool.load(std::memory_order_acquire);
+  if (existing != nullptr) return *existing;
+  Pool* fresh = new Pool;
+  if (current_pool.compare_exchange_strong(existing, fresh)) return *fresh;
+  delete fresh;  // another thread was faster; a fresh pool has no workers
+  return *existing;
+}
+
+}  // namespace
+
+unsigned default_threads() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+unsigned effective_threads(size_t count, unsigned threads) {
+  const size_t wanted = threads == 0 ? default_threads() : threads;
+  return static_cast<unsigned>(std::clamp<size_t>(std::min(count, wanted), 1, kMaxWorkers + 1));
+}
+
+void parallel_for_workers(size_t count, unsigned threads, const std::function<void(size_t, unsigned)>& body) {
+  const unsigned used = effective_threads(count, threads);
+  Job job(count, body);
+  if (used == 1) {
+    job.run(0);
+  } else {
+    pool().run(job, used - 1);
+  }
+  job.rethrow();
+}
+
+void parallel_for(size_t count, unsigned threads, const std::function<void(size_t)>& body) {
+  parallel_for_workers(count, threads, [&](size_t index, unsigned) { body(index); });
+}
+
+}  // namespace lpc

@@ -1,0 +1,17 @@
+#include "codecs/codec.h"
+
+#include "codecs/layout.h"
+
+namespace lpc {
+
+size_t Codec::params_bound(const lpc_tensor_desc&) const { return 0; }
+
+std::vector<uint8_t> Codec::make_params(const lpc_tensor_desc&, Bytes) const { return {}; }
+
+void Codec::check_params(const lpc_tensor_desc&, Bytes params) const {
+  if (!params.empty()) {
+    throw_malformed(field::kCodecParamsBytes, params.size(), std::string("0 for codec ") + name());
+  }
+}
+
+}  // namespace lpc

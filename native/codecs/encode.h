@@ -1,0 +1,14 @@
+// Encoding a tensor held in memory into a blob, on several threads.
+#pragma once
+
+#include "codecs/blob.h"
+
+namespace lpc {
+
+// Largest blob that encode_blob can write.
+uint64_t encode_bound(const lpc_tensor_desc& tensor, const lpc_encode_options& options);
+
+// Returns the size of the blob, which does not depend on options.threads. `dst` needs encode_bound bytes.
+uint64_t encode_blob(const lpc_tensor_desc& tensor, const lpc_encode_options& options, Bytes src, MutableBytes dst);
+
+}  // namespace lpc

@@ -1,0 +1,127 @@
+#include "ep/claim.h"
+
+#include <filesystem>
+
+namespace lpc {
+namespace {
+
+struct Consumer {
+  const OrtNode* node = nullptr;
+  int64_t input = -1;
+};
+
+std::vector<Consumer> consumers_of(const Api& api, const OrtValueInfo* value) {
+  size_t count = 0;
+  api.check(api.ort->ValueInfo_GetValueNumConsumers(value, &count));
+  std::vector<const OrtNode*> nodes(count);
+  std::vector<int64_t> inputs(count);
+  if (count > 0) api.check(api.ort->ValueInfo_GetValueConsumers(value, nodes.data(), inputs.data(), count));
+  std::vector<Consumer> consumers(count);
+  for (size_t i = 0; i < count; ++i) consumers[i] = {nodes[i], inputs[i]};
+  return consumers;
+}
+
+bool is_external_constant(const Api& api, const OrtValueInfo* value) {
+  bool constant = false;
+  api.check(api.ort->ValueInfo_IsConstantInitializer(value, &constant));
+  if (!constant) return false;
+  OrtExternalInitializerInfo* info = nullptr;
+  api.check(api.ort->ValueInfo_GetExternalInitializerInfo(value, &info));
+  const bool external = info != nullptr;
+  api.ort->ReleaseExternalInitializerInfo(info);
+  return external;
+}
+
+// "" when the consumer can be computed here; else the reason why not.
+std::string consumer_refusal(const Api& api, const Consumer& consumer, ConsumerKind& kind) {
+  const OrtNode* node = consumer.node;
+  const auto inputs = node_inputs(api, node);
+  if (node_is(api, node, "", "Gather")) {
+    kind = ConsumerKind::kGather;
+    if (consumer.input != 0) return "it feeds the indices of a Gather";
+    return int_attribute(api, node, "axis", 0) == 0 ? "" : "its Gather has an axis other than 0";
+  }
+  const bool matmul = node_is(api, node, "", "MatMul");
+  if (!matmul && !node_is(api, node, "", "Gemm")) return "its consumer is no MatMul, Gemm or Gather";
+  kind = matmul ? ConsumerKind::kMatMul : ConsumerKind::kGemm;
+  if (consumer.input != 1) return "it is not the second factor of its product";
+  if (value_element_type(api, inputs[0]) != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) return "activations are not float32";
+  if (!matmul && int_attribute(api, node, "transA", 0) != 0) return "its Gemm has transA";
+  return "";
+}
+
+std::string refusal(const Api& api, const OrtNode* decompress, Pair& pair) {
+  const auto outputs = node_outputs(api, decompress);
+  const auto inputs = node_inputs(api, decompress);
+  bool is_output = false;
+  api.check(api.ort->ValueInfo_IsGraphOutput(outputs[0], &is_output));
+  if (is_output) return "its weight is an output of the graph";
+  const auto consumers = consumers_of(api, outputs[0]);
+  if (consumers.size() != 1) return "its weight has " + std::to_string(consumers.size()) + " consumers, expected 1";
+  if (!is_external_constant(api, inputs[0])) return "its blob is not external data";
+  if (ints_attribute(api, decompress, "shape").size() != 2) return "its weight is not a matrix";
+  pair = {decompress, consumers[0].node, ConsumerKind::kMatMul};
+  std::string reason = consumer_refusal(api, consumers[0], pair.kind);
+  if (reason.empty() && pair.kind == ConsumerKind::kGather && int_attribute(api, decompress, "transpose", 0) != 0) {
+    reason = "a Gather of a transposed weight";
+  }
+  return reason;
+}
+
+}  // namespace
+
+Claims find_claims(const Api& api, const OrtGraph* graph) {
+  Claims claims;
+  for (const OrtNode* node : graph_nodes(api, graph)) {
+    if (!node_is(api, node, kDomain, kDecompress)) continue;
+    Pair pair;
+    const std::string reason = refusal(api, node, pair);
+    if (reason.empty()) {
+      claims.pairs.push_back(pair);
+    } else {
+      claims.refusals.push_back(string_attribute(api, node, "tensor") + " (node " + node_name(api, node) +
+                                "): " + reason);
+    }
+  }
+  return claims;
+}
+
+Pair fused_pair(const Api& api, const OrtGraph* graph) {
+  Pair pair;
+  for (const OrtNode* node : graph_nodes(api, graph)) {
+    if (node_is(api, node, kDomain, kDecompress)) {
+      pair.decompress = node;
+    } else {
+      pair.consumer = node;
+      pair.kind = node_is(api, node, "", "Gather")   ? ConsumerKind::kGather
+                  : node_is(api, node, "", "MatMul") ? ConsumerKind::kMatMul
+                                                     : ConsumerKind::kGemm;
+    }
+  }
+  if (pair.decompress == nullptr || pair.consumer == nullptr) {
+    throw Error(LPC_INTERNAL, "a fused graph without a Decompress and its consumer");
+  }
+  return pair;
+}
+
+BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress) {
+  BlobPlace place;
+  place.tensor = string_attribute(api, decompress, "tensor");
+  place.layer = int_attribute(api, decompress, "layer", 0);
+  place.transpose = int_attribute(api, decompress, "transpose", 0) != 0;
+  place.shape = ints_attribute(api, decompress, "shape");
+  OrtExternalInitializerInfo* info = nullptr;
+  api.check(api.ort->ValueInfo_GetExternalInitializerInfo(node_inputs(api, decompress)[0], &info));
+  if (info == nullptr) throw Error(LPC_FORMAT_ERROR, "tensor " + place.tensor + ": its blob is not external data");
+  const std::filesystem::path file = api.ort->ExternalInitializerInfo_GetFilePath(info);
+  place.offset = static_cast<uint64_t>(api.ort->ExternalInitializerInfo_GetFileOffset(info));
+  place.bytes = api.ort->ExternalInitializerInfo_GetByteSize(info);
+  api.ort->ReleaseExternalInitializerInfo(info);
+  const ORTCHAR_T* model_path = nullptr;
+  api.check(api.ort->Graph_GetModelPath(graph, &model_path));
+  const bool relative = file.is_relative() && model_path != nullptr && !std::filesystem::exists(file);
+  place.file = relative ? (std::filesystem::path(model_path).parent_path() / file).string() : file.string();
+  return place;
+}
+
+}  // namespace lpc

@@ -1,0 +1,45 @@
+// Which nodes the provider takes: a Decompress together with the one consumer of its weight.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ep/api.h"
+
+namespace lpc {
+
+enum class ConsumerKind { kMatMul, kGemm, kGather };
+
+// A Decompress node and its consumer.
+struct Pair {
+  const OrtNode* decompress = nullptr;
+  const OrtNode* consumer = nullptr;
+  ConsumerKind kind = ConsumerKind::kMatMul;
+};
+
+struct Claims {
+  std::vector<Pair> pairs;
+  std::vector<std::string> refusals;  // one line for each Decompress node left alone: name and reason
+};
+
+Claims find_claims(const Api& api, const OrtGraph* graph);
+
+// The pair inside a graph that was fused from one; throws LPC_INTERNAL when it holds something else.
+Pair fused_pair(const Api& api, const OrtGraph* graph);
+
+// Where a Decompress node's blob lies.
+struct BlobPlace {
+  std::string tensor;
+  std::string file;
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  int64_t layer = 0;
+  bool transpose = false;
+  std::vector<int64_t> shape;  // stored
+};
+
+// Throws LPC_FORMAT_ERROR when the blob is not external data.
+BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress);
+
+}  // namespace lpc

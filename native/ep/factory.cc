@@ -1,0 +1,114 @@
+#include "ep/factory.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+namespace lpc {
+namespace {
+
+constexpr unsigned kMaxDecodeThreads = 256;
+
+unsigned parse_threads(const std::string& text) {
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value > kMaxDecodeThreads) {
+    throw Error(LPC_INVALID_ARGUMENT, "provider option decode_threads: got '" + text + "', expected 0 (one a core) to " +
+                                          std::to_string(kMaxDecodeThreads));
+  }
+  return value;
+}
+
+}  // namespace
+
+Factory::Factory(const Api& api) : OrtEpFactory{}, api_(api) {
+  ort_version_supported = kOrtApiVersion;
+  GetName = get_name;
+  GetVendor = get_vendor;
+  GetVendorId = get_vendor_id;
+  GetVersion = get_version;
+  GetSupportedDevices = get_devices;
+  CreateEp = create_ep;
+  ReleaseEp = release_ep;
+  CreateAllocator = no_allocator;
+  ReleaseAllocator = release_no_allocator;
+  CreateDataTransfer = no_data_transfer;
+  IsStreamAware = not_stream_aware;
+}
+
+// Provider options reach a plugin as session configuration entries "ep.<lower-case name>.<key>".
+ProviderOptions Factory::read_options(const OrtSessionOptions* options) const {
+  std::string prefix = std::string("ep.") + kProviderName + ".";
+  std::transform(prefix.begin(), prefix.end(), prefix.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto entry = [&](const char* key) {
+    const std::string name = prefix + key;
+    int present = 0;
+    api_.check(api_.ort->HasSessionConfigEntry(options, name.c_str(), &present));
+    if (present == 0) return std::string();
+    size_t bytes = 0;
+    OrtStatus* status = api_.ort->GetSessionConfigEntry(options, name.c_str(), nullptr, &bytes);
+    if (status != nullptr) api_.ort->ReleaseStatus(status);  // "too small", with the size it wants
+    std::string value(bytes, '\0');
+    api_.check(api_.ort->GetSessionConfigEntry(options, name.c_str(), value.data(), &bytes));
+    while (!value.empty() && value.back() == '\0') value.pop_back();
+    return value;
+  };
+  ProviderOptions result;
+  result.session_id = entry("session_id");
+  const std::string threads = entry("decode_threads");
+  if (!threads.empty()) result.decode_threads = parse_threads(threads);
+  return result;
+}
+
+const char* ORT_API_CALL Factory::get_name(const OrtEpFactory*) noexcept { return kProviderName; }
+const char* ORT_API_CALL Factory::get_vendor(const OrtEpFactory*) noexcept { return "LPC"; }
+uint32_t ORT_API_CALL Factory::get_vendor_id(const OrtEpFactory*) noexcept { return 0; }  // no PCI vendor
+const char* ORT_API_CALL Factory::get_version(const OrtEpFactory*) noexcept { return lpc_version(); }
+
+OrtStatus* ORT_API_CALL Factory::get_devices(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
+                                             size_t device_count, OrtEpDevice** ep_devices, size_t capacity,
+                                             size_t* ep_device_count) noexcept {
+  auto* factory = static_cast<Factory*>(self);
+  const Api& api = factory->api_;
+  return api.guard([&] {
+    *ep_device_count = 0;
+    for (size_t i = 0; i < device_count && *ep_device_count < capacity; ++i) {
+      if (api.ort->HardwareDevice_Type(devices[i]) != OrtHardwareDeviceType_CPU) continue;
+      api.check(api.ep->CreateEpDevice(factory, devices[i], nullptr, nullptr, &ep_devices[*ep_device_count]));
+      ++*ep_device_count;
+    }
+  });
+}
+
+OrtStatus* ORT_API_CALL Factory::create_ep(OrtEpFactory* self, const OrtHardwareDevice* const*,
+                                           const OrtKeyValuePairs* const*, size_t device_count,
+                                           const OrtSessionOptions* options, const OrtLogger* logger,
+                                           OrtEp** ep) noexcept {
+  auto* factory = static_cast<Factory*>(self);
+  return factory->api_.guard([&] {
+    *ep = nullptr;
+    if (device_count != 1) {
+      throw Error(LPC_INVALID_ARGUMENT, "got " + std::to_string(device_count) + " devices, expected the CPU alone");
+    }
+    *ep = new Provider(factory->api_, factory->models_, factory->read_options(options), logger);
+  });
+}
+
+void ORT_API_CALL Factory::release_ep(OrtEpFactory*, OrtEp* ep) noexcept { delete static_cast<Provider*>(ep); }
+
+OrtStatus* ORT_API_CALL Factory::no_allocator(OrtEpFactory*, const OrtMemoryInfo*, const OrtKeyValuePairs*,
+                                              OrtAllocator** allocator) noexcept {
+  *allocator = nullptr;
+  return nullptr;
+}
+
+void ORT_API_CALL Factory::release_no_allocator(OrtEpFactory*, OrtAllocator*) noexcept {}
+
+OrtStatus* ORT_API_CALL Factory::no_data_transfer(OrtEpFactory*, OrtDataTransferImpl** transfer) noexcept {
+  *transfer = nullptr;
+  return nullptr;
+}
+
+bool ORT_API_CALL Factory::not_stream_aware(const OrtEpFactory*) noexcept { return false; }
+
+}  // namespace lpc

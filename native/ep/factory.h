@@ -1,0 +1,42 @@
+// Makes a provider for each session; lives as long as the library is registered.
+#pragma once
+
+#include "ep/provider.h"
+
+namespace lpc {
+
+class Factory : public OrtEpFactory {
+ public:
+  explicit Factory(const Api& api);
+  Factory(const Factory&) = delete;
+  Factory& operator=(const Factory&) = delete;
+
+  const Api& api() const { return api_; }
+
+ private:
+  ProviderOptions read_options(const OrtSessionOptions* options) const;
+
+  static const char* ORT_API_CALL get_name(const OrtEpFactory* self) noexcept;
+  static const char* ORT_API_CALL get_vendor(const OrtEpFactory* self) noexcept;
+  static uint32_t ORT_API_CALL get_vendor_id(const OrtEpFactory* self) noexcept;
+  static const char* ORT_API_CALL get_version(const OrtEpFactory* self) noexcept;
+  static OrtStatus* ORT_API_CALL get_devices(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
+                                             size_t device_count, OrtEpDevice** ep_devices, size_t capacity,
+                                             size_t* ep_device_count) noexcept;
+  static OrtStatus* ORT_API_CALL create_ep(OrtEpFactory* self, const OrtHardwareDevice* const* devices,
+                                           const OrtKeyValuePairs* const* metadata, size_t device_count,
+                                           const OrtSessionOptions* options, const OrtLogger* logger,
+                                           OrtEp** ep) noexcept;
+  static void ORT_API_CALL release_ep(OrtEpFactory* self, OrtEp* ep) noexcept;
+  // ONNX Runtime calls these without asking whether they are set: none of these things is offered.
+  static OrtStatus* ORT_API_CALL no_allocator(OrtEpFactory* self, const OrtMemoryInfo* memory,
+                                              const OrtKeyValuePairs* options, OrtAllocator** allocator) noexcept;
+  static void ORT_API_CALL release_no_allocator(OrtEpFactory* self, OrtAllocator* allocator) noexcept;
+  static OrtStatus* ORT_API_CALL no_data_transfer(OrtEpFactory* self, OrtDataTransferImpl** transfer) noexcept;
+  static bool ORT_API_CALL not_stream_aware(const OrtEpFactory* self) noexcept;
+
+  const Api api_;
+  SharedModels models_;
+};
+
+}  // namespace lpc

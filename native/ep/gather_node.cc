@@ -1,0 +1,68 @@
+#include "ep/gather_node.h"
+
+#include <algorithm>
+
+#include "simd/dot.h"
+
+namespace lpc {
+
+GatherNode::GatherNode(const Api& api, const Pair& pair, const OrtNode* fused, const BlobPlace& place,
+                       std::shared_ptr<const StoredBlob> blob, std::shared_ptr<Statistics> statistics)
+    : FusedNode(api), blob_(std::move(blob)), statistics_(std::move(statistics)) {
+  require_matrix(*blob_, place);
+  indices_input_ = fused_input(api, fused, pair.consumer, 1);
+  blob_->reserve(buffers_);
+  const BlobHeader& header = blob_->header();
+  if (!header.segments.empty()) decoded_.resize(header.segment_decoded_bytes(0));
+}
+
+void GatherNode::compute(OrtKernelContext* context) {
+  const TensorView indices = input_tensor(api_, context, indices_input_);
+  Shape shape = indices.shape;
+  shape.append(static_cast<int64_t>(blob_->header().tensor.shape[1]));
+  auto* out = static_cast<float*>(output_tensor(api_, context, 0, shape));
+  const std::lock_guard lock(mutex_);
+  fetch(indices, out);
+}
+
+int64_t GatherNode::checked_row(const TensorView& indices, size_t position) const {
+  const int64_t index = indices.element_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
+                            ? static_cast<const int32_t*>(indices.data)[position]
+                            : static_cast<const int64_t*>(indices.data)[position];
+  const auto rows = static_cast<int64_t>(blob_->header().rows);
+  if (index < -rows || index >= rows) {
+    throw Error(LPC_INVALID_ARGUMENT, "tensor " + blob_->tensor() + ": index " + std::to_string(index) +
+                                          " at position " + std::to_string(position) + ", expected -" +
+                                          std::to_string(rows) + " to " + std::to_string(rows - 1));
+  }
+  return index < 0 ? index + rows : index;
+}
+
+void GatherNode::fetch(const TensorView& indices, float* out) {
+  const BlobHeader& header = blob_->header();
+  const size_t columns = header.tensor.shape[1];
+  order_.clear();
+  for (size_t i = 0; i < indices.shape.elements(); ++i) {
+    order_.emplace_back(static_cast<uint64_t>(checked_row(indices, i)), i);
+  }
+  std::sort(order_.begin(), order_.end());
+  for (const auto& [row, position] : order_) {
+    const size_t index = row / header.rows_per_segment;
+    const uint8_t* data = segment(index) + (row - header.segment_first_row(index)) * header.row_bytes;
+    dot_kernels().widen(header.tensor.dtype, data, columns, out + position * columns);
+  }
+  statistics_->rows_fetched += order_.size();
+}
+
+const uint8_t* GatherNode::segment(size_t index) {
+  if (index != decoded_segment_) {
+    decoded_segment_ = SIZE_MAX;  // until the new one is whole
+    const size_t bytes = blob_->header().segment_decoded_bytes(index);
+    statistics_->bytes_read += blob_->read_segment(index, MutableBytes(decoded_).first(bytes), buffers_);
+    statistics_->bytes_decoded += bytes;
+    decoded_segment_ = index;
+  }
+  return decoded_.data();
+}
+
+}  // namespace lpc

@@ -1,0 +1,106 @@
+#include "ep/product_node.h"
+
+#include "matmul/product.h"
+
+namespace lpc {
+namespace {
+
+// Holds a decoded weight for the length of a scope.
+class Acquired {
+ public:
+  Acquired(LayerStore& store, size_t index) : store_(store), index_(index), data_(store.acquire(index)) {}
+  ~Acquired() { store_.release(index_); }
+  Acquired(const Acquired&) = delete;
+  Acquired& operator=(const Acquired&) = delete;
+  const uint8_t* data() const { return data_; }
+
+ private:
+  LayerStore& store_;
+  size_t index_;
+  const uint8_t* data_;
+};
+
+struct OrtLoop {
+  const Api& api;
+  const OrtKernelContext* context;
+
+  static void run(void* self, void (*body)(void*, size_t), size_t count, void* user) {
+    const auto& loop = *static_cast<OrtLoop*>(self);
+    loop.api.check(loop.api.ort->KernelContext_ParallelFor(loop.context, body, count, 0, user));
+  }
+};
+
+// Extent of C along one axis of y, counted from the right; 1 where C has no such axis.
+size_t extent_from_right(const Shape& shape, size_t axis) {
+  return axis < shape.rank ? static_cast<size_t>(shape.extents[shape.rank - 1 - axis]) : 1;
+}
+
+}  // namespace
+
+ProductNode::ProductNode(const Api& api, const Pair& pair, const OrtNode* fused, const BlobPlace& place,
+                         std::shared_ptr<const StoredBlob> blob)
+    : FusedNode(api), blob_(std::move(blob)), gemm_(pair.kind == ConsumerKind::kGemm) {
+  require_matrix(*blob_, place);
+  const bool trans_b = gemm_ && int_attribute(api, pair.consumer, "transB", 0) != 0;
+  rows_are_outputs_ = place.transpose != trans_b;
+  x_input_ = fused_input(api, fused, pair.consumer, 0);
+  if (!gemm_) return;
+  alpha_ = float_attribute(api, pair.consumer, "alpha", 1.0f);
+  beta_ = float_attribute(api, pair.consumer, "beta", 1.0f);
+  const auto inputs = node_inputs(api, pair.consumer);
+  has_c_ = inputs.size() > 2 && inputs[2] != nullptr && beta_ != 0.0f;
+  if (has_c_) c_input_ = fused_input(api, fused, pair.consumer, 2);
+}
+
+void ProductNode::attach(LayerStore* store, size_t index_in_schedule) {
+  store_ = store;
+  index_ = index_in_schedule;
+}
+
+void ProductNode::compute(OrtKernelContext* context) {
+  const BlobHeader& header = blob_->header();
+  const Matrix shape{nullptr, header.tensor.dtype, header.tensor.shape[0], header.tensor.shape[1]};
+  const size_t inputs = rows_are_outputs_ ? shape.columns : shape.rows;
+  const size_t outputs = rows_are_outputs_ ? shape.rows : shape.columns;
+  const TensorView x = input_tensor(api_, context, x_input_);
+  if (x.shape.rank == 0 || static_cast<size_t>(x.shape.extents[x.shape.rank - 1]) != inputs) {
+    throw Error(LPC_INVALID_ARGUMENT, "tensor " + blob_->tensor() + ": the activation's last extent is " +
+                                          std::to_string(x.shape.rank ? x.shape.extents[x.shape.rank - 1] : 0) +
+                                          ", expected " + std::to_string(inputs));
+  }
+  Shape y_shape = x.shape;
+  y_shape.extents[y_shape.rank - 1] = static_cast<int64_t>(outputs);
+  const size_t m = inputs == 0 ? 0 : x.shape.elements() / inputs;
+  auto* y = static_cast<float*>(output_tensor(api_, context, 0, y_shape));
+  {
+    const Acquired weight(*store_, index_);
+    Matrix matrix = shape;
+    matrix.data = weight.data();
+    OrtLoop loop{api_, context};
+    multiply(matrix, rows_are_outputs_, static_cast<const float*>(x.data), m, y, {OrtLoop::run, &loop});
+  }
+  if (gemm_) finish_gemm(context, y, m, outputs);
+}
+
+// y = alpha * y + beta * C, C broadcast to [m, n].
+void ProductNode::finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const {
+  if (alpha_ != 1.0f) {
+    for (size_t i = 0; i < m * n; ++i) y[i] *= alpha_;
+  }
+  if (!has_c_) return;
+  const TensorView c = input_tensor(api_, context, c_input_);
+  const size_t columns = extent_from_right(c.shape, 0);
+  const size_t rows = extent_from_right(c.shape, 1);
+  if ((columns != 1 && columns != n) || (rows != 1 && rows != m) || c.shape.elements() != rows * columns ||
+      c.element_type != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
+    throw Error(LPC_INVALID_ARGUMENT, "tensor " + blob_->tensor() + ": its Gemm's C cannot be broadcast to " +
+                                          std::to_string(m) + " x " + std::to_string(n) + " float32");
+  }
+  const auto* values = static_cast<const float*>(c.data);
+  for (size_t i = 0; i < m; ++i) {
+    const float* row = values + (rows == 1 ? 0 : i * columns);
+    for (size_t j = 0; j < n; ++j) y[i * n + j] += beta_ * row[columns == 1 ? 0 : j];
+  }
+}
+
+}  // namespace lpc

@@ -1,0 +1,34 @@
+// {Decompress, MatMul | Gemm}: a product with a weight that the layer store has decoded in time.
+#pragma once
+
+#include "ep/fused_node.h"
+#include "store/layer_store.h"
+
+namespace lpc {
+
+class ProductNode : public FusedNode {
+ public:
+  ProductNode(const Api& api, const Pair& pair, const OrtNode* fused, const BlobPlace& place,
+              std::shared_ptr<const StoredBlob> blob);
+
+  const std::shared_ptr<const StoredBlob>& blob() const { return blob_; }
+  // Says where the weight comes from; called before the first run.
+  void attach(LayerStore* store, size_t index_in_schedule);
+
+ private:
+  void compute(OrtKernelContext* context) override;
+  void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
+
+  std::shared_ptr<const StoredBlob> blob_;
+  LayerStore* store_ = nullptr;
+  size_t index_ = 0;
+  bool rows_are_outputs_;
+  size_t x_input_;
+  bool gemm_;
+  float alpha_ = 1.0f;
+  float beta_ = 1.0f;
+  bool has_c_ = false;
+  size_t c_input_ = 0;
+};
+
+}  // namespace lpc

@@ -1,0 +1,141 @@
+#include "ep/provider.h"
+
+#include <algorithm>
+
+#include "base/parallel.h"
+#include "ep/gather_node.h"
+#include "ep/sessions.h"
+
+namespace lpc {
+
+Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& options, const OrtLogger* logger)
+    : OrtEp{},
+      api_(api),
+      models_(models),
+      options_(options),
+      logger_(logger),
+      statistics_(std::make_shared<Statistics>()) {
+  ort_version_supported = kOrtApiVersion;
+  GetName = get_name;
+  GetCapability = get_capability;
+  Compile = compile_all;
+  ReleaseNodeComputeInfos = release_infos;
+  OnRunStart = on_run_start;
+  OnRunEnd = on_run_end;
+  register_session(options_.session_id, statistics_);
+}
+
+Provider::~Provider() {
+  for (auto& [id, part] : parts_) {
+    if (part.schedule != nullptr) part.model->store.retire(part.schedule.get());
+  }
+}
+
+void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
+  const Claims claims = find_claims(api_, graph);
+  for (const Pair& pair : claims.pairs) {
+    OrtNodeFusionOptions fusion{};
+    fusion.ort_version_supported = kOrtApiVersion;
+    fusion.drop_constant_initializers = true;  // the provider reads the weight file by itself
+    const OrtNode* nodes[] = {pair.decompress, pair.consumer};
+    api_.check(api_.ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes, 2, &fusion));
+  }
+  statistics_->nodes_claimed = claims.pairs.size();
+  statistics_->nodes_unclaimed = claims.refusals.size();
+  api_.log(logger_, ORT_LOGGING_LEVEL_INFO,
+           "claimed " + std::to_string(claims.pairs.size()) + " weights, left " +
+               std::to_string(claims.refusals.size()));
+  for (const std::string& refusal : claims.refusals) {
+    api_.log(logger_, ORT_LOGGING_LEVEL_WARNING, "weight left to the fallback: " + refusal);
+  }
+}
+
+Provider::Part& Provider::part_of(const std::string& file) {
+  auto model = models_.open(file, options_.decode_threads != 0 ? options_.decode_threads : default_threads());
+  Part& part = parts_[model->file->id()];
+  if (part.model == nullptr) part.model = std::move(model);
+  return part;
+}
+
+std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNode* fused) {
+  const Pair pair = fused_pair(api_, graph);
+  const BlobPlace place = blob_place(api_, graph, pair.decompress);
+  Part& part = part_of(place.file);
+  auto blob = std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset,
+                                                 place.bytes);
+  if (pair.kind == ConsumerKind::kGather) {
+    return std::make_unique<GatherNode>(api_, pair, fused, place, std::move(blob), statistics_);
+  }
+  auto node = std::make_unique<ProductNode>(api_, pair, fused, place, std::move(blob));
+  part.products.push_back(node.get());
+  return node;
+}
+
+// Runs once, when every node is compiled. ONNX Runtime compiles in any order; layers are used in theirs.
+void Provider::build_schedules() {
+  const std::lock_guard lock(mutex_);
+  if (scheduled_) return;
+  for (auto& [id, part] : parts_) {
+    auto& products = part.products;
+    std::stable_sort(products.begin(), products.end(), [](const ProductNode* a, const ProductNode* b) {
+      return std::pair(a->blob()->layer(), a->blob()->offset()) < std::pair(b->blob()->layer(), b->blob()->offset());
+    });
+    std::vector<std::shared_ptr<const StoredBlob>> blobs;
+    for (size_t i = 0; i < products.size(); ++i) {
+      products[i]->attach(&part.model->store, i);
+      blobs.push_back(products[i]->blob());
+    }
+    part.schedule = std::make_shared<const Schedule>(std::move(blobs), statistics_);
+  }
+  scheduled_ = true;
+}
+
+void Provider::run_start() {
+  build_schedules();
+  auto part = parts_.begin();
+  try {
+    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule);
+  } catch (...) {
+    while (part != parts_.begin()) (--part)->second.model->store.end_pass();
+    throw;
+  }
+}
+
+void Provider::run_end() {
+  for (auto& [id, part] : parts_) part.model->store.end_pass();
+  statistics_->runs += 1;
+}
+
+const char* ORT_API_CALL Provider::get_name(const OrtEp*) noexcept { return kProviderName; }
+
+OrtStatus* ORT_API_CALL Provider::get_capability(OrtEp* self, const OrtGraph* graph,
+                                                 OrtEpGraphSupportInfo* support) noexcept {
+  auto* provider = static_cast<Provider*>(self);
+  return provider->api_.guard([&] { provider->claim(graph, support); });
+}
+
+OrtStatus* ORT_API_CALL Provider::compile_all(OrtEp* self, const OrtGraph** graphs, const OrtNode** fused,
+                                              size_t count, OrtNodeComputeInfo** infos, OrtNode**) noexcept {
+  auto* provider = static_cast<Provider*>(self);
+  return provider->api_.guard([&] {
+    std::vector<std::unique_ptr<FusedNode>> nodes;
+    for (size_t i = 0; i < count; ++i) nodes.push_back(provider->compile(graphs[i], fused[i]));
+    for (size_t i = 0; i < count; ++i) infos[i] = nodes[i].release();
+  });
+}
+
+void ORT_API_CALL Provider::release_infos(OrtEp*, OrtNodeComputeInfo** infos, size_t count) noexcept {
+  for (size_t i = 0; i < count; ++i) delete static_cast<FusedNode*>(infos[i]);
+}
+
+OrtStatus* ORT_API_CALL Provider::on_run_start(OrtEp* self, const OrtRunOptions*) noexcept {
+  auto* provider = static_cast<Provider*>(self);
+  return provider->api_.guard([&] { provider->run_start(); });
+}
+
+OrtStatus* ORT_API_CALL Provider::on_run_end(OrtEp* self, const OrtRunOptions*, bool) noexcept {
+  auto* provider = static_cast<Provider*>(self);
+  return provider->api_.guard([&] { provider->run_end(); });
+}
+
+}  // namespace lpc

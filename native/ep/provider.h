@@ -1,0 +1,63 @@
+// The execution provider of one session: claims the weights, gives their nodes to ONNX Runtime, begins and ends passes.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ep/product_node.h"
+#include "ep/shared_models.h"
+
+namespace lpc {
+
+struct ProviderOptions {
+  std::string session_id;       // names the session for lpc_get_session_stats
+  unsigned decode_threads = 0;  // 0: one a core
+};
+
+class Provider : public OrtEp {
+ public:
+  Provider(const Api& api, SharedModels& models, const ProviderOptions& options, const OrtLogger* logger);
+  ~Provider();
+  Provider(const Provider&) = delete;
+  Provider& operator=(const Provider&) = delete;
+
+ private:
+  // What this session uses of one weight file.
+  struct Part {
+    std::shared_ptr<SharedModel> model;
+    std::vector<ProductNode*> products;
+    std::shared_ptr<const Schedule> schedule;
+  };
+
+  void claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support);
+  std::unique_ptr<FusedNode> compile(const OrtGraph* graph, const OrtNode* fused);
+  Part& part_of(const std::string& file);
+  void build_schedules();
+  void run_start();
+  void run_end();
+
+  static const char* ORT_API_CALL get_name(const OrtEp* self) noexcept;
+  static OrtStatus* ORT_API_CALL get_capability(OrtEp* self, const OrtGraph* graph,
+                                                OrtEpGraphSupportInfo* support) noexcept;
+  static OrtStatus* ORT_API_CALL compile_all(OrtEp* self, const OrtGraph** graphs, const OrtNode** fused, size_t count,
+                                             OrtNodeComputeInfo** infos, OrtNode** context_nodes) noexcept;
+  static void ORT_API_CALL release_infos(OrtEp* self, OrtNodeComputeInfo** infos, size_t count) noexcept;
+  static OrtStatus* ORT_API_CALL on_run_start(OrtEp* self, const OrtRunOptions* options) noexcept;
+  static OrtStatus* ORT_API_CALL on_run_end(OrtEp* self, const OrtRunOptions* options, bool sync) noexcept;
+
+  const Api api_;
+  SharedModels& models_;
+  const ProviderOptions options_;
+  const OrtLogger* logger_;
+  std::shared_ptr<Statistics> statistics_;
+  std::mutex mutex_;  // guards building the schedules
+  bool scheduled_ = false;
+  // By file, in one order everywhere, so that two sessions never wait for each other's.
+  std::map<FileId, Part> parts_;
+};
+
+}  // namespace lpc

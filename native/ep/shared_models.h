@@ -1,0 +1,30 @@
+// The weight files in use, each with one layer store, shared by all sessions on the same file.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "store/layer_store.h"
+
+namespace lpc {
+
+struct SharedModel {
+  SharedModel(std::shared_ptr<const WeightFile> weights, unsigned threads)
+      : file(std::move(weights)), store(threads) {}
+  std::shared_ptr<const WeightFile> file;
+  LayerStore store;
+};
+
+class SharedModels {
+ public:
+  // The model of this file, opened if nobody has it open. `threads` counts for the first user only.
+  std::shared_ptr<SharedModel> open(const std::string& path, unsigned threads);
+
+ private:
+  std::mutex mutex_;
+  std::map<FileId, std::weak_ptr<SharedModel>> models_;
+};
+
+}  // namespace lpc

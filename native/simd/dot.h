@@ -1,0 +1,30 @@
+// Products of decoded weights with float32 activations: the kernels behind native/matmul.
+//
+// Results may differ between instruction sets in the last bits (order of summation, fused multiply-add); for one
+// instruction set they depend only on the numbers, m, n and k.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lpc/lpc.h"
+
+namespace lpc {
+
+struct DotKernels {
+  // y[i * y_stride + r] = sum over c of x[i * k + c] * w[r * k + c], for r in [row_begin, row_end) and i in [0, m).
+  // `w` is row-major with k columns of `dtype` (bf16, fp16, fp32 or int8).
+  void (*rows)(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m,
+               float* y, size_t y_stride);
+  // y[i * y_stride + c] = sum over r of x[i * k + r] * w[r * n + c], for c in [column_begin, column_end), i in [0, m).
+  // `w` is row-major with k rows and n columns.
+  void (*columns)(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end,
+                  const float* x, size_t m, float* y, size_t y_stride);
+  // out[i] = in[i] widened exactly.
+  void (*widen)(uint32_t dtype, const void* in, size_t count, float* out);
+};
+
+// The kernels of active_isa().
+const DotKernels& dot_kernels();
+
+}  // namespace lpc

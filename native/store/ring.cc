@@ -1,0 +1,73 @@
+#include "store/ring.h"
+
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "codecs/blob.h"
+
+namespace lpc {
+namespace {
+
+size_t aligned(size_t bytes) { return (bytes + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment; }
+
+}  // namespace
+
+Ring::~Ring() { unmap(); }
+
+void Ring::unmap() {
+  if (memory_ != nullptr) munmap(memory_, capacity_);
+  memory_ = nullptr;
+  capacity_ = 0;
+}
+
+void Ring::resize(size_t bytes, size_t max_pieces) {
+  unmap();
+  clear();
+  pieces_.resize(max_pieces);
+  if (bytes == 0) return;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw Error(LPC_OUT_OF_MEMORY, "cannot map " + std::to_string(bytes) + " bytes for decoded weights");
+  }
+  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: refused on some kernels, and then small pages serve
+  memory_ = static_cast<uint8_t*>(memory);
+  capacity_ = bytes;
+}
+
+uint8_t* Ring::allocate(size_t bytes) {
+  const size_t size = aligned(bytes);
+  if (size > capacity_ || count_ == pieces_.size()) return nullptr;
+  size_t begin = 0;
+  if (count_ > 0) {
+    const size_t used_begin = piece(0).begin;
+    const size_t used_end = piece(count_ - 1).end;
+    const bool wraps = used_end <= used_begin;
+    if ((wraps ? used_begin : capacity_) - used_end >= size) {
+      begin = used_end;
+    } else if (wraps || used_begin < size) {
+      return nullptr;
+    }
+  }
+  piece(count_++) = {begin, begin + size, false};
+  return memory_ + begin;
+}
+
+void Ring::release(const uint8_t* memory) {
+  const size_t begin = static_cast<size_t>(memory - memory_);
+  for (size_t age = 0; age < count_; ++age) {
+    if (piece(age).begin != begin || piece(age).released) continue;
+    piece(age).released = true;
+    break;
+  }
+  while (count_ > 0 && piece(0).released) {
+    oldest_ = (oldest_ + 1) % pieces_.size();
+    --count_;
+  }
+}
+
+void Ring::clear() {
+  oldest_ = 0;
+  count_ = 0;
+}
+
+}  // namespace lpc

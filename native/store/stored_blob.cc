@@ -1,0 +1,64 @@
+#include "store/stored_blob.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lpc {
+namespace {
+
+BlobHeader read_header(const WeightFile& file, uint64_t offset, uint64_t bytes) {
+  if (offset > file.size_bytes() || bytes > file.size_bytes() - offset) {
+    throw Error(LPC_FORMAT_ERROR, "the file has " + std::to_string(file.size_bytes()) + " bytes, expected " +
+                                      std::to_string(bytes) + " at offset " + std::to_string(offset) +
+                                      ": it is truncated; copy or export it again");
+  }
+  std::vector<uint8_t> prefix(std::min<uint64_t>(bytes, kFixedHeaderBytes));
+  file.read(offset, prefix.data(), prefix.size());
+  const uint64_t header_bytes = peek_header_bytes(prefix);
+  if (header_bytes > bytes) {
+    throw Error(LPC_FORMAT_ERROR, "header_bytes (offset 60): got " + std::to_string(header_bytes) +
+                                      ", expected at most the blob's " + std::to_string(bytes));
+  }
+  const size_t have = prefix.size();
+  if (header_bytes > have) {
+    prefix.resize(header_bytes);
+    file.read(offset + have, prefix.data() + have, header_bytes - have);
+  }
+  return parse_blob_header(prefix, bytes);
+}
+
+}  // namespace
+
+StoredBlob::StoredBlob(std::shared_ptr<const WeightFile> file, std::string tensor, int64_t layer, uint64_t offset,
+                       uint64_t bytes)
+    : file_(std::move(file)), tensor_(std::move(tensor)), layer_(layer), offset_(offset) {
+  try {
+    header_ = read_header(*file_, offset, bytes);
+  } catch (const Error& error) {
+    throw Error(error.status(), file_->path() + ": tensor " + tensor_ + ", blob at offset " + std::to_string(offset) +
+                                    ": " + error.what());
+  }
+}
+
+void StoredBlob::reserve(ReadBuffers& buffers) const {
+  buffers.stored.resize(std::max<size_t>(buffers.stored.size(), header_.max_stored_segment_bytes()));
+  buffers.scratch.resize(std::max(buffers.scratch.size(), segment_scratch_bytes(header_)));
+}
+
+uint64_t StoredBlob::read_segment(size_t index, MutableBytes out, ReadBuffers& buffers) const {
+  const Segment& segment = header_.segments[index];
+  const bool raw = segment.encoding == Encoding::kRaw;
+  const MutableBytes stored = raw ? out : MutableBytes(buffers.stored).first(segment.bytes);
+  try {
+    file_->read(offset_ + segment.offset, stored.data(), segment.bytes);
+    verify_segment(header_, index, stored);
+    if (!raw) decode_segment(header_, index, stored, out, buffers.scratch);
+  } catch (const Error& error) {
+    throw Error(error.status(), file_->path() + ": tensor " + tensor_ + ", blob at offset " + std::to_string(offset_) +
+                                    ", segment " + std::to_string(index) + ": " + error.what());
+  }
+  return segment.bytes;
+}
+
+}  // namespace lpc

@@ -1,0 +1,61 @@
+"""Fixtures shared by the tests: real checkpoints exported once a session, and commands in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_models import LPC_RUN, ROOT, ExportModel, RunPython, checkpoint_folder
+
+
+@pytest.fixture(scope="session")
+def export_model(tmp_path_factory: pytest.TempPathFactory) -> ExportModel:
+    """A function (model, codec) -> exported folder; each is exported once a session. Do not change what it returns."""
+    from exporters.export import ExportOptions, export
+
+    made: dict[tuple[str, str], Path] = {}
+
+    def exported(model: str, codec: str) -> Path:
+        if (model, codec) not in made:
+            out = tmp_path_factory.mktemp("exported") / f"{model}-{codec}"
+            export(checkpoint_folder(model), out, ExportOptions(codec=codec))
+            made[model, codec] = out
+        return made[model, codec]
+
+    return exported
+
+
+@pytest.fixture(scope="session")
+def run_python() -> RunPython:
+    """A function that runs code in a new interpreter with the same packages; `arguments` become sys.argv[1:]."""
+
+    def run(
+        code: str, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def lpc_run(run_python: RunPython) -> RunPython:
+    """A function that runs the command `lpc-run` with the given arguments."""
+
+    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return run_python(LPC_RUN, *arguments, **options)
+
+    return run
