@@ -1,0 +1,63 @@
+# make demo   set up, build, export the bundled demo model, run it
+# make test   everything that is tested
+# make lint   formats, types, warnings
+# make bench  the benchmarks that run anywhere in a minute
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
+ORT_1_23 := build/ort-1.23.2
+
+.PHONY: demo test lint format bench native-test sanitize clean setup
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml $(NATIVE_SOURCES)
+	PYTHON=$(PYTHON) native/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 10), "Python 3.10 or newer is needed"'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test,lint]'
+	touch $@
+
+demo: setup
+	$(BIN)/lpc-export examples/demo_model --out out/demo --force
+	$(BIN)/lpc-run out/demo --prompt "Once upon a time" --max-tokens 120 --greedy
+
+# The oldest supported onnxruntime beside the newest; where it has no wheel for this Python its tests skip.
+$(ORT_1_23)/.installed: $(VENV)/.installed
+	-$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade \
+	  --target $(ORT_1_23) onnxruntime==1.23.2 && touch $@
+
+test: setup native-test
+	@$(MAKE) --no-print-directory $(ORT_1_23)/.installed
+	LPC_ORT_1_23=$(abspath $(ORT_1_23)) $(BIN)/pytest
+
+CMAKE_NATIVE = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DLPC_BUILD_TESTS=ON
+
+native-test: setup
+	$(CMAKE_NATIVE) -B build/native-test
+	$(BIN)/cmake --build build/native-test
+	$(BIN)/ctest --test-dir build/native-test --output-on-failure
+
+sanitize: setup
+	$(CMAKE_NATIVE) -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLPC_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+lint: setup
+	$(BIN)/ruff check edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff format --check edge_runtime exporters tests benchmarks examples
+	$(BIN)/mypy
+	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
+	@$(MAKE) --no-print-directory sanitize
+
+format: setup
+	$(BIN)/ruff format edge_runtime exporters tests benchmarks examples
+	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format -i
+
+bench: setup
+	$(BIN)/python benchmarks/codecs.py
+
+clean:
+	rm -rf build out $(VENV)

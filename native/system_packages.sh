@@ -1,0 +1,25 @@
+#!/bin/sh
+# Makes sure that the system has what the build needs: a C++20 compiler, liblz4, libxxhash, and Python's venv.
+# Installs it on Debian and Ubuntu as root; otherwise prints the one line that does, and fails.
+set -eu
+
+packages="g++ make git ca-certificates curl liblz4-dev libxxhash-dev python3 python3-venv"
+
+# A Python from elsewhere (pyenv, conda) brings venv along: only what is missing is asked for.
+missing=""
+command -v g++ >/dev/null || missing="$missing g++"
+for header in lz4.h xxhash.h; do
+  echo "#include <$header>" | g++ -E -x c++ - >/dev/null 2>&1 || missing="$missing $header"
+done
+"${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+test -n "$missing" || exit 0
+
+echo "missing:$missing" >&2
+if command -v apt-get >/dev/null && test "$(id -u)" = 0; then
+  apt-get update -q >&2
+  # shellcheck disable=SC2086  # the list is words
+  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages >&2
+else
+  echo "install it with: sudo apt-get install -y $packages" >&2
+  exit 1
+fi

@@ -1,0 +1,184 @@
+"""Makes the golden blobs of format version 1. Run once a format version, never to make a failing test pass.
+
+good/NAME.lpc      decodes to what manifest.json says (dtype, shape, SHA-256 of the decoded bytes)
+malformed/NAME.lpc breaks one rule of docs/format.md; manifest.json has the kind of error and a part of the message
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
+
+import oracle  # noqa: E402
+from blob_edit import put, seal, segment, with_entry, with_field, with_segment  # noqa: E402
+
+from edge_runtime import codec  # noqa: E402
+
+FORMAT, CODEC = "FormatError", "CodecError"
+
+
+def weights(dtype: str, *shape: int) -> np.ndarray[Any, Any]:
+    """Small numbers such as weights are, the same in every run."""
+    values = np.asarray(np.random.default_rng(20240607).standard_normal(shape) * 0.02)
+    if dtype in ("int8", "uint8"):
+        values = np.clip(np.rint(values * 200), 0 if dtype == "uint8" else -128, 127)
+    return values.astype(oracle.DTYPES[dtype].numpy)
+
+
+def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
+    arrays: dict[str, tuple[np.ndarray[Any, Any], str, int]] = {
+        f"lz4_{dtype}": (weights(dtype, 24, 65), "lz4", 0) for dtype in oracle.DTYPES
+    }
+    arrays["lz4_bf16_segments"] = (weights("bf16", 9, 256), "lz4", 1024)
+    arrays["lz4_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), "lz4", 0)
+    sparse = np.zeros(600_000, np.int8)  # two blocks a plane
+    sparse[[3, 524_287, 524_288, 599_999]] = [1, -128, 5, -1]
+    arrays["lz4_int8_two_blocks"] = (sparse, "lz4", 0)
+    noise = np.random.default_rng(7).integers(0, 256, 256, np.uint8)
+    arrays["lz4_uint8_raw_segment"] = (noise, "lz4", 0)
+    arrays["stored_fp16_segments"] = (weights("fp16", 7, 5), "stored", 20)
+    arrays["stored_bf16_rank0"] = (weights("bf16"), "stored", 0)
+    arrays["stored_fp32_rank4"] = (weights("fp32", 2, 3, 1, 2), "stored", 0)
+    arrays["lz4_bf16_empty"] = (weights("bf16", 0, 8), "lz4", 0)
+    blobs = {name: (codec.encode(a, c, segment_bytes=s).tobytes(), a) for name, (a, c, s) in arrays.items()}
+    other = weights("bf16", 24, 65)
+    blobs["lz4_bf16_second_encoder"] = (oracle.encode(other, oracle.LZ4, 5), other)
+    return blobs
+
+
+def malformed_headers(lz4: bytes, stored: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """`lz4`: bf16 of shape (9, 256) in three segments; `stored`: fp16 of shape (7, 5) in four segments."""
+    return {
+        "magic": (put(lz4, 0, 0x58, 1), FORMAT, "magic (offset 0)"),
+        "version_newer": (with_field(lz4, "version", 2), CODEC, "version (offset 4): got 2"),
+        "codec_unknown": (with_field(lz4, "codec", 9), CODEC, "codec (offset 6): got 9"),
+        "dtype_zero": (with_field(lz4, "dtype", 0), CODEC, "dtype (offset 7): got 0"),
+        "dtype_unknown": (with_field(lz4, "dtype", 8), CODEC, "dtype (offset 7): got 8"),
+        "rank_5": (with_field(lz4, "rank", 5), FORMAT, "rank (offset 8): got 5"),
+        "reserved_9": (with_field(lz4, "reserved9", 1), FORMAT, "reserved (offset 9): got 1"),
+        "reserved_80": (with_field(lz4, "reserved80", 1), FORMAT, "reserved (offset 80): got 1"),
+        "segment_count_limit": (put(lz4, 12, 1 << 24, 4), FORMAT, "segment_count (offset 12)"),
+        "segment_count_header_bytes": (put(lz4, 12, 4, 4), FORMAT, "header_bytes (offset 60)"),
+        "segment_count_rows": (with_field(lz4, "shape0", 3), FORMAT, "segment_count (offset 12): got 5, expected 2"),
+        "shape_beyond_rank": (with_field(lz4, "shape3", 1), FORMAT, "shape[3] (offset 40): got 1"),
+        "shape_row_size": (with_field(lz4, "shape1", 1 << 30), FORMAT, "shape[1] (offset 24)"),
+        "shape_overflow": (with_field(lz4, "shape0", 1 << 62), FORMAT, "shape[0] (offset 16)"),
+        "extent_limit": (with_field(lz4, "shape0", 1 << 63), FORMAT, "shape[0] (offset 16)"),
+        "rows_per_segment_zero": (with_field(lz4, "rows_per_segment", 0), FORMAT, "rows_per_segment (offset 48)"),
+        "rows_per_segment_size": (
+            with_field(with_field(lz4, "shape0", 1 << 40), "rows_per_segment", 1 << 30),
+            FORMAT,
+            "rows_per_segment (offset 48)",
+        ),
+        "codec_params_limit": (put(lz4, 56, 65537, 4), FORMAT, "codec_params_bytes (offset 56)"),
+        "codec_params_lz4": (with_params(lz4), FORMAT, "codec_params_bytes (offset 56): got 64"),
+        "header_bytes": (put(lz4, 60, 64, 4), FORMAT, "header_bytes (offset 60): got 64"),
+        "header_checksum": (put(lz4, 72, 0, 8), FORMAT, "header_checksum (offset 72)"),
+        "blob_bytes_larger": (with_field(lz4, "blob_bytes", len(lz4) + 64), FORMAT, "blob_bytes (offset 64)"),
+        "blob_bytes_smaller": (with_field(lz4, "blob_bytes", len(lz4) - 64), FORMAT, "offset"),
+        "blob_bytes_huge": (with_field(lz4, "blob_bytes", 2**64 - 64), FORMAT, "blob_bytes (offset 64)"),
+        "blob_bytes_header_only": (with_field(lz4, "blob_bytes", 256), FORMAT, "blob_bytes (offset 64)"),
+        "segment_overlap": (
+            with_entry(lz4, 1, "offset", oracle.parse(lz4).segments[0].offset),
+            FORMAT,
+            "segment[1].offset (offset 128)",
+        ),
+        "segment_offset_gap": (
+            with_entry(lz4, 1, "offset", oracle.parse(lz4).segments[1].offset + 64),
+            FORMAT,
+            "segment[1].offset (offset 128)",
+        ),
+        "segment_bytes_zero": (with_entry(lz4, 0, "bytes", 0), FORMAT, "segment[0].bytes (offset 104): got 0"),
+        "segment_bytes_huge": (with_entry(lz4, 0, "bytes", 2**64 - 1), FORMAT, "segment[0].bytes (offset 104)"),
+        "segment_bytes_expands": (
+            with_entry(lz4, 2, "bytes", 1024),
+            FORMAT,
+            "segment[2].bytes (offset 168)",
+        ),
+        "segment_bytes_raw": (with_entry(stored, 3, "bytes", 9), FORMAT, "segment[3].bytes (offset 200): got 9"),
+        "segment_encoding_2": (with_entry(lz4, 0, "encoding", 2), FORMAT, "segment[0].encoding (offset 120): got 2"),
+        "segment_encoding_stored": (
+            with_entry(stored, 0, "encoding", 1),
+            FORMAT,
+            "segment[0].encoding (offset 120): got 1",
+        ),
+        "segment_reserved": (with_entry(lz4, 0, "reserved", 1), FORMAT, "segment[0].reserved (offset 121): got 1"),
+        "segment_checksum": (with_entry(lz4, 3, "checksum", 0), FORMAT, "segment[3].checksum"),
+        "segment_changed": (put(lz4, len(lz4) - 128, 0xAA, 1), FORMAT, "segment[4].checksum"),
+        "trailing_bytes": (lz4 + bytes(64), FORMAT, "blob_bytes (offset 64)"),
+        "trailing_byte": (lz4 + bytes(1), FORMAT, "trailing data"),
+        "truncated_segment": (lz4[:-64], FORMAT, "cut short"),
+        "truncated_table": (lz4[:100], FORMAT, "segment[0].offset (offset 100): cut short"),
+        "empty": (b"", FORMAT, "magic (offset 0): cut short"),
+    }
+
+
+def with_params(blob: bytes) -> bytes:
+    """`blob` with 64 bytes of codec parameters, everything else in place."""
+    header = oracle.parse(blob)
+    table_end = oracle.HEADER_BYTES + oracle.ENTRY_BYTES * len(header.segments)
+    body = header.segments[0].offset
+    longer = blob[:table_end] + bytes(64) + bytes(oracle.align64(table_end + 64) - table_end - 64) + blob[body:]
+    longer = put(put(longer, 56, 64, 4), 60, table_end + 64, 4)
+    shift = oracle.align64(table_end + 64) - body
+    for index, entry in enumerate(header.segments):
+        longer = with_entry(longer, index, "offset", entry.offset + shift)
+    return with_field(longer, "blob_bytes", len(blob) + shift)
+
+
+def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """`blob`: fp16 of shape (24, 65) in one segment: 1560 elements, 8 planes of 195 bytes, raw bytes at 64."""
+    plain = segment(blob, 0)
+    garbage = put(plain, 8, 20, 4)  # plane 7 in 20 bytes that are no LZ4
+    garbage = garbage[: 64 + 1560] + b"\xff" * 20 + garbage[64 + 1560 :]
+    short = put(plain, 8, 2, 4)  # an LZ4 block of one literal
+    short = short[: 64 + 1560] + b"\x10\x00" + short[64 + 1560 :]
+    cases = {
+        "lz4_bias": (put(plain, 0, 32, 1), "bias (offset 0): got 32"),
+        "lz4_reserved": (put(plain, 2, 7, 1), "reserved (offset 2): got 7"),
+        "lz4_block_count": (put(plain, 4, 16, 4), "block_count (offset 4): got 16, expected 8"),
+        "lz4_block_too_large": (put(plain, 8, 196, 4), "block_size[0] (offset 8): got 196"),
+        "lz4_block_past_end": (put(plain, 36, 195, 4)[:-1], "block_size[7] (offset 36): got 195, expected at most 194"),
+        "lz4_block_huge": (put(plain, 20, 2**32 - 1, 4), "block_size[3] (offset 20)"),
+        "lz4_trailing": (plain + b"\0", "trailing bytes"),
+        "lz4_garbage_block": (garbage, "LZ4 block (offset 1624): got malformed data"),
+        "lz4_short_block": (short, "LZ4 block (offset 1624): got 1 bytes, expected 195"),
+        "lz4_too_short": (plain[:1000], "segment size"),
+        "lz4_one_byte": (plain[:1], "segment size"),
+    }
+    return {
+        name: (with_segment(blob, 0, stored), FORMAT, f"segment[0] (offset 128): {message}")
+        for name, (stored, message) in cases.items()
+    }
+
+
+def main() -> None:
+    manifest: dict[str, Any] = {"good": {}, "malformed": {}}
+    for folder in manifest:
+        (HERE / folder).mkdir(exist_ok=True)
+    blobs = good()
+    for name, (blob, array) in sorted(blobs.items()):
+        (HERE / "good" / f"{name}.lpc").write_bytes(blob)
+        manifest["good"][name] = {
+            "dtype": codec.dtype_name(array.dtype),
+            "shape": array.shape,
+            "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+        }
+    broken = malformed_headers(blobs["lz4_bf16_segments"][0], blobs["stored_fp16_segments"][0])
+    broken |= malformed_segments(blobs["lz4_fp16"][0])
+    for name, (blob, error, message) in sorted(broken.items()):
+        (HERE / "malformed" / f"{name}.lpc").write_bytes(blob)
+        manifest["malformed"][name] = {"error": error, "message": message}
+    (HERE / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
