@@ -9,6 +9,7 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterator
 from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_void_p
 from pathlib import Path
@@ -30,6 +31,9 @@ _EXCEPTIONS: dict[int, type[LpcError]] = {
     30: FormatError,  # LPC_FORMAT_ERROR
     31: FormatError,  # LPC_CHECKSUM_MISMATCH
 }
+
+# "segment[3] (offset 4096): bias (offset 0): got ..." or only the second half; an inner offset counts from the outer.
+_PLACE = re.compile(r"(?:(segment\[\d+\]) \(offset (\d+)\): )?([\w.\[\] ]+) \(offset (\d+)\): ")
 
 
 class TensorDesc(ctypes.Structure):
@@ -180,8 +184,13 @@ def check(status: int) -> None:
     if status == LPC_OK:
         return
     detail = library().lpc_last_error().decode("utf-8", "replace")
-    name = library().lpc_status_name(status).decode()
-    raise _EXCEPTIONS.get(status, LpcError)(f"{detail} [{name}]")
+    message = f"{detail} [{library().lpc_status_name(status).decode()}]"
+    kind = _EXCEPTIONS.get(status, LpcError)
+    place = _PLACE.match(detail)
+    if kind is not FormatError or place is None:
+        raise kind(message)
+    segment, start, field, offset = place.groups()
+    raise FormatError(message, field=f"{segment}.{field}" if segment else field, offset=int(start or 0) + int(offset))
 
 
 def version() -> str:

@@ -20,7 +20,7 @@ from exporters.checkpoint import Checkpoint
 from exporters.graph import DATA_FILE, Graph, Weight
 from exporters.manifest import WrittenConstant, WrittenTensor
 from exporters.progress import Progress
-from exporters.staging import MANIFEST, check_target, staging, write_json, writing
+from exporters.staging import MANIFEST, check_target, copy_file, staging, write_json, writing
 from exporters.verify import hash_of, verify
 
 KEEP = "keep"
@@ -113,6 +113,7 @@ class _Export:
         self.tensors: list[WrittenTensor] = []
         self.constants: list[WrittenConstant] = []
         self.encoder = codec_choice.Encoder(options.codec, options.threads)
+        self.genai_config = genai_config.make(architecture, checkpoint.config)
         self.data_bytes = 0
 
     def run(self, start: float) -> ExportResult:
@@ -225,10 +226,10 @@ class _Export:
             source.name, self.architecture, self.tensors, self.constants, self.lossless, self.data_bytes
         )
         write_json(self.folder / MANIFEST, content)
-        write_json(self.folder / genai_config.FILE, genai_config.make(self.architecture, source.config))
+        write_json(self.folder / genai_config.FILE, self.genai_config)
         for name in _COPIED:
             if (source.folder / name).is_file():
-                shutil.copyfile(source.folder / name, self.folder / name)
+                copy_file(source.folder / name, self.folder / name)
 
     def verify(self) -> float:
         """Decode everything that was written and compare it; return the seconds it took."""

@@ -218,6 +218,12 @@ BAD_FOLDERS: dict[str, tuple[int, Damage, type[LpcError], str]] = {
         FormatError,
         r"the file is truncated",
     ),
+    "generation_config_not_json": (
+        1,
+        lambda f: (f / "generation_config.json").write_text("{"),
+        ConfigError,
+        r"generation_config.json: is not JSON",
+    ),
     "no_tokenizer": (1, lambda f: (f / "tokenizer.json").unlink(), ExportError, r"tokenizer.json: not found; lpc-run"),
 }
 

@@ -17,6 +17,9 @@ import pytest
 from checkpoints import write_llama
 
 from exporters import __version__
+from exporters.cli import command
+from exporters.codec_choice import CODECS
+from exporters.export import DTYPES
 from exporters.progress import Progress
 
 ROOT = Path(__file__).parents[1]
@@ -233,3 +236,9 @@ def test_progress_of_a_failure_ends_the_line() -> None:
     progress.advance(50)
     progress.__exit__(RuntimeError, RuntimeError(), None)
     assert stream.getvalue().endswith("left\n")
+
+
+def test_options_offer_what_the_exporter_knows() -> None:
+    options = {option.name: option for option in command.params}
+    assert tuple(options["codec"].type.choices) == CODECS
+    assert tuple(options["dtype"].type.choices) == DTYPES

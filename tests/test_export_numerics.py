@@ -131,6 +131,18 @@ def test_logits_with_cache_equal_those_of_one_pass(variant: Exported) -> None:
     assert_close(stepwise, reference_logits(config, random_tensors(config), PROMPT))
 
 
+def test_logits_of_a_batch_equal_those_of_its_rows(variant: Exported) -> None:
+    _, out, _ = variant
+    runner = PlainRunner(out)
+    ids = np.array([PROMPT, PROMPT[::-1]], np.int64)
+    feed = {name: cache.repeat(2, 0) for name, cache in runner.cache.items()}
+    feed["input_ids"], feed["attention_mask"] = ids, np.ones_like(ids)
+    feed["position_ids"] = np.arange(len(PROMPT), dtype=np.int64)[None].repeat(2, 0)
+    logits = runner.session.run(["logits"], feed)[0]
+    assert_close(logits[0], PlainRunner(out).step(PROMPT))
+    assert_close(logits[1], PlainRunner(out).step(PROMPT[::-1]))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_logits_and_greedy_tokens_equal_transformers(variant: Exported) -> None:
     torch = pytest.importorskip("torch")

@@ -50,8 +50,8 @@ void check_header_checksum(Bytes header) {
   const uint64_t stated = load<uint64_t>(&header[field::kHeaderChecksum.offset]);
   const uint64_t computed = header_checksum(header);
   if (stated != computed) {
-    throw_field(LPC_CHECKSUM_MISMATCH, field::kHeaderChecksum.name, field::kHeaderChecksum.offset, hex(stated, 16),
-                hex(computed, 16) + " (header bytes changed)");
+    throw_field(LPC_CHECKSUM_MISMATCH, field::kHeaderChecksum.name, field::kHeaderChecksum.offset, hex(computed, 16),
+                hex(stated, 16) + " (header bytes changed)");
   }
 }
 
@@ -229,8 +229,8 @@ void verify_segment(const BlobHeader& header, size_t index, Bytes stored) {
   const uint64_t computed = checksum(stored);
   if (computed != segment.checksum) {
     throw_field(LPC_CHECKSUM_MISMATCH, segment_name(index) + ".checksum",
-                segment_entry_offset(index) + kSegmentFields[2].offset, hex(segment.checksum, 16),
-                hex(computed, 16) + " (bytes changed from offset " + std::to_string(segment.offset) + ")");
+                segment_entry_offset(index) + kSegmentFields[2].offset, hex(computed, 16),
+                hex(segment.checksum, 16) + " (bytes changed from offset " + std::to_string(segment.offset) + ")");
   }
 }
 

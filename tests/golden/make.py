@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,11 @@ def with_params(blob: bytes) -> bytes:
 def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
     """`blob`: fp16 of shape (24, 65) in one segment: 1560 elements, 8 planes of 195 bytes, raw bytes at 64."""
     plain = segment(blob, 0)
-    garbage = put(plain, 8, 20, 4)  # plane 7 in 20 bytes that are no LZ4
-    garbage = garbage[: 64 + 1560] + b"\xff" * 20 + garbage[64 + 1560 :]
-    short = put(plain, 8, 2, 4)  # an LZ4 block of one literal
-    short = short[: 64 + 1560] + b"\x10\x00" + short[64 + 1560 :]
+    blocks = 64 + 1560
+    (size,) = struct.unpack_from("<I", plain, 8)  # of plane 7, which comes first
+    rest = plain[blocks + size :]
+    garbage = put(plain, 8, 20, 4)[:blocks] + b"\xff" * 20 + rest
+    short = put(plain, 8, 2, 4)[:blocks] + b"\x10\x00" + rest  # one literal
     cases = {
         "lz4_bias": (put(plain, 0, 32, 1), "bias (offset 0): got 32"),
         "lz4_reserved": (put(plain, 2, 7, 1), "reserved (offset 2): got 7"),
@@ -148,7 +150,7 @@ def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
         "lz4_block_too_large": (put(plain, 8, 196, 4), "block_size[0] (offset 8): got 196"),
         "lz4_block_past_end": (put(plain, 36, 195, 4)[:-1], "block_size[7] (offset 36): got 195, expected at most 194"),
         "lz4_block_huge": (put(plain, 20, 2**32 - 1, 4), "block_size[3] (offset 20)"),
-        "lz4_trailing": (plain + b"\0", "trailing bytes"),
+        "lz4_trailing": (plain + b"\0", "segment end (offset"),
         "lz4_garbage_block": (garbage, "LZ4 block (offset 1624): got malformed data"),
         "lz4_short_block": (short, "LZ4 block (offset 1624): got 1 bytes, expected 195"),
         "lz4_too_short": (plain[:1000], "segment size"),

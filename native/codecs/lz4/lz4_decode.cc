@@ -53,8 +53,8 @@ Cursors find_planes(const Layout& layout, Bytes stored) {
     }
   }
   if (position != stored.size()) {
-    throw_field(LPC_FORMAT_ERROR, "segment end", position, std::to_string(stored.size() - position) + " trailing bytes",
-                "none");
+    throw_field(LPC_FORMAT_ERROR, "segment end", position, std::to_string(stored.size()) + " bytes",
+                std::to_string(position) + ", the end of the last block");
   }
   return cursors;
 }

@@ -1,0 +1,57 @@
+"""The worked examples of the codecs' spec.md are real blobs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import codec_arrays
+import numpy as np
+import oracle
+import pytest
+
+from edge_runtime import codec
+
+CODECS = Path(__file__).parents[1] / "native" / "codecs"
+
+
+def example(name: str) -> bytes:
+    """The hex dump of a spec.md; lines "(0d0 to 1bf: 00)" stand for zeros."""
+    text = (CODECS / name / "spec.md").read_text(encoding="utf-8")
+    dump = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
+    blob = b""
+    for line in dump.splitlines():
+        if zeros := re.fullmatch(r" *\((\w+) to (\w+): 00\)", line):
+            first, last = (int(place, 16) for place in zeros.groups())
+            assert first == len(blob)
+            blob += bytes(last + 1 - first)
+        else:
+            place, values = line.split(": ")
+            assert int(place, 16) == len(blob)
+            blob += bytes.fromhex(values)
+    return blob
+
+
+def expected(name: str) -> codec_arrays.Array:
+    if name == "stored":
+        return np.array([1, 2, -3], np.int8)
+    array = np.ones((2, 128), codec.numpy_dtype("bf16"))
+    array[0, 1], array[0, 2] = -1.5, 0.5
+    return array
+
+
+@pytest.mark.parametrize("name", codec.CODECS)
+def test_spec_example_decodes_to_the_tensor_it_tells(name: str) -> None:
+    codec_arrays.assert_same(oracle.decode(example(name)), expected(name))
+    codec_arrays.assert_same(codec.decode(example(name)), expected(name))
+
+
+@pytest.mark.parametrize("name", codec.CODECS)
+def test_spec_example_is_what_the_library_writes(name: str) -> None:
+    assert codec.encode(expected(name), name).tobytes() == example(name)
+
+
+def test_every_codec_folder_has_a_spec_and_a_name() -> None:
+    folders = {path.name for path in CODECS.iterdir() if path.is_dir()}
+    assert folders == set(codec.CODECS)
+    assert all((CODECS / name / "spec.md").is_file() for name in folders)
