@@ -139,6 +139,19 @@ def write_llama(folder: Path, *, dtype: str = "BF16", seed: int = 0, shards: int
     return folder
 
 
+def load(folder: Path) -> tuple[dict[str, Any], onnx.ModelProto, bytes]:
+    """Return manifest, graph and data of an export."""
+    manifest = json.loads((folder / "lpc.json").read_text())
+    return manifest, onnx.load(folder / "model.onnx", load_external_data=False), (folder / "model.lpc").read_bytes()
+
+
+def damage(path: Path, offset: int) -> None:
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)
+
+
 def plain_model(folder: Path) -> onnx.ModelProto:
     """Return an export's graph with every Decompress replaced by the decoded weight: what ONNX alone can run."""
     from edge_runtime import codec

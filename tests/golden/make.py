@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 import oracle  # noqa: E402
-from blob_edit import put, seal, segment, with_entry, with_field, with_segment  # noqa: E402
+from blob_edit import put, segment, with_entry, with_field, with_segment  # noqa: E402
 
 from edge_runtime import codec  # noqa: E402
 

@@ -1,0 +1,139 @@
+// The C API: arguments out of range, null pointers, capacities, and errors told per thread.
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lpc/lpc.h"
+#include "tests/main.h"
+
+namespace {
+
+lpc_tensor_desc tensor() { return {LPC_DTYPE_FP16, 2, {4, 100, 0, 0}}; }
+lpc_encode_options options() { return {sizeof(lpc_encode_options), LPC_CODEC_LZ4, 0, 1, 0}; }
+
+std::vector<uint8_t> sample_blob() {
+  const lpc_tensor_desc desc = tensor();
+  const lpc_encode_options how = options();
+  const std::vector<uint8_t> src(800, 0x11);
+  uint64_t bound = 0;
+  uint64_t written = 0;
+  CHECK(lpc_encode_bound(&desc, &how, &bound) == LPC_OK);
+  std::vector<uint8_t> blob(bound);
+  CHECK(lpc_encode(&desc, &how, src.data(), src.size(), blob.data(), blob.size(), &written) == LPC_OK);
+  CHECK(written > 0 && written <= bound);
+  blob.resize(written);
+  return blob;
+}
+
+void check_error(lpc_status got, lpc_status expected, const char* message) {
+  CHECK(got == expected);
+  CHECK_CONTAINS(lpc_last_error(), message);
+}
+
+TEST(test_capi_null_pointers_are_invalid_arguments) {
+  const lpc_tensor_desc desc = tensor();
+  const lpc_encode_options how = options();
+  uint8_t byte = 0;
+  uint64_t size = 7;
+  check_error(lpc_encode_bound(nullptr, &how, &size), LPC_INVALID_ARGUMENT, "tensor: null pointer");
+  check_error(lpc_encode_bound(&desc, nullptr, &size), LPC_INVALID_ARGUMENT, "options: null pointer");
+  check_error(lpc_encode_bound(&desc, &how, nullptr), LPC_INVALID_ARGUMENT, "bound_bytes: null pointer");
+  check_error(lpc_encode(&desc, &how, nullptr, 800, &byte, 1, &size), LPC_INVALID_ARGUMENT, "src: null pointer");
+  check_error(lpc_encode(&desc, &how, &byte, 800, nullptr, 1, &size), LPC_INVALID_ARGUMENT, "dst: null pointer");
+  check_error(lpc_describe(nullptr, 100, nullptr), LPC_INVALID_ARGUMENT, "info: null pointer");
+  check_error(lpc_decode(nullptr, 100, &byte, 1, 1), LPC_INVALID_ARGUMENT, "blob: null pointer");
+  check_error(lpc_implementation(nullptr), LPC_INVALID_ARGUMENT, "name: null pointer");
+  CHECK(size == 7);  // out-parameters are written only on LPC_OK
+}
+
+TEST(test_capi_struct_sizes_and_reserved_fields_are_checked) {
+  const lpc_tensor_desc desc = tensor();
+  lpc_encode_options how = options();
+  uint64_t size = 0;
+  how.struct_bytes = 8;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.struct_bytes: got 8, expected 24");
+  how = options();
+  how.reserved = 1;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.reserved: got 1, expected 0");
+  lpc_blob_info info{};
+  const std::vector<uint8_t> blob = sample_blob();
+  check_error(lpc_describe(blob.data(), blob.size(), &info), LPC_INVALID_ARGUMENT, "info.struct_bytes: got 0");
+}
+
+TEST(test_capi_tensor_out_of_range_is_refused) {
+  const lpc_encode_options how = options();
+  uint64_t size = 0;
+  lpc_tensor_desc desc = tensor();
+  desc.dtype = 99;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_UNSUPPORTED, "dtype: got 99, expected 1 to 7");
+  desc = tensor();
+  desc.rank = 5;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "rank: got 5, expected at most 4");
+  desc = tensor();
+  desc.shape[2] = 1;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "shape[2]: got 1, expected 0 beyond the rank");
+  desc = tensor();
+  desc.shape[0] = uint64_t{1} << 60;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "shape[0]: got 1152921504606846976");
+}
+
+TEST(test_capi_codec_of_the_future_is_unsupported) {
+  const lpc_tensor_desc desc = tensor();
+  lpc_encode_options how = options();
+  how.codec = 77;
+  uint64_t size = 0;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_UNSUPPORTED, "codec: got 77, expected one of 0 (stored), 1 (lz4)");
+}
+
+TEST(test_capi_source_of_another_size_is_refused) {
+  const lpc_tensor_desc desc = tensor();
+  const lpc_encode_options how = options();
+  std::vector<uint8_t> src(799), dst(4096);
+  uint64_t written = 0;
+  check_error(lpc_encode(&desc, &how, src.data(), src.size(), dst.data(), dst.size(), &written), LPC_INVALID_ARGUMENT,
+              "src_bytes: got 799, expected 800 for this shape");
+}
+
+TEST(test_capi_small_buffers_are_refused_and_untouched) {
+  const std::vector<uint8_t> blob = sample_blob();
+  std::vector<uint8_t> out(799, 0xEE);
+  check_error(lpc_decode(blob.data(), blob.size(), out.data(), out.size(), 1), LPC_BUFFER_TOO_SMALL,
+              "dst_capacity: got 799 bytes, expected at least 800");
+  CHECK(out == std::vector<uint8_t>(799, 0xEE));
+}
+
+TEST(test_capi_describe_and_decode_rows_agree_with_the_tensor) {
+  const std::vector<uint8_t> blob = sample_blob();
+  lpc_blob_info info{};
+  info.struct_bytes = sizeof info;
+  CHECK(lpc_describe(blob.data(), blob.size(), &info) == LPC_OK);
+  CHECK(info.tensor.dtype == LPC_DTYPE_FP16 && info.tensor.rank == 2 && info.tensor.shape[1] == 100);
+  CHECK(info.decoded_bytes == 800 && info.blob_bytes == blob.size() && info.row_bytes == 200);
+  lpc_segment_info segment{};
+  segment.struct_bytes = sizeof segment;
+  CHECK(lpc_describe_segment(blob.data(), blob.size(), 0, &segment) == LPC_OK);
+  CHECK(segment.offset == 128 && segment.first_row == 0 && segment.row_count == 4);
+  check_error(lpc_describe_segment(blob.data(), blob.size(), 1, &segment), LPC_INVALID_ARGUMENT,
+              "index: got 1, expected less than 1");
+  std::vector<uint8_t> rows(400);
+  CHECK(lpc_decode_rows(blob.data(), blob.size(), 1, 2, rows.data(), rows.size(), 1) == LPC_OK);
+  CHECK(rows == std::vector<uint8_t>(400, 0x11));
+  CHECK(lpc_decode_rows(blob.data(), blob.size(), 4, 0, nullptr, 0, 1) == LPC_OK);
+  check_error(lpc_decode_rows(blob.data(), blob.size(), 3, ~uint64_t{0}, rows.data(), rows.size(), 1),
+              LPC_INVALID_ARGUMENT, "expected a range within 4");
+}
+
+TEST(test_capi_last_error_belongs_to_the_thread) {
+  check_error(lpc_implementation(nullptr), LPC_INVALID_ARGUMENT, "name: null pointer");
+  std::thread([] { CHECK(std::strcmp(lpc_last_error(), "") == 0); }).join();
+  CHECK_CONTAINS(lpc_last_error(), "name: null pointer");
+}
+
+TEST(test_capi_versions_are_those_of_the_header) {
+  CHECK(lpc_api_version() == LPC_API_VERSION);
+  CHECK(std::string(lpc_version()) == LPC_VERSION);
+  CHECK(std::string(lpc_status_name(LPC_FORMAT_ERROR)) == "LPC_FORMAT_ERROR");
+}
+
+}  // namespace

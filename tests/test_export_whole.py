@@ -1,0 +1,146 @@
+"""An export is whole or absent, replaces nothing by accident, and its verification means something."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from checkpoints import damage, load, write_llama
+
+from edge_runtime.errors import ExportError, FormatError
+from exporters import blob_writer, staging
+from exporters.export import ExportOptions, export
+from exporters.verify import verify
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_llama(tmp_path / "model")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_verify_of_flipped_bit_names_file_and_tensor(model: Path, out: Path) -> None:
+    export(model, out)
+    assert verify(out) == 16
+    tensor = load(out)[0]["tensors"][5]
+    damage(out / "model.lpc", tensor["offset"] + tensor["bytes"] // 2)
+    with pytest.raises(FormatError, match=f"model.lpc: {tensor['name']} at byte {tensor['offset']}: .*export again"):
+        verify(out)
+
+
+def test_verify_of_another_valid_blob_is_found_by_hash(model: Path, out: Path) -> None:
+    export(model, out, ExportOptions(codec="stored"))
+    manifest, _, data = load(out)
+    first, second = (
+        next(t for t in manifest["tensors"] if t["name"].endswith(f"{i}.mlp.up_proj.weight")) for i in (0, 1)
+    )
+    changed = bytearray(data)
+    blob = data[second["offset"] : second["offset"] + second["bytes"]]
+    changed[first["offset"] : first["offset"] + first["bytes"]] = blob
+    (out / "model.lpc").write_bytes(changed)
+    with pytest.raises(ExportError, match=f"{first['name']} .* has hash .*, expected the source's"):
+        verify(out)
+
+
+def test_export_on_a_disk_that_garbles_fails_and_leaves_nothing(
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = blob_writer.BlobWriter._write
+
+    def garble(self: blob_writer.BlobWriter, data: bytes | memoryview) -> None:
+        garbled = bytearray(data)
+        if len(garbled) > 3000:
+            garbled[2000] ^= 1
+        write(self, bytes(garbled))
+
+    monkeypatch.setattr(blob_writer.BlobWriter, "_write", garble)
+    with pytest.raises(FormatError, match=r"model\.embed_tokens\.weight"):
+        export(model, out)
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+    export(model, out, ExportOptions(verify=False))
+    assert out.is_dir()
+
+
+def test_export_on_a_full_disk_fails_and_leaves_nothing(
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: blob_writer.BlobWriter, data: bytes | memoryview) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(blob_writer.BlobWriter, "_write", full)
+    with pytest.raises(ExportError, match="out: cannot be written \\(No space left on device\\)"):
+        export(model, out)
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+
+
+def test_export_without_room_is_refused_before_it_starts(
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(out.parent)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(ExportError, match=r"1 MB free, expected at least .* make room"):
+        export(model, out)
+    assert not out.exists()
+
+
+def test_export_to_existing_folder_needs_force(model: Path, out: Path) -> None:
+    export(model, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ExportError, match=r"out: exists already; .*--force"):
+        export(model, out, ExportOptions(codec="stored"))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    export(model, out, ExportOptions(codec="stored", force=True))
+    assert load(out)[0]["tensors"][0]["codec"] == "stored"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model", "out"]
+
+
+def test_force_does_not_replace_what_is_no_export(model: Path, out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match="is not an exported folder, so --force does not replace it"):
+        export(model, out, ExportOptions(force=True))
+    assert (out / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(ExportError, match="is not an exported folder"):
+        export(model, model, ExportOptions(force=True))
+
+
+def test_failed_forced_export_keeps_the_old_one(model: Path, out: Path) -> None:
+    export(model, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (model / "model.safetensors").write_bytes(b"")
+    with pytest.raises(FormatError):
+        export(model, out, ExportOptions(force=True))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_export_below_a_file_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"file/out: .*/file is a file, expected a folder"):
+        export(model, tmp_path / "file" / "out")
+
+
+def test_export_takes_over_what_a_killed_one_left(model: Path, out: Path) -> None:
+    partial = out.with_name("out.partial")
+    (partial / "folder").mkdir(parents=True)
+    (partial / "model.lpc").write_bytes(b"half")
+    export(model, out)
+    assert verify(out) == 16
+    assert not partial.exists()
+    assert "folder" not in {path.name for path in out.iterdir()}
+
+
+def test_two_exports_to_one_place_do_not_mix(model: Path, out: Path) -> None:
+    with staging.staging(out, False), pytest.raises(ExportError, match=r"out\.partial: another export is writing here"):
+        export(model, out)
+
+
+def test_export_to_relative_path_with_slash_works(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(out.parent)
+    assert export("model/", "deep/er/out/").out == out.parent / "deep/er/out"
