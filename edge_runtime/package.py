@@ -147,6 +147,11 @@ class _Json:
         return value
 
 
+def read_json_object(file: Path) -> _Json:
+    """Return a JSON file of the folder, with checked access to its fields; raises ConfigError, FormatError."""
+    return _Json.read(file)
+
+
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"

@@ -66,10 +66,20 @@ def register() -> None:
         try:
             ort.register_execution_provider_library(_EP_NAME, library)
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
-            raise RuntimeUnavailableError(
-                f"{library}: onnxruntime {ort.__version__} cannot load this execution provider ({error}); "
-                "reinstall lpc-edge-runtime for this machine, or use the plain CPU provider (--provider cpu)"
-            ) from error
+            raise _cannot_load(library, ort, error) from error
+
+
+def register_custom_ops(options: Any) -> None:
+    """Make the `lpc` operators and their fallback kernels known to `options`, an onnxruntime SessionOptions.
+
+    Call it before the provider is added: onnxruntime 1.23 refuses the other order. Raises RuntimeUnavailableError.
+    """
+    ort = import_onnxruntime()
+    library = get_library_path()
+    try:
+        options.register_custom_ops_library(library)
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise _cannot_load(library, ort, error) from error
 
 
 def devices() -> list[Any]:
@@ -83,7 +93,7 @@ def devices() -> list[Any]:
     if not found:
         raise RuntimeUnavailableError(
             f"{get_library_path()}: registered, but onnxruntime {ort.__version__} offers no device of {_EP_NAME}; "
-            "use the plain CPU provider (--provider cpu)"
+            "use plain onnxruntime (provider cpu)"
         )
     return found[:1]
 
@@ -110,6 +120,13 @@ def check_version(version: str) -> None:
 
 def _install_hint() -> str:
     return f'install it with `pip install -U "onnxruntime>={".".join(map(str, MINIMUM_ONNXRUNTIME))}"`'
+
+
+def _cannot_load(library: str, ort: Any, error: Exception) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(
+        f"{library}: onnxruntime {ort.__version__} cannot load it ({error}); "
+        "reinstall lpc-edge-runtime for this machine"
+    )
 
 
 def _devices(ort: Any) -> list[Any]:

@@ -23,9 +23,9 @@ Logits = npt.NDArray[np.float32]
 _LOGITS_LIMIT = 256 << 20  # bytes for one pass
 _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
-_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_ORT_NODE = re.compile(r"^Non-zero status code returned while running .*? Status Message: ", re.DOTALL)
-_DATA_FAULT = re.compile(r"checksum|malformed|protobuf|LPC_FORMAT_ERROR|LPC_UNSUPPORTED", re.IGNORECASE)
+_LIBRARY_ERROR = re.compile(r"lpc: (LPC_\w+): (.*)", re.DOTALL)
+_ONNXRUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Error in execution: ")
+_FILE_FAULTS = ("LPC_FORMAT_ERROR", "LPC_CHECKSUM_MISMATCH", "LPC_UNSUPPORTED")
 
 
 @dataclass(frozen=True)
@@ -148,16 +148,23 @@ class SequenceDecoder:
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
             if self._cancelled:
                 raise Cancelled from error
-            raise runtime_error(self._graph.package.data_file, error) from error
+            raise runtime_error(self._graph.package, self._graph.package.model_file, error) from error
 
 
-def runtime_error(file: Path, error: Exception) -> LpcError:
-    """Return onnxruntime's `error`, met while using `file`, as one clear line; FormatError if the file is at fault."""
-    text = _ORT_NODE.sub("", _ORT_PREFIX.sub("", str(error)))
-    text = " ".join(text.split())
-    message = text if file.name in text else f"{file}: {text}"
-    if _DATA_FAULT.search(text):
-        return FormatError(f"{message}; copy the model again or export it again", file=str(file))
+def runtime_error(package: Package, file: Path, error: Exception) -> LpcError:
+    """Return onnxruntime's `error`, met while using `file`, as one clear line; FormatError if the data are at fault.
+
+    What the library says arrives as "lpc: STATUS: message" at the end of onnxruntime's own words.
+    """
+    text = " ".join(str(error).split())
+    found = _LIBRARY_ERROR.search(text)
+    if found is None:
+        return LpcError(f"{file}: {_ONNXRUNTIME_PREFIX.sub('', text)}")
+    status, message = found.groups()
+    data_file = package.data_file
+    message = message if data_file.name in message else f"{data_file}: {message}"
+    if status in _FILE_FAULTS:
+        return FormatError(f"{message}; copy the model again or export it again", file=str(data_file))
     return LpcError(message)
 
 

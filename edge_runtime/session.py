@@ -159,13 +159,13 @@ class Model:
 
 
 def _open_session(package: Package, provider: ProviderName, threads: int, session_id: str, debug: bool) -> Any:
-    """Create the onnxruntime session. The custom ops go first: onnxruntime 1.23 refuses them after the provider."""
+    """Create the onnxruntime session; no weight is read."""
     ort = lpc_provider.import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_WARNINGS if debug else _LOG_FATAL
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.register_custom_ops_library(lpc_provider.get_library_path())
+    lpc_provider.register_custom_ops(options)
     providers = None
     if provider == "lpc":
         choices = {
@@ -178,4 +178,4 @@ def _open_session(package: Package, provider: ProviderName, threads: int, sessio
     try:
         return ort.InferenceSession(str(package.model_file), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise runtime_error(package.model_file, error) from error
+        raise runtime_error(package, package.model_file, error) from error

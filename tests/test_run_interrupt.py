@@ -109,7 +109,7 @@ def test_ctrl_c_twice_ends_at_once(blocked_run: BlockedRun) -> None:
         return blocked_run.process.poll() is not None
 
     wait_for(interrupted)
-    assert blocked_run.process.returncode == 130
+    assert blocked_run.process.returncode in (130, -signal.SIGINT)
     assert b"Traceback" not in blocked_run.process.communicate()[1]
 
 

@@ -172,8 +172,8 @@ def _load(path: str, options: dict[str, Any]) -> Model:
     stats = model.stats()
     if stats is not None and stats.nodes_unclaimed:
         click.echo(
-            f"lpc-run: warning: {stats.nodes_unclaimed} of {stats.nodes_claimed + stats.nodes_unclaimed} compressed weights "
-            "were not taken by the execution provider and run through the slower fallback operator",
+            f"lpc-run: warning: {stats.nodes_unclaimed} of {stats.nodes_claimed + stats.nodes_unclaimed} compressed "
+            "weights were not taken by the execution provider and run through the slower fallback operator",
             err=True,
         )
     return model

@@ -108,7 +108,8 @@ Segment read_segment(const BlobHeader& header, size_t index, const uint8_t* entr
   segment.bytes = load<uint64_t>(entry + bytes_field.offset);
   segment.checksum = load<uint64_t>(entry + checksum_field.offset);
   const uint8_t encoding = entry[encoding_field.offset];
-  if (segment.offset != expected_offset) throw_entry(index, offset_field, segment.offset, std::to_string(expected_offset));
+  if (segment.offset != expected_offset)
+    throw_entry(index, offset_field, segment.offset, std::to_string(expected_offset));
   const uint64_t left = header.blob_bytes - expected_offset;
   if (segment.bytes == 0 || segment.bytes > left) {
     throw_entry(index, bytes_field, segment.bytes, "1 to " + std::to_string(left) + ", what blob_bytes leaves");
@@ -124,7 +125,8 @@ Segment read_segment(const BlobHeader& header, size_t index, const uint8_t* entr
     throw_entry(index, bytes_field, segment.bytes, "less than the decoded size " + std::to_string(decoded));
   }
   for (size_t i = 0; i < reserved_field.bytes; ++i) {
-    if (entry[reserved_field.offset + i] != 0) throw_entry(index, reserved_field, entry[reserved_field.offset + i], "0");
+    if (entry[reserved_field.offset + i] != 0)
+      throw_entry(index, reserved_field, entry[reserved_field.offset + i], "0");
   }
   return segment;
 }
@@ -151,8 +153,8 @@ void check_available(const BlobHeader& header, uint64_t available) {
     if (available >= header.segments[index].offset) where = segment_name(index);
   }
   throw Error(LPC_FORMAT_ERROR, where + " (offset " + std::to_string(available) + "): cut short: got " +
-                                    std::to_string(available) + " bytes, expected blob_bytes (offset 64) = " +
-                                    std::to_string(header.blob_bytes));
+                                    std::to_string(available) +
+                                    " bytes, expected blob_bytes (offset 64) = " + std::to_string(header.blob_bytes));
 }
 
 SegmentShape segment_shape(const BlobHeader& header, size_t index) {

@@ -111,8 +111,8 @@ extern "C" lpc_status lpc_describe_segment(const void* blob, uint64_t blob_bytes
                                             std::to_string(header.segments.size()));
     }
     const lpc::Segment& segment = header.segments[index];
-    *info = {sizeof *info,   static_cast<uint32_t>(segment.encoding), segment.offset,
-             segment.bytes,  header.segment_first_row(index),         header.segment_rows(index),
+    *info = {sizeof *info,    static_cast<uint32_t>(segment.encoding), segment.offset,
+             segment.bytes,   header.segment_first_row(index),         header.segment_rows(index),
              segment.checksum};
   });
 }

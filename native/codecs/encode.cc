@@ -159,8 +159,7 @@ class SegmentWriter {
 
 uint64_t encode_bound(const lpc_tensor_desc& tensor, const lpc_encode_options& options) {
   BlobHeader header = plan_blob(tensor, options);
-  header.header_bytes =
-      static_cast<uint32_t>(header_bytes_with(header, get_codec(header.codec).params_bound(tensor)));
+  header.header_bytes = static_cast<uint32_t>(header_bytes_with(header, get_codec(header.codec).params_bound(tensor)));
   return bound_of(header);
 }
 

@@ -34,10 +34,9 @@ inline constexpr Field kHeaderBytes{"header_bytes", 60, 4};
 inline constexpr Field kBlobBytes{"blob_bytes", 64, 8};
 inline constexpr Field kHeaderChecksum{"header_checksum", 72, 8};
 inline constexpr Field kReserved80{"reserved", 80, 16};
-inline constexpr Field kAll[] = {kMagic,        kVersion,   kCodec,          kDtype,
-                                 kRank,         kReserved9, kSegmentCount,   kShape,
-                                 kRowsPerSegment, kCodecParamsBytes, kHeaderBytes, kBlobBytes,
-                                 kHeaderChecksum, kReserved80};
+inline constexpr Field kAll[] = {kMagic,       kVersion,      kCodec,          kDtype,          kRank,
+                                 kReserved9,   kSegmentCount, kShape,          kRowsPerSegment, kCodecParamsBytes,
+                                 kHeaderBytes, kBlobBytes,    kHeaderChecksum, kReserved80};
 }  // namespace field
 
 // A segment table entry; offsets from its start.
@@ -51,7 +50,9 @@ inline constexpr uint64_t kMaxSegmentBytes = (uint64_t{1} << 31) - 1;
 inline constexpr uint64_t kMaxSegments = (uint64_t{1} << 24) - 1;
 inline constexpr uint64_t kMaxCodecParamsBytes = 65536;
 
-constexpr uint64_t align_up(uint64_t value, uint64_t alignment) { return (value + alignment - 1) / alignment * alignment; }
+constexpr uint64_t align_up(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
 constexpr uint64_t ceil_div(uint64_t value, uint64_t divisor) { return value / divisor + (value % divisor != 0); }
 
 // Little-endian loads and stores at any alignment.

@@ -44,7 +44,8 @@ void decode(const std::vector<uint8_t>& blob) {
     std::vector<uint8_t> out(header.decoded_bytes());
     decode_rows(header, blob, 0, header.rows, out, 1);
     const uint64_t middle = header.rows / 2;
-    decode_rows(header, blob, middle, header.rows - middle, MutableBytes(out).first((header.rows - middle) * header.row_bytes), 1);
+    decode_rows(header, blob, middle, header.rows - middle,
+                MutableBytes(out).first((header.rows - middle) * header.row_bytes), 1);
   } catch (const Error& error) {
     if (std::strlen(error.what()) == 0) __builtin_trap();  // every error says something
   }

@@ -19,7 +19,7 @@ struct Float {
   using Word = WordType;
   static constexpr unsigned kSignShift = kExponent + kMantissa;
   static constexpr unsigned kMantissaBits = kMantissa;
-  static constexpr unsigned kRaw = (kMantissa + 1) / 8;                 // raw arrays
+  static constexpr unsigned kRaw = (kMantissa + 1) / 8;                    // raw arrays
   static constexpr unsigned kCodeMantissaBits = kMantissa + 1 - 8 * kRaw;  // low bits of the code byte
   static constexpr uint32_t kExponentMask = (1u << kExponent) - 1;
   static constexpr uint32_t kMantissaMask = (1u << kMantissa) - 1;
@@ -64,9 +64,7 @@ void join_loop(const uint8_t* __restrict codes, const uint8_t* __restrict raw, s
 }
 
 // Two's complement <-> sign and magnitude: its own inverse, and -128 (no magnitude of 7 bits) is 128 both ways.
-inline uint8_t swap_sign_magnitude(uint8_t x) {
-  return static_cast<uint8_t>(x < 128 ? x : 128 | ((256 - x) & 127));
-}
+inline uint8_t swap_sign_magnitude(uint8_t x) { return static_cast<uint8_t>(x < 128 ? x : 128 | ((256 - x) & 127)); }
 
 inline void split_int8(const uint8_t* __restrict elements, size_t n, uint8_t, uint8_t* __restrict codes, uint8_t*,
                        size_t) {

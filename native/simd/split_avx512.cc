@@ -1,6 +1,5 @@
 // AVX-512 (F, BW, DQ, VL) kernels: 64 code bytes a vector, bit planes through mask registers.
 #include "simd/avx512_intrinsics.h"
-
 #include "simd/split-inl.h"
 #include "simd/split_tables.h"
 
@@ -30,8 +29,7 @@ void split_bf16(const uint8_t* elements, size_t n, uint8_t bias, uint8_t* codes,
   split_loop<Bf16>(elements + 2 * i, n - i, bias, codes + i, raw + i, raw_stride);
 }
 
-void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias,
-               uint8_t* elements) {
+void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias, uint8_t* elements) {
   const __m512i biases = _mm512_set1_epi8(static_cast<char>(bias));
   const __m512i for_unpack = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
   size_t i = 0;

@@ -22,8 +22,7 @@ void split_bf16(const uint8_t* elements, size_t n, uint8_t bias, uint8_t* codes,
   split_loop<Bf16>(elements + 2 * i, n - i, bias, codes + i, raw + i, raw_stride);
 }
 
-void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias,
-               uint8_t* elements) {
+void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias, uint8_t* elements) {
   const uint8x16_t biases = vdupq_n_u8(bias);
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {

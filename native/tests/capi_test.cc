@@ -72,7 +72,8 @@ TEST(test_capi_tensor_out_of_range_is_refused) {
   check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "rank: got 5, expected at most 4");
   desc = tensor();
   desc.shape[2] = 1;
-  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "shape[2]: got 1, expected 0 beyond the rank");
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT,
+              "shape[2]: got 1, expected 0 beyond the rank");
   desc = tensor();
   desc.shape[0] = uint64_t{1} << 60;
   check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "shape[0]: got 1152921504606846976");
@@ -83,7 +84,8 @@ TEST(test_capi_codec_of_the_future_is_unsupported) {
   lpc_encode_options how = options();
   how.codec = 77;
   uint64_t size = 0;
-  check_error(lpc_encode_bound(&desc, &how, &size), LPC_UNSUPPORTED, "codec: got 77, expected one of 0 (stored), 1 (lz4)");
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_UNSUPPORTED,
+              "codec: got 77, expected one of 0 (stored), 1 (lz4)");
 }
 
 TEST(test_capi_source_of_another_size_is_refused) {

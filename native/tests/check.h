@@ -60,20 +60,20 @@ inline int run_all() {
 
 }  // namespace lpc::test
 
-#define TEST(name)                                           \
-  static void name();                                        \
+#define TEST(name)                                               \
+  static void name();                                            \
   static const lpc::test::Register register_##name(#name, name); \
   static void name()
 
-#define CHECK(condition)                                                                   \
-  do {                                                                                     \
-    if (!(condition)) lpc::test::fail(__FILE__, __LINE__, "CHECK failed: " #condition);    \
+#define CHECK(condition)                                                                \
+  do {                                                                                  \
+    if (!(condition)) lpc::test::fail(__FILE__, __LINE__, "CHECK failed: " #condition); \
   } while (false)
 
 // `text` contains `part`.
-#define CHECK_CONTAINS(text, part)                                                                          \
-  do {                                                                                                      \
-    const std::string check_text = (text);                                                                  \
-    if (check_text.find(part) == std::string::npos)                                                         \
-      lpc::test::fail(__FILE__, __LINE__, "\"" + check_text + "\" does not contain \"" + (part) + "\"");     \
+#define CHECK_CONTAINS(text, part)                                                                       \
+  do {                                                                                                   \
+    const std::string check_text = (text);                                                               \
+    if (check_text.find(part) == std::string::npos)                                                      \
+      lpc::test::fail(__FILE__, __LINE__, "\"" + check_text + "\" does not contain \"" + (part) + "\""); \
   } while (false)

@@ -61,9 +61,7 @@ TEST(test_parallel_for_exception_of_the_lowest_index_reaches_the_caller) {
 }
 
 TEST(test_parallel_for_after_an_exception_works_again) {
-  CHECK_CONTAINS(test::error_of([] {
-                   parallel_for(8, 4, [](size_t) { throw Error(LPC_INTERNAL, "on purpose"); });
-                 }),
+  CHECK_CONTAINS(test::error_of([] { parallel_for(8, 4, [](size_t) { throw Error(LPC_INTERNAL, "on purpose"); }); }),
                  "on purpose");
   std::atomic<int> runs{0};
   parallel_for(8, 4, [&](size_t) { ++runs; });
@@ -72,9 +70,7 @@ TEST(test_parallel_for_after_an_exception_works_again) {
 
 TEST(test_parallel_for_nested_calls_finish) {
   std::atomic<int> runs{0};
-  parallel_for(6, 3, [&](size_t) {
-    parallel_for(5, 3, [&](size_t) { parallel_for(4, 3, [&](size_t) { ++runs; }); });
-  });
+  parallel_for(6, 3, [&](size_t) { parallel_for(5, 3, [&](size_t) { parallel_for(4, 3, [&](size_t) { ++runs; }); }); });
   CHECK(runs == 6 * 5 * 4);
 }
 

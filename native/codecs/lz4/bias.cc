@@ -58,7 +58,7 @@ struct Point {
 };
 constexpr Point kKept[] = {{0, 0},        {33, 1100},    {66, 1780},    {131, 3240},   {328, 7430},
                            {655, 12770},  {1311, 20050}, {1966, 25850}, {3277, 34970}, {5243, 43870},
-                           {6554, 48660}, {9362, 57300}, {9363, 65536},  {32768, 65536}};
+                           {6554, 48660}, {9362, 57300}, {9363, 65536}, {32768, 65536}};
 
 // What a plane that is not all zero must save to be worth its decoding, in the same unit.
 constexpr uint64_t kPlaneCost = 655;

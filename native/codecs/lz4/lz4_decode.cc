@@ -74,8 +74,8 @@ const uint8_t* read_block(Bytes stored, size_t table_offset, size_t offset, size
 }
 
 // Elements of the k-th block of every plane, from the planes' bytes.
-void join_block(const SegmentShape& shape, const Layout& layout, size_t k, const uint8_t* planes[kPlanes],
-                Bytes stored, uint8_t* out) {
+void join_block(const SegmentShape& shape, const Layout& layout, size_t k, const uint8_t* planes[kPlanes], Bytes stored,
+                uint8_t* out) {
   const SplitKernels& kernels = split_kernels();
   const size_t element_bytes = dtype_bytes(shape.dtype);
   const size_t first = k * kBlockBytes * 8;

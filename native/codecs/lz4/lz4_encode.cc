@@ -53,9 +53,9 @@ int write_block(const uint8_t* block, size_t bytes, MutableBytes to, void* lz4_s
   if (block[0] == 0 && std::memcmp(block, block + 1, bytes - 1) == 0) return 0;
   const size_t most = bytes - ceil_div(bytes, kLeastGain);
   if (looks_compressible(block, bytes, most, to, lz4_state)) {
-    const int compressed = LZ4_compress_HC_extStateHC(
-        lz4_state, reinterpret_cast<const char*>(block), reinterpret_cast<char*>(to.data()), static_cast<int>(bytes),
-        static_cast<int>(std::min(to.size(), most)), kLz4Level);
+    const int compressed =
+        LZ4_compress_HC_extStateHC(lz4_state, reinterpret_cast<const char*>(block), reinterpret_cast<char*>(to.data()),
+                                   static_cast<int>(bytes), static_cast<int>(std::min(to.size(), most)), kLz4Level);
     if (compressed > 0) return compressed;
   }
   if (to.size() < bytes) return -1;
@@ -78,7 +78,8 @@ size_t encode(const SegmentShape& shape, Bytes src, MutableBytes dst, MutableByt
   std::memset(dst.data(), 0, layout.raw_offset);
   dst[0] = bias;
   store(&dst[4], static_cast<uint32_t>(layout.block_count));
-  uint8_t* const state = scratch.data() + kStateAlignment - reinterpret_cast<uintptr_t>(scratch.data()) % kStateAlignment;
+  uint8_t* const state =
+      scratch.data() + kStateAlignment - reinterpret_cast<uintptr_t>(scratch.data()) % kStateAlignment;
   uint8_t* const planes = state + lz4_state_bytes();
   split_segment(shape, layout, bias, src, dst.data() + layout.raw_offset, planes);
   size_t position = layout.blocks_offset;

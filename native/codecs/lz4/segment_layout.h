@@ -9,9 +9,9 @@
 
 namespace lpc::lz4 {
 
-inline constexpr size_t kBlockBytes = 65536;       // of one plane
-inline constexpr size_t kFixedBytes = 8;           // bias, reserved, block_count
-inline constexpr size_t kChunkElements = 4096;     // transformed at a time: stays in the first-level cache
+inline constexpr size_t kBlockBytes = 65536;    // of one plane
+inline constexpr size_t kFixedBytes = 8;        // bias, reserved, block_count
+inline constexpr size_t kChunkElements = 4096;  // transformed at a time: stays in the first-level cache
 inline constexpr size_t kChunkPlaneBytes = kChunkElements / 8;
 
 static_assert(kBlockBytes % kChunkPlaneBytes == 0, "a chunk lies within one block");

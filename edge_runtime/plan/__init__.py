@@ -1,0 +1,22 @@
+"""The plan: which layers of a model stay in memory and how, and how fast that is, before anything is loaded."""
+
+from __future__ import annotations
+
+from edge_runtime.plan.figures import Figures, Rate
+from edge_runtime.plan.make import plan_for
+from edge_runtime.plan.report import headline, table
+from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option
+
+__all__ = [
+    "Figures",
+    "LayerPlan",
+    "MemoryPlan",
+    "Plan",
+    "Rate",
+    "State",
+    "Verdict",
+    "headline",
+    "parse_provider_option",
+    "plan_for",
+    "table",
+]

@@ -1,0 +1,214 @@
+"""From an exported model, figures and a budget to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
+
+from edge_runtime.errors import ConfigError
+from edge_runtime.package import Package
+from edge_runtime.plan.figures import Figures
+from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ROW_SEGMENT_BYTES, Layer, ModelShape, item
+from edge_runtime.plan.pipeline import Step, token_seconds
+from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, spread
+from edge_runtime.plan.search import Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
+
+_ACTIVATION_SHARE = 8
+_NEAR = 1.005  # a placement is as good as the best if its bound is within this factor
+
+
+def plan_for(
+    package: Package,
+    figures: Figures,
+    budget_bytes: int,
+    *,
+    context_length: int | None = None,
+    kv_dtype: str = "fp32",
+    prefill_chunk: int | None = None,
+    process_bytes: int = PROCESS_BYTES,
+) -> Plan:
+    """Choose the state of every layer of `package` within `budget_bytes`, and predict speed and memory.
+
+    `context_length` is the number of positions to keep room for (default: the model's own limit). `prefill_chunk` is
+    the number of prompt tokens a pass (default: the largest of PREFILL_CHUNKS whose activations take at most an eighth
+    of the budget, or the smallest). The objective is stated in edge_runtime/plan/search.py; among the placements whose
+    bound is within half a percent of the optimum, the one with the best pipeline time is taken: as a rule streamed
+    layers at even distances, because they keep the bus busy with a small ring.
+
+    Raises ConfigError for an argument out of its range, FormatError for a malformed manifest. A budget that is too
+    small is no error: `verdict` says so (`Plan.require` raises).
+    """
+    shape = ModelShape.of(package)
+    context = shape.context_length if context_length is None else context_length
+    if not 1 <= context <= shape.context_length:
+        raise ConfigError(
+            f"context_length is {context}; expected 1 to {shape.context_length}, which is this model's limit"
+        )
+    if prefill_chunk is not None and prefill_chunk < 1:
+        raise ConfigError(f"prefill_chunk is {prefill_chunk}; expected 1 or more")
+    if budget_bytes < 1:
+        raise ConfigError(f"memory budget is {budget_bytes} bytes; expected 1 or more")
+    return _Planner(shape, figures, budget_bytes, kv_dtype, prefill_chunk, process_bytes).plan(context)
+
+
+class _Planner:
+    """One plan in the making."""
+
+    def __init__(
+        self, shape: ModelShape, figures: Figures, budget: int, kv_dtype: str, chunk: int | None, process: int
+    ) -> None:
+        self._shape = shape
+        self._figures = figures
+        self._budget = budget
+        self._kv_dtype = kv_dtype
+        self._process = process
+        self._asked_chunk = chunk
+        self._weights = [layer for layer in shape.layers if not layer.on_demand]
+        self._items = [item(layer, figures) for layer in self._weights]
+
+    def plan(self, context: int) -> Plan:
+        chunk = self._chunk(context)
+        others = self._others(context, chunk)
+        problem = self._problem(max(0, self._budget - others.total))
+        choice = best(problem)
+        if choice is not None:
+            choice = self._placed(problem, choice)
+        chosen = choice or smallest(problem)
+        fits = "streams" if "streamed" in chosen.states else "fits"
+        return self._result(problem, chosen, others, context, chunk, "impossible" if choice is None else fits)
+
+    def _problem(self, room: int) -> Problem:
+        bus = self._figures.bus.bytes_per_s
+        rows = self._shape.on_demand_bytes()
+        return Problem(self._items, room, bus, bus_seconds=rows / bus)
+
+    def _chunk(self, context: int) -> int:
+        if self._asked_chunk is not None:
+            return self._asked_chunk
+        limit = self._budget // _ACTIVATION_SHARE
+        fitting = (chunk for chunk in PREFILL_CHUNKS if self._shape.activation_bytes(context, chunk) <= limit)
+        return next(fitting, PREFILL_CHUNKS[-1])
+
+    def _others(self, context: int, chunk: int) -> MemoryPlan:
+        """The memory that is neither weights nor ring."""
+        on_demand = 2 * ROW_SEGMENT_BYTES * sum(layer.on_demand for layer in self._shape.layers)
+        return MemoryPlan(
+            decoded=0,
+            resident=0,
+            read_ring=0,
+            decode_ring=0,
+            on_demand=on_demand,
+            kv_cache=self._shape.kv_bytes(context, self._kv_dtype),
+            activations=self._shape.activation_bytes(context, chunk),
+            process=self._process,
+        )
+
+    def _placed(self, problem: Problem, choice: Choice) -> Choice:
+        """The best of the placements that are as good as `choice` by the bound, by the pipeline's time."""
+        near = [
+            other
+            for other in (evaluate(problem, states) for states in _placements(problem.items, choice.states))
+            if other.memory <= problem.budget and other.seconds <= choice.seconds * _NEAR
+        ]
+        return min([choice, *near], key=lambda other: (self._token_seconds(other), other.rank))
+
+    def _token_seconds(self, choice: Choice) -> float:
+        steps = [Step(self._problem(0).bus_seconds, 0, 0.0)]
+        for layer, state in zip(self._weights, choice.states, strict=True):
+            steps += self._steps(layer, state)
+        return max(choice.seconds, token_seconds(steps, ring_of(self._items, choice.states)[0]))
+
+    def _steps(self, layer: Layer, state: str) -> Iterator[Step]:
+        for tensor in layer.tensors:
+            alone = item(replace(layer, tensors=(tensor,)), self._figures)
+            streamed = state == "streamed"
+            yield Step(
+                bus_seconds=tensor.stored / self._figures.bus.bytes_per_s if streamed else 0.0,
+                ring_bytes=pages(tensor.stored),
+                compute_seconds=alone.decoded_seconds if state == "decoded" else alone.stored_seconds,
+            )
+
+    def _result(
+        self, problem: Problem, choice: Choice, others: MemoryPlan, context: int, chunk: int, verdict: str
+    ) -> Plan:
+        states = {layer.index: cast(State, state) for layer, state in zip(self._weights, choice.states, strict=True)}
+        layers = tuple(
+            LayerPlan(layer.index, layer.name, states.get(layer.index, "on_demand"), layer.stored, layer.decoded)
+            for layer in self._shape.layers
+        )
+        kept = {state: [x for x in self._weights if states[x.index] == state] for state in ("decoded", "resident")}
+        read_ring, decode_ring = ring_of(self._items, choice.states)
+        memory = replace(
+            others,
+            decoded=sum(pages(layer.decoded) for layer in kept["decoded"]),
+            resident=sum(pages(layer.stored) for layer in kept["resident"]),
+            read_ring=read_ring,
+            decode_ring=decode_ring,
+        )
+        streamed = sum(layer.bytes for layer in layers if layer.state == "streamed")
+        return Plan(
+            model=self._shape.name,
+            verdict=verdict,  # type: ignore[arg-type]
+            layers=layers,
+            tensor_states=_tensor_states(self._shape, layers),
+            memory=memory,
+            budget_bytes=self._budget,
+            needed_bytes=self._needed(context),
+            largest_context=self._largest_context(),
+            context_length=context,
+            kv_dtype=self._kv_dtype,
+            prefill_chunk=chunk,
+            bus_seconds=choice.bus_seconds,
+            compute_seconds=choice.compute_seconds,
+            seconds_per_token=self._token_seconds(choice),
+            first_token_seconds=self._first_token_seconds(choice),
+            bytes_per_token=streamed + self._shape.on_demand_bytes(),
+            figures=self._figures,
+            codecs=tuple(self._shape.codecs),
+        )
+
+    def _first_token_seconds(self, choice: Choice) -> float:
+        """Every weight crosses the bus once and is decoded once, where it will be decoded at all."""
+        everything = evaluate(self._problem(0), ["streamed"] * len(self._items))
+        return max(everything.bus_seconds, everything.compute_seconds, self._token_seconds(choice))
+
+    def _needed(self, context: int) -> int:
+        """The smallest budget that works for `context`."""
+        chunk = self._asked_chunk or PREFILL_CHUNKS[-1]
+        return smallest(self._problem(0)).memory + self._others(context, chunk).total
+
+    def _largest_context(self) -> int:
+        """The most positions that the budget can hold, by bisection: the need grows with them."""
+        low, high = 0, self._shape.context_length
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._needed(middle) <= self._budget else (low, middle - 1)
+        return low
+
+
+def _placements(items: Sequence[Item], states: Sequence[str]) -> Iterator[list[str]]:
+    """The same number of layers a class in each state, the streamed, or the kept ones, at even distances."""
+    groups = [sorted(group.members) for group in classes_of(items)]
+    for states_spread in (("streamed",), ("decoded", "resident"), ("resident",)):
+        placed = list(states)
+        for members in groups:
+            chosen = [index for index in members if states[index] in states_spread]
+            if not chosen:
+                continue
+            rest = iter([states[index] for index in members if index not in set(chosen)])
+            moved = iter([states[index] for index in chosen])
+            targets = set(spread(chosen, members))
+            for index in members:
+                placed[index] = next(moved) if index in targets else next(rest)
+        yield placed
+
+
+def _tensor_states(shape: ModelShape, layers: Sequence[LayerPlan]) -> tuple[State, ...]:
+    """Each blob's state, in the manifest's order; that of the product where a look-up and a product share the blob."""
+    found: dict[str, State] = {}
+    for layer, planned in zip(shape.layers, layers, strict=True):
+        for tensor in layer.tensors:
+            if not layer.on_demand or tensor.name not in found:
+                found[tensor.name] = planned.state
+    return tuple(found[tensor.name] for tensor in shape.tensors)

@@ -1,0 +1,165 @@
+"""What a plan has to know of an exported model: bytes of every layer, and the memory that is no weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.package import CONFIG_FILE, MANIFEST_FILE, Package, read_json_object
+from edge_runtime.plan.figures import Figures
+from edge_runtime.plan.search import Item
+
+KV_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
+"""Prompt tokens in one pass that a plan considers, largest first."""
+
+PROCESS_BYTES = 128 << 20
+"""Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
+ROW_SEGMENT_BYTES = 256 << 10
+"""Largest segment of a table that is read row by row (docs/format.md, section 5)."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One blob: sizes in bytes, `rows` of the stored matrix."""
+
+    name: str
+    layer: int
+    codec: str
+    stored: int
+    decoded: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer and the blobs that its products use; none for the embedding, whose rows are fetched on demand."""
+
+    index: int
+    name: str
+    tensors: tuple[Tensor, ...]
+    on_demand: bool
+
+    @property
+    def stored(self) -> int:
+        """Compressed bytes."""
+        return sum(tensor.stored for tensor in self.tensors)
+
+    @property
+    def decoded(self) -> int:
+        """Decoded bytes."""
+        return sum(tensor.decoded for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """An exported model as the plan sees it; `tensors` in the manifest's order, `layers` in order of use."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+    context_length: int
+    vocab_size: int
+    hidden_size: int
+    kv_layers: int
+    kv_width: int
+    heads: int
+
+    @classmethod
+    def of(cls, package: Package) -> ModelShape:
+        """Read lpc.json and genai_config.json; FormatError if a field is missing or wrong."""
+        tensors = _tensors(package)
+        decoder = read_json_object(package.path / CONFIG_FILE).object("model").object("decoder")
+        return cls(
+            name=package.path.name,
+            tensors=tensors,
+            layers=_layers(package, tensors),
+            context_length=package.context_length,
+            vocab_size=package.vocab_size,
+            hidden_size=decoder.positive("hidden_size"),
+            kv_layers=decoder.positive("num_hidden_layers"),
+            kv_width=decoder.positive("num_key_value_heads") * decoder.positive("head_size"),
+            heads=decoder.positive("num_attention_heads"),
+        )
+
+    @property
+    def codecs(self) -> list[str]:
+        """Names of the codecs in use."""
+        return sorted({tensor.codec for tensor in self.tensors})
+
+    def kv_bytes(self, context_length: int, kv_dtype: str) -> int:
+        """Bytes of keys and values for `context_length` positions; ConfigError for an unknown `kv_dtype`."""
+        if kv_dtype not in KV_BYTES:
+            raise ConfigError(f"kv_dtype is {kv_dtype!r}; expected one of {', '.join(KV_BYTES)}")
+        return 2 * self.kv_layers * self.kv_width * context_length * KV_BYTES[kv_dtype]
+
+    def activation_bytes(self, context_length: int, chunk: int) -> int:
+        """Bytes that a pass over `chunk` tokens takes at most: logits, attention scores, and what layers hand on.
+
+        float32: logits; scores of all heads twice (with their mask); six hidden vectors, three of the widest product.
+        """
+        widest = max((t.rows for t in self.tensors if t.rows != self.vocab_size), default=self.hidden_size)
+        chunk = min(chunk, context_length)
+        per_token = self.vocab_size + 2 * self.heads * context_length + 6 * self.hidden_size + 3 * widest
+        return 4 * chunk * per_token
+
+    def on_demand_bytes(self) -> int:
+        """Bytes read a token for rows fetched on demand."""
+        return sum(min(ROW_SEGMENT_BYTES, layer.stored) for layer in self.layers if layer.on_demand)
+
+
+def item(layer: Layer, figures: Figures) -> Item:
+    """The layer as the search sees it: products wait for DRAM; what is not multiplied as stored is decoded before."""
+    dram, stored_seconds = figures.dram.bytes_per_s, 0.0
+    for tensor in layer.tensors:
+        if tensor.codec in figures.direct:
+            stored_seconds += tensor.stored / dram
+        else:
+            stored_seconds += tensor.decoded / figures.decode_rate(tensor.codec).bytes_per_s + tensor.decoded / dram
+    indirect = [tensor.decoded for tensor in layer.tensors if tensor.codec not in figures.direct]
+    return Item(
+        stored=layer.stored,
+        decoded=layer.decoded,
+        stored_seconds=stored_seconds,
+        decoded_seconds=layer.decoded / dram,
+        largest_stored=max((tensor.stored for tensor in layer.tensors), default=0),
+        largest_decoded=max(indirect, default=0),
+    )
+
+
+def _tensors(package: Package) -> tuple[Tensor, ...]:
+    found = []
+    for entry in read_json_object(package.path / MANIFEST_FILE).objects("tensors"):
+        shape: list[Any] = entry.get("shape", list)
+        found.append(
+            Tensor(
+                name=entry.get("name", str),
+                layer=entry.natural("layer"),
+                codec=entry.get("codec", str),
+                stored=entry.natural("bytes"),
+                decoded=entry.natural("decoded_bytes"),
+                rows=shape[0] if shape and isinstance(shape[0], int) else 1,
+            )
+        )
+    return tuple(found)
+
+
+def _layers(package: Package, tensors: Sequence[Tensor]) -> tuple[Layer, ...]:
+    """Layer 0 is the embedding. A layer without blobs of its own, the tied head, uses those in its extent."""
+    layers = []
+    for extent in package.layers:
+        own = tuple(tensor for tensor in tensors if tensor.layer == extent.index)
+        if not own:
+            own = tuple(tensor for tensor in tensors if tensor.layer == _owner(package, extent.offset))
+        if not own:
+            file = str(Path(package.path) / MANIFEST_FILE)
+            raise FormatError(f"{file}: layer {extent.name} has no tensor; export the model again", file=file)
+        layers.append(Layer(extent.index, extent.name, own, on_demand=extent.index == 0))
+    return tuple(layers)
+
+
+def _owner(package: Package, offset: int) -> int:
+    return next(layer.index for layer in package.layers if layer.offset == offset)

@@ -1,0 +1,191 @@
+"""A finished plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edge_runtime.errors import BudgetError
+from edge_runtime.plan.figures import Figures
+
+State = Literal["decoded", "resident", "streamed", "on_demand"]
+Verdict = Literal["fits", "streams", "impossible"]
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer's state; `bytes` compressed and `decoded_bytes`."""
+
+    index: int
+    name: str
+    state: State
+    bytes: int
+    decoded_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Where the memory goes, in bytes.
+
+    `read_ring` takes streamed blobs as they arrive, `decode_ring` holds decoded blobs around their use, `on_demand` the
+    segment of a row being fetched, `process` interpreter and onnxruntime.
+    """
+
+    decoded: int
+    resident: int
+    read_ring: int
+    decode_ring: int
+    on_demand: int
+    kv_cache: int
+    activations: int
+    process: int
+
+    @property
+    def total(self) -> int:
+        """The peak."""
+        return sum(self.as_dict().values())
+
+    def as_dict(self) -> dict[str, int]:
+        """The parts by name."""
+        return {
+            "decoded": self.decoded,
+            "resident": self.resident,
+            "read_ring": self.read_ring,
+            "decode_ring": self.decode_ring,
+            "on_demand": self.on_demand,
+            "kv_cache": self.kv_cache,
+            "activations": self.activations,
+            "process": self.process,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays where, and what follows. Nothing is loaded or allocated.
+
+    `verdict` "fits": no weight is streamed; "streams": some are; "impossible": even the smallest plan, which `layers`
+    and `memory` then describe, needs more than `budget_bytes`. `needed_bytes` is what the smallest plan needs,
+    `largest_context` the most tokens of context that the budget can hold (0: not even one). `prefill_chunk` is the
+    number of prompt tokens a pass that `memory` allows for.
+
+    `bound_seconds` is max(bus_seconds, compute_seconds), which no schedule beats; `seconds_per_token` the prediction
+    with the ring as it is. `first_token_seconds`: everything is read once, what is kept is loaded on the way; without
+    the prompt's arithmetic. `bytes_per_token` are read from the weight file.
+    """
+
+    model: str
+    verdict: Verdict
+    layers: tuple[LayerPlan, ...]
+    tensor_states: tuple[State, ...]
+    memory: MemoryPlan
+    budget_bytes: int
+    needed_bytes: int
+    largest_context: int
+    context_length: int
+    kv_dtype: str
+    prefill_chunk: int
+    bus_seconds: float
+    compute_seconds: float
+    seconds_per_token: float
+    first_token_seconds: float
+    bytes_per_token: int
+    figures: Figures
+    codecs: tuple[str, ...]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The state of each layer, in order of use."""
+        return tuple(layer.state for layer in self.layers)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Everything: weights, ring, KV cache, activations, process."""
+        return self.memory.total
+
+    @property
+    def ring_bytes(self) -> int:
+        """Both halves of the ring."""
+        return self.memory.read_ring + self.memory.decode_ring
+
+    @property
+    def spare_bytes(self) -> int:
+        """What the plan leaves of the budget; negative if it is impossible."""
+        return self.budget_bytes - self.peak_bytes
+
+    @property
+    def bound_seconds(self) -> float:
+        """The larger of bus and compute seconds."""
+        return max(self.bus_seconds, self.compute_seconds)
+
+    def require(self) -> Plan:
+        """Return the plan itself; BudgetError with the smallest budget that works if it is impossible."""
+        if self.verdict == "impossible":
+            raise BudgetError(f"{self.model}: {self.headline()}")
+        return self
+
+    def headline(self) -> str:
+        """The plan in a line."""
+        from edge_runtime.plan.report import headline
+
+        return headline(self)
+
+    def provider_option(self) -> str:
+        """The states for the execution provider, such as "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed".
+
+        Syntax: entries joined by ","; an entry is INDEX:STATE or FIRST-LAST:STATE (both included) with the decimal
+        layer indices of lpc.json; STATE is decoded, resident, streamed or on_demand. Entries ascend and cover every
+        layer once. No spaces. `parse_provider_option` is the reverse.
+        """
+        entries: list[tuple[int, int, str]] = []
+        for layer in self.layers:
+            if entries and entries[-1][2] == layer.state and entries[-1][1] == layer.index - 1:
+                entries[-1] = (entries[-1][0], layer.index, layer.state)
+            else:
+                entries.append((layer.index, layer.index, layer.state))
+        return ",".join(f"{a}:{state}" if a == b else f"{a}-{b}:{state}" for a, b, state in entries)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: sizes in bytes, times in seconds."""
+        return {
+            "model": self.model,
+            "verdict": self.verdict,
+            "headline": self.headline(),
+            "budget_bytes": self.budget_bytes,
+            "peak_bytes": self.peak_bytes,
+            "needed_bytes": self.needed_bytes,
+            "memory": self.memory.as_dict(),
+            "ring_bytes": self.ring_bytes,
+            "context_length": self.context_length,
+            "largest_context": self.largest_context,
+            "kv_dtype": self.kv_dtype,
+            "prefill_chunk": self.prefill_chunk,
+            "seconds_per_token": self.seconds_per_token,
+            "bound_seconds": self.bound_seconds,
+            "bus_seconds": self.bus_seconds,
+            "compute_seconds": self.compute_seconds,
+            "first_token_seconds": self.first_token_seconds,
+            "bytes_per_token": self.bytes_per_token,
+            "layers": [
+                {"index": x.index, "name": x.name, "state": x.state, "bytes": x.bytes, "decoded_bytes": x.decoded_bytes}
+                for x in self.layers
+            ],
+            "tensor_states": list(self.tensor_states),
+            "provider_option": self.provider_option(),
+            "figures": self.figures.as_dict(list(self.codecs)),
+        }
+
+
+def parse_provider_option(text: str) -> dict[int, str]:
+    """Return the state of each layer index in what `Plan.provider_option` wrote."""
+    states: dict[int, str] = {}
+    for entry in text.split(","):
+        span, _, state = entry.partition(":")
+        first, _, last = span.partition("-")
+        states.update(dict.fromkeys(range(int(first), int(last or first) + 1), state))
+    return states
+
+
+def spread(chosen: Sequence[int], among: Sequence[int]) -> list[int]:
+    """As many members of `among` as are chosen, at even distances."""
+    return [among[(2 * k + 1) * len(among) // (2 * len(chosen))] for k in range(len(chosen))]
