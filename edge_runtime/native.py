@@ -103,7 +103,11 @@ class SessionStats(ctypes.Structure):
         ("layers_decompressed", c_uint64),
         ("rows_fetched", c_uint64),
         ("wait_ns", c_uint64),
-        ("pool_bytes", c_uint64),
+        ("read_ns", c_uint64),
+        ("decode_ns", c_uint64),
+        ("compute_ns", c_uint64),
+        ("ring_bytes", c_uint64),
+        ("pinned_bytes", c_uint64),
     ]
 
 

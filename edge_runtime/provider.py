@@ -31,7 +31,11 @@ class SessionStats:
     layers_decompressed: int
     rows_fetched: int
     wait_ns: int
-    pool_bytes: int
+    read_ns: int
+    decode_ns: int
+    compute_ns: int
+    ring_bytes: int
+    pinned_bytes: int
 
 
 def session_stats(session_id: str) -> SessionStats:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,15 +17,16 @@ from small_models import SmallModel, open_session, random_weight
 LAYERS, WIDTH = 12, 96
 
 
-def chain(folder: Path, layers: list[int], *, token: bool = True) -> Path:
+def chain(folder: Path, layers: list[int], *, token: bool = True, codec_name: str = "lz4") -> Path:
     """x -> twelve products in a row; `layers` are the layer attributes in graph order."""
     model = SmallModel(folder)
     value = "x"
     for i, layer in enumerate(layers):
         weight = random_weight((WIDTH, WIDTH), "bf16", seed=i) * 10
         name = model.weight(
-            f"w{i}", weight, token=value if token else "", layer=layer, transpose=True, segment_bytes=2048
-        )
+            f"w{i}", weight, token=value if token else "", layer=layer, transpose=True, segment_bytes=2048,
+            codec_name=codec_name,
+        )  # fmt: skip
         value = model.node("MatMul", [value, name], "y" if i == len(layers) - 1 else f"h{i}")
     return model.save({"x": ["m", WIDTH]}, {"y": ["m", WIDTH]})
 
@@ -39,7 +43,7 @@ def test_store_many_passes_give_the_same_output(tmp_path: Path, threads: str) ->
     assert session.stats.runs == 21
     assert session.stats.blobs_decompressed >= 21 * LAYERS
     assert session.stats.layers_decompressed >= 21 * LAYERS
-    assert session.stats.pool_bytes < LAYERS * WIDTH * WIDTH * 2  # a bounded pool, not the whole model
+    assert session.stats.ring_bytes < LAYERS * WIDTH * WIDTH * 2  # a bounded pool, not the whole model
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,95 @@ def test_store_two_threads_and_two_sessions_take_turns(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(work, range(60)))
+
+
+@pytest.mark.parametrize("residence", ["decoded", "resident", "streamed", "on_demand"])
+@pytest.mark.parametrize("codec_name", ["stored", "lz4"])
+def test_store_residence_does_not_change_the_output(tmp_path: Path, residence: str, codec_name: str) -> None:
+    path = chain(tmp_path, list(range(LAYERS)), codec_name=codec_name)
+    expected = open_session(path).run(x=inputs())[0].tobytes()
+    session = open_session(path, residence=f"0-3:{residence},5:decoded,7-9:resident")
+    assert all(session.run(x=inputs())[0].tobytes() == expected for _ in range(4))
+
+
+def test_store_everything_decoded_reads_once(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    session = open_session(path, residence=f"0-{LAYERS}:decoded")
+    session.run(x=inputs())
+    first = session.stats
+    for _ in range(5):
+        session.run(x=inputs())
+    assert session.stats.bytes_read == first.bytes_read > 0
+    assert session.stats.bytes_decoded == first.bytes_decoded == LAYERS * WIDTH * WIDTH * 2
+    assert (session.stats.ring_bytes, session.stats.pinned_bytes) == (0, LAYERS * WIDTH * WIDTH * 2)
+
+
+def test_store_everything_resident_reads_once_and_decodes_again(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    session = open_session(path, residence=f"0-{LAYERS}:resident")
+    for _ in range(5):
+        session.run(x=inputs())
+    assert session.stats.bytes_read < (tmp_path / "model.lpc").stat().st_size
+    assert session.stats.bytes_decoded >= 5 * LAYERS * WIDTH * WIDTH * 2
+
+
+def test_store_equal_sessions_share_their_memory(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    residence = f"0-{LAYERS}:decoded"
+    first, second = open_session(path, residence=residence), open_session(path, residence=residence)
+    expected = first.run(x=inputs())[0].tobytes()
+    assert second.run(x=inputs())[0].tobytes() == expected
+    assert second.stats.bytes_read == 0
+
+
+def test_store_weight_of_many_parts_equals_numpy(tmp_path: Path) -> None:
+    rows, columns = 9000, 1100  # 19.8 MB: two parts
+    weight = random_weight((rows, columns), "bf16")
+    for transpose in (True, False):
+        folder = tmp_path / str(transpose)
+        folder.mkdir()
+        model = SmallModel(folder)
+        model.node("MatMul", ["x", model.weight("w", weight, token="x", transpose=transpose)], "y")
+        k, n = (columns, rows) if transpose else (rows, columns)
+        session = open_session(model.save({"x": ["m", k]}, {"y": ["m", n]}))
+        x = np.random.default_rng(3).normal(0, 1, (3, k)).astype(np.float32)
+        wide = weight.astype(np.float32)
+        for _ in range(2):
+            np.testing.assert_allclose(session.run(x=x)[0], x @ (wide.T if transpose else wide), rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("read_mode", ["auto", "direct", "buffered"])
+def test_store_read_mode_does_not_change_the_output(tmp_path: Path, read_mode: str) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    expected = open_session(path).run(x=inputs())[0].tobytes()
+    try:
+        session = open_session(path, read_mode=read_mode)
+    except Exception as error:
+        if read_mode == "direct" and "refuses direct reads" in str(error):
+            pytest.skip("this file system refuses direct reads")
+        raise
+    assert session.run(x=inputs())[0].tobytes() == expected
+
+
+def test_store_bus_limit_slows_reads_to_it(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    limit = 200_000
+    session = open_session(path, bus_limit_bytes_per_s=str(limit))
+    began = time.monotonic()
+    session.run(x=inputs())
+    read = session.stats.bytes_read
+    assert time.monotonic() - began >= 0.95 * (read - 20_000) / limit  # what is in flight is counted before it arrives
+
+
+def test_store_trace_names_every_kind_of_work(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    session = open_session(chain(tmp_path, list(range(LAYERS))), trace_file=str(trace))
+    session.run(x=inputs())
+    del session
+    gc.collect()
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert {event["name"] for event in events} == {"read", "decode", "wait", "compute"}
+    assert {event["args"]["layer"] for event in events} == set(range(LAYERS))
 
 
 def test_store_one_session_closed_leaves_the_other(tmp_path: Path) -> None:
@@ -153,8 +246,29 @@ def test_store_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         open_session(path)
 
 
-@pytest.mark.parametrize("value", ["-1", "many", "1000"])
-def test_provider_bad_decode_threads_is_an_error(tmp_path: Path, value: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("decode_threads", "-1"),
+        ("decode_threads", "many"),
+        ("decode_threads", "1000"),
+        ("residence", "0"),
+        ("residence", "0:cold"),
+        ("residence", "5-2:decoded"),
+        ("residence", "0:decoded,,"),
+        ("ring_bytes", "1MB"),
+        ("read_mode", "fast"),
+        ("bus_limit_bytes_per_s", "-5"),
+        ("trace_file", "/nowhere/at/all"),
+    ],
+)
+def test_provider_bad_option_is_an_error(tmp_path: Path, option: str, value: str) -> None:
     path = chain(tmp_path, [0, 1])
-    with pytest.raises(Exception, match="decode_threads"):
-        open_session(path, decode_threads=value)
+    with pytest.raises(Exception, match=value if option == "trace_file" else f"provider option {option}: got '"):
+        open_session(path, **{option: value})
+
+
+def test_provider_ring_too_small_says_what_is_needed(tmp_path: Path) -> None:
+    session = open_session(chain(tmp_path, [0, 1]), ring_bytes="1000")
+    with pytest.raises(Exception, match=r"ring_bytes: got 1000, expected at least \d+"):
+        session.run(x=inputs())

@@ -2,25 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 namespace lpc {
-namespace {
-
-constexpr unsigned kMaxDecodeThreads = 256;
-
-unsigned parse_threads(const std::string& text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value > kMaxDecodeThreads) {
-    throw Error(LPC_INVALID_ARGUMENT, "provider option decode_threads: got '" + text + "', expected 0 (one a core) to " +
-                                          std::to_string(kMaxDecodeThreads));
-  }
-  return value;
-}
-
-}  // namespace
-
 Factory::Factory(const Api& api) : OrtEpFactory{}, api_(api) {
   ort_version_supported = kOrtApiVersion;
   GetName = get_name;
@@ -53,11 +36,7 @@ ProviderOptions Factory::read_options(const OrtSessionOptions* options) const {
     while (!value.empty() && value.back() == '\0') value.pop_back();
     return value;
   };
-  ProviderOptions result;
-  result.session_id = entry("session_id");
-  const std::string threads = entry("decode_threads");
-  if (!threads.empty()) result.decode_threads = parse_threads(threads);
-  return result;
+  return parse_options(entry);
 }
 
 const char* ORT_API_CALL Factory::get_name(const OrtEpFactory*) noexcept { return kProviderName; }

@@ -7,8 +7,8 @@
 namespace lpc {
 
 GatherNode::GatherNode(const Api& api, const Pair& pair, const OrtNode* fused, const BlobPlace& place,
-                       std::shared_ptr<const StoredBlob> blob, std::shared_ptr<Statistics> statistics)
-    : FusedNode(api), blob_(std::move(blob)), statistics_(std::move(statistics)) {
+                       std::shared_ptr<const StoredBlob> blob, std::shared_ptr<Observer> observer)
+    : FusedNode(api), blob_(std::move(blob)), observer_(std::move(observer)) {
   require_matrix(*blob_, place);
   indices_input_ = fused_input(api, fused, pair.consumer, 1);
   blob_->reserve(buffers_);
@@ -51,15 +51,15 @@ void GatherNode::fetch(const TensorView& indices, float* out) {
     const uint8_t* data = segment(index) + (row - header.segment_first_row(index)) * header.row_bytes;
     dot_kernels().widen(header.tensor.dtype, data, columns, out + position * columns);
   }
-  statistics_->rows_fetched += order_.size();
+  observer_->statistics.rows_fetched += order_.size();
 }
 
 const uint8_t* GatherNode::segment(size_t index) {
   if (index != decoded_segment_) {
     decoded_segment_ = SIZE_MAX;  // until the new one is whole
     const size_t bytes = blob_->header().segment_decoded_bytes(index);
-    statistics_->bytes_read += blob_->read_segment(index, MutableBytes(decoded_).first(bytes), buffers_);
-    statistics_->bytes_decoded += bytes;
+    const Bytes stored = blob_->fetch(index, buffers_, *observer_);
+    blob_->decode(index, stored, MutableBytes(decoded_).first(bytes), buffers_, *observer_);
     decoded_segment_ = index;
   }
   return decoded_.data();

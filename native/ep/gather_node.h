@@ -4,14 +4,13 @@
 #include <mutex>
 
 #include "ep/fused_node.h"
-#include "store/statistics.h"
 
 namespace lpc {
 
 class GatherNode : public FusedNode {
  public:
   GatherNode(const Api& api, const Pair& pair, const OrtNode* fused, const BlobPlace& place,
-             std::shared_ptr<const StoredBlob> blob, std::shared_ptr<Statistics> statistics);
+             std::shared_ptr<const StoredBlob> blob, std::shared_ptr<Observer> observer);
 
  private:
   void compute(OrtKernelContext* context) override;
@@ -20,7 +19,7 @@ class GatherNode : public FusedNode {
   const uint8_t* segment(size_t index);
 
   std::shared_ptr<const StoredBlob> blob_;
-  std::shared_ptr<Statistics> statistics_;
+  std::shared_ptr<Observer> observer_;
   size_t indices_input_;
 
   std::mutex mutex_;  // guards what follows

@@ -5,7 +5,7 @@
 namespace lpc {
 namespace {
 
-// Holds a decoded weight for the length of a scope.
+// Holds a decoded part for the length of a scope.
 class Acquired {
  public:
   Acquired(LayerStore& store, size_t index) : store_(store), index_(index), data_(store.acquire(index)) {}
@@ -52,16 +52,17 @@ ProductNode::ProductNode(const Api& api, const Pair& pair, const OrtNode* fused,
   if (has_c_) c_input_ = fused_input(api, fused, pair.consumer, 2);
 }
 
-void ProductNode::attach(LayerStore* store, size_t index_in_schedule) {
+void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer) {
   store_ = store;
-  index_ = index_in_schedule;
+  schedule_ = schedule;
+  index_ = index_of_blob;
+  observer_ = observer;
 }
 
 void ProductNode::compute(OrtKernelContext* context) {
-  const BlobHeader& header = blob_->header();
-  const Matrix shape{nullptr, header.tensor.dtype, header.tensor.shape[0], header.tensor.shape[1]};
-  const size_t inputs = rows_are_outputs_ ? shape.columns : shape.rows;
-  const size_t outputs = rows_are_outputs_ ? shape.rows : shape.columns;
+  const lpc_tensor_desc& tensor = blob_->header().tensor;
+  const size_t inputs = rows_are_outputs_ ? tensor.shape[1] : tensor.shape[0];
+  const size_t outputs = rows_are_outputs_ ? tensor.shape[0] : tensor.shape[1];
   const TensorView x = input_tensor(api_, context, x_input_);
   if (x.shape.rank == 0 || static_cast<size_t>(x.shape.extents[x.shape.rank - 1]) != inputs) {
     throw Error(LPC_INVALID_ARGUMENT, "tensor " + blob_->tensor() + ": the activation's last extent is " +
@@ -72,14 +73,21 @@ void ProductNode::compute(OrtKernelContext* context) {
   y_shape.extents[y_shape.rank - 1] = static_cast<int64_t>(outputs);
   const size_t m = inputs == 0 ? 0 : x.shape.elements() / inputs;
   auto* y = static_cast<float*>(output_tensor(api_, context, 0, y_shape));
-  {
-    const Acquired weight(*store_, index_);
-    Matrix matrix = shape;
-    matrix.data = weight.data();
-    OrtLoop loop{api_, context};
-    multiply(matrix, rows_are_outputs_, static_cast<const float*>(x.data), m, y, {OrtLoop::run, &loop});
+  for (size_t part = schedule_->first_part(index_); part < schedule_->first_part(index_ + 1); ++part) {
+    multiply_part(part, static_cast<const float*>(x.data), m, y, context);
   }
   if (gemm_) finish_gemm(context, y, m, outputs);
+}
+
+void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context) {
+  const Acquired weight(*store_, index);
+  const auto begin = Clock::now();
+  const Part& part = schedule_->part(index);
+  const lpc_tensor_desc& tensor = blob_->header().tensor;
+  OrtLoop loop{api_, context};
+  multiply({weight.data(), tensor.dtype, tensor.shape[1], part.first_row, part.row_count, tensor.shape[0]},
+           rows_are_outputs_, x, m, y, {OrtLoop::run, &loop});
+  observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
 }
 
 // y = alpha * y + beta * C, C broadcast to [m, n].

@@ -13,15 +13,18 @@ class ProductNode : public FusedNode {
 
   const std::shared_ptr<const StoredBlob>& blob() const { return blob_; }
   // Says where the weight comes from; called before the first run.
-  void attach(LayerStore* store, size_t index_in_schedule);
+  void attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer);
 
  private:
   void compute(OrtKernelContext* context) override;
+  void multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context);
   void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
 
   std::shared_ptr<const StoredBlob> blob_;
   LayerStore* store_ = nullptr;
+  const Schedule* schedule_ = nullptr;
   size_t index_ = 0;
+  Observer* observer_ = nullptr;
   bool rows_are_outputs_;
   size_t x_input_;
   bool gemm_;

@@ -7,6 +7,12 @@
 #include "ep/sessions.h"
 
 namespace lpc {
+namespace {
+
+// Workers wait for the bus in turn: so many more than decode at a time keep it busy.
+constexpr unsigned kReadAhead = 2;
+
+}  // namespace
 
 Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& options, const OrtLogger* logger)
     : OrtEp{},
@@ -14,7 +20,7 @@ Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& 
       models_(models),
       options_(options),
       logger_(logger),
-      statistics_(std::make_shared<Statistics>()) {
+      observer_(std::make_shared<Observer>()) {
   ort_version_supported = kOrtApiVersion;
   GetName = get_name;
   GetCapability = get_capability;
@@ -22,12 +28,13 @@ Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& 
   ReleaseNodeComputeInfos = release_infos;
   OnRunStart = on_run_start;
   OnRunEnd = on_run_end;
-  register_session(options_.session_id, statistics_);
+  if (!options_.trace_file.empty()) observer_->trace = std::make_unique<Trace>(options_.trace_file);
+  register_session(options_.session_id, observer_);
 }
 
 Provider::~Provider() {
   for (auto& [id, part] : parts_) {
-    if (part.schedule != nullptr) part.model->store.retire(part.schedule.get());
+    if (part.schedule != nullptr) part.model->store.retire(std::move(part.schedule));
   }
 }
 
@@ -40,8 +47,8 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
     const OrtNode* nodes[] = {pair.decompress, pair.consumer};
     api_.check(api_.ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes, 2, &fusion));
   }
-  statistics_->nodes_claimed = claims.pairs.size();
-  statistics_->nodes_unclaimed = claims.refusals.size();
+  observer_->statistics.nodes_claimed = claims.pairs.size();
+  observer_->statistics.nodes_unclaimed = claims.refusals.size();
   api_.log(logger_, ORT_LOGGING_LEVEL_INFO,
            "claimed " + std::to_string(claims.pairs.size()) + " weights, left " +
                std::to_string(claims.refusals.size()));
@@ -51,7 +58,8 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
 }
 
 Provider::Part& Provider::part_of(const std::string& file) {
-  auto model = models_.open(file, options_.decode_threads != 0 ? options_.decode_threads : default_threads());
+  const unsigned decoding = options_.decode_threads != 0 ? options_.decode_threads : default_threads();
+  auto model = models_.open(file, options_.file, decoding + kReadAhead);
   Part& part = parts_[model->file->id()];
   if (part.model == nullptr) part.model = std::move(model);
   return part;
@@ -64,7 +72,7 @@ std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNod
   auto blob = std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset,
                                                  place.bytes);
   if (pair.kind == ConsumerKind::kGather) {
-    return std::make_unique<GatherNode>(api_, pair, fused, place, std::move(blob), statistics_);
+    return std::make_unique<GatherNode>(api_, pair, fused, place, std::move(blob), observer_);
   }
   auto node = std::make_unique<ProductNode>(api_, pair, fused, place, std::move(blob));
   part.products.push_back(node.get());
@@ -80,12 +88,14 @@ void Provider::build_schedules() {
     std::stable_sort(products.begin(), products.end(), [](const ProductNode* a, const ProductNode* b) {
       return std::pair(a->blob()->layer(), a->blob()->offset()) < std::pair(b->blob()->layer(), b->blob()->offset());
     });
-    std::vector<std::shared_ptr<const StoredBlob>> blobs;
-    for (size_t i = 0; i < products.size(); ++i) {
-      products[i]->attach(&part.model->store, i);
-      blobs.push_back(products[i]->blob());
+    std::vector<ScheduledBlob> blobs;
+    for (const ProductNode* product : products) {
+      blobs.push_back({product->blob(), options_.residence_of(product->blob()->layer())});
     }
-    part.schedule = std::make_shared<const Schedule>(std::move(blobs), statistics_);
+    part.schedule = part.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
+    for (size_t i = 0; i < products.size(); ++i) {
+      products[i]->attach(&part.model->store, part.schedule.get(), i, observer_.get());
+    }
   }
   scheduled_ = true;
 }
@@ -94,7 +104,7 @@ void Provider::run_start() {
   build_schedules();
   auto part = parts_.begin();
   try {
-    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule);
+    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule, observer_);
   } catch (...) {
     while (part != parts_.begin()) (--part)->second.model->store.end_pass();
     throw;
@@ -103,7 +113,7 @@ void Provider::run_start() {
 
 void Provider::run_end() {
   for (auto& [id, part] : parts_) part.model->store.end_pass();
-  statistics_->runs += 1;
+  observer_->statistics.runs += 1;
 }
 
 const char* ORT_API_CALL Provider::get_name(const OrtEp*) noexcept { return kProviderName; }

@@ -8,15 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "ep/options.h"
 #include "ep/product_node.h"
 #include "ep/shared_models.h"
 
 namespace lpc {
-
-struct ProviderOptions {
-  std::string session_id;       // names the session for lpc_get_session_stats
-  unsigned decode_threads = 0;  // 0: one a core
-};
 
 class Provider : public OrtEp {
  public:
@@ -30,7 +26,7 @@ class Provider : public OrtEp {
   struct Part {
     std::shared_ptr<SharedModel> model;
     std::vector<ProductNode*> products;
-    std::shared_ptr<const Schedule> schedule;
+    std::shared_ptr<Schedule> schedule;
   };
 
   void claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support);
@@ -53,7 +49,7 @@ class Provider : public OrtEp {
   SharedModels& models_;
   const ProviderOptions options_;
   const OrtLogger* logger_;
-  std::shared_ptr<Statistics> statistics_;
+  std::shared_ptr<Observer> observer_;
   std::mutex mutex_;  // guards building the schedules
   bool scheduled_ = false;
   // By file, in one order everywhere, so that two sessions never wait for each other's.

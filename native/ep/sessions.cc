@@ -10,7 +10,7 @@ namespace {
 
 struct Sessions {
   std::mutex mutex;
-  std::map<std::string, std::weak_ptr<Statistics>> by_id;
+  std::map<std::string, std::weak_ptr<Observer>> by_id;
 };
 
 Sessions& sessions() {
@@ -18,21 +18,21 @@ Sessions& sessions() {
   return *instance;
 }
 
-std::shared_ptr<Statistics> find_session(const char* session_id) {
+std::shared_ptr<Observer> find_session(const char* session_id) {
   const std::lock_guard lock(sessions().mutex);
   const auto found = sessions().by_id.find(session_id);
-  auto statistics = found == sessions().by_id.end() ? nullptr : found->second.lock();
-  if (statistics == nullptr) throw Error(LPC_NOT_FOUND, "no session named '" + std::string(session_id) + "'");
-  return statistics;
+  auto observer = found == sessions().by_id.end() ? nullptr : found->second.lock();
+  if (observer == nullptr) throw Error(LPC_NOT_FOUND, "no session named '" + std::string(session_id) + "'");
+  return observer;
 }
 
 }  // namespace
 
-void register_session(const std::string& session_id, const std::shared_ptr<Statistics>& statistics) {
+void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer) {
   if (session_id.empty()) return;
   const std::lock_guard lock(sessions().mutex);
   std::erase_if(sessions().by_id, [](const auto& entry) { return entry.second.expired(); });
-  sessions().by_id[session_id] = statistics;
+  sessions().by_id[session_id] = observer;
 }
 
 }  // namespace lpc
@@ -44,16 +44,21 @@ extern "C" lpc_status lpc_get_session_stats(const char* session_id, lpc_session_
       throw lpc::Error(LPC_INVALID_ARGUMENT, "struct_bytes: got " + std::to_string(stats->struct_bytes) +
                                                  ", expected " + std::to_string(sizeof(lpc_session_stats)));
     }
-    const auto source = lpc::find_session(session_id);
-    stats->nodes_claimed = source->nodes_claimed;
-    stats->nodes_unclaimed = source->nodes_unclaimed;
-    stats->runs = source->runs;
-    stats->bytes_read = source->bytes_read;
-    stats->bytes_decoded = source->bytes_decoded;
-    stats->blobs_decompressed = source->blobs_decompressed;
-    stats->layers_decompressed = source->layers_decompressed;
-    stats->rows_fetched = source->rows_fetched;
-    stats->wait_ns = source->wait_ns;
-    stats->pool_bytes = source->pool_bytes;
+    const auto observer = lpc::find_session(session_id);
+    const lpc::Statistics& source = observer->statistics;
+    stats->nodes_claimed = source.nodes_claimed;
+    stats->nodes_unclaimed = source.nodes_unclaimed;
+    stats->runs = source.runs;
+    stats->bytes_read = source.bytes_read;
+    stats->bytes_decoded = source.bytes_decoded;
+    stats->blobs_decompressed = source.blobs_decompressed;
+    stats->layers_decompressed = source.layers_decompressed;
+    stats->rows_fetched = source.rows_fetched;
+    stats->wait_ns = source.wait_ns;
+    stats->read_ns = source.read_ns;
+    stats->decode_ns = source.decode_ns;
+    stats->compute_ns = source.compute_ns;
+    stats->ring_bytes = source.ring_bytes;
+    stats->pinned_bytes = source.pinned_bytes;
   });
 }

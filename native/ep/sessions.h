@@ -4,12 +4,12 @@
 #include <memory>
 #include <string>
 
-#include "store/statistics.h"
+#include "store/observer.h"
 
 namespace lpc {
 
 // The statistics are found under `session_id` as long as the caller keeps them alive. A later session of the same
 // name takes the name over. An empty name is not registered.
-void register_session(const std::string& session_id, const std::shared_ptr<Statistics>& statistics);
+void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer);
 
 }  // namespace lpc

@@ -19,8 +19,8 @@ struct SharedModel {
 
 class SharedModels {
  public:
-  // The model of this file, opened if nobody has it open. `threads` counts for the first user only.
-  std::shared_ptr<SharedModel> open(const std::string& path, unsigned threads);
+  // The model of this file, opened if nobody has it open. `options` and `threads` count for the first user only.
+  std::shared_ptr<SharedModel> open(const std::string& path, const FileOptions& options, unsigned threads);
 
  private:
   std::mutex mutex_;

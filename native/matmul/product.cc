@@ -11,35 +11,42 @@ namespace {
 constexpr size_t kOutputsPerTask = 64;
 
 struct Call {
-  const Matrix& matrix;
-  bool rows_are_outputs;
+  const MatrixRows& rows;
   const float* x;
   size_t m;
   float* y;
-  size_t outputs;
   const DotKernels& kernels;
 };
 
-void run_task(void* context, size_t task) {
+void row_outputs(void* context, size_t task) {
   const Call& call = *static_cast<const Call*>(context);
-  const Matrix& matrix = call.matrix;
+  const MatrixRows& rows = call.rows;
   const size_t begin = task * kOutputsPerTask;
-  const size_t end = std::min(begin + kOutputsPerTask, call.outputs);
-  if (call.rows_are_outputs) {
-    call.kernels.rows(matrix.dtype, matrix.data, matrix.columns, begin, end, call.x, call.m, call.y, call.outputs);
-  } else {
-    call.kernels.columns(matrix.dtype, matrix.data, matrix.rows, matrix.columns, begin, end, call.x, call.m, call.y,
-                         call.outputs);
+  const size_t end = std::min(begin + kOutputsPerTask, rows.row_count);
+  call.kernels.rows(rows.dtype, rows.data, rows.columns, begin, end, call.x, call.m, call.y + rows.first_row,
+                    rows.total_rows);
+}
+
+void column_outputs(void* context, size_t task) {
+  const Call& call = *static_cast<const Call*>(context);
+  const MatrixRows& rows = call.rows;
+  const size_t begin = task * kOutputsPerTask;
+  const size_t end = std::min(begin + kOutputsPerTask, rows.columns);
+  if (rows.first_row == 0) {
+    for (size_t i = 0; i < call.m; ++i) std::fill_n(call.y + i * rows.columns + begin, end - begin, 0.0f);
   }
+  call.kernels.columns(rows.dtype, rows.data, rows.row_count, rows.columns, begin, end, call.x + rows.first_row,
+                       rows.total_rows, call.m, call.y);
 }
 
 }  // namespace
 
-void multiply(const Matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
+void multiply(const MatrixRows& rows, bool rows_are_outputs, const float* x, size_t m, float* y,
               const ParallelLoop& loop) {
-  Call call{matrix, rows_are_outputs, x, m, y, rows_are_outputs ? matrix.rows : matrix.columns, dot_kernels()};
-  const size_t tasks = (call.outputs + kOutputsPerTask - 1) / kOutputsPerTask;
-  if (m > 0 && tasks > 0) loop.run(loop.self, run_task, tasks, &call);
+  Call call{rows, x, m, y, dot_kernels()};
+  const size_t outputs = rows_are_outputs ? rows.row_count : rows.columns;
+  const size_t tasks = (outputs + kOutputsPerTask - 1) / kOutputsPerTask;
+  if (m > 0 && tasks > 0) loop.run(loop.self, rows_are_outputs ? row_outputs : column_outputs, tasks, &call);
 }
 
 }  // namespace lpc

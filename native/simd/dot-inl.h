@@ -169,16 +169,15 @@ void rows(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_
 }
 
 void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end, const float* x,
-             size_t m, float* y, size_t y_stride) {
+             size_t x_stride, size_t m, float* y) {
   alignas(64) float widened[kBlock];
-  clear(y, y_stride, m, column_begin, column_end);
   for (size_t c = column_begin; c < column_end; c += kBlock) {
     const size_t count = smaller(kBlock, column_end - c);
     for (size_t r = 0; r < k; ++r) {
       widen(dtype, static_cast<const uint8_t*>(w) + (r * n + c) * element_bytes(dtype), count, widened);
       for (size_t i = 0; i < m; ++i) {
-        const float factor = x[i * k + r];
-        float* out = y + i * y_stride + c;
+        const float factor = x[i * x_stride + r];
+        float* out = y + i * n + c;
         for (size_t j = 0; j < count; ++j) out[j] += factor * widened[j];
       }
     }

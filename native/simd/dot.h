@@ -16,10 +16,10 @@ struct DotKernels {
   // `w` is row-major with k columns of `dtype` (bf16, fp16, fp32 or int8).
   void (*rows)(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m,
                float* y, size_t y_stride);
-  // y[i * y_stride + c] = sum over r of x[i * k + r] * w[r * n + c], for c in [column_begin, column_end), i in [0, m).
+  // y[i * n + c] += sum over r of x[i * x_stride + r] * w[r * n + c], for c in [column_begin, column_end), i in [0, m).
   // `w` is row-major with k rows and n columns.
   void (*columns)(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end,
-                  const float* x, size_t m, float* y, size_t y_stride);
+                  const float* x, size_t x_stride, size_t m, float* y);
   // out[i] = in[i] widened exactly.
   void (*widen)(uint32_t dtype, const void* in, size_t count, float* out);
 };

@@ -1,8 +1,5 @@
 #include "store/ring.h"
 
-#include <sys/mman.h>
-
-#include "base/error.h"
 #include "codecs/blob.h"
 
 namespace lpc {
@@ -12,48 +9,33 @@ size_t aligned(size_t bytes) { return (bytes + kSegmentAlignment - 1) / kSegment
 
 }  // namespace
 
-Ring::~Ring() { unmap(); }
-
-void Ring::unmap() {
-  if (memory_ != nullptr) munmap(memory_, capacity_);
-  memory_ = nullptr;
-  capacity_ = 0;
-}
-
 void Ring::resize(size_t bytes, size_t max_pieces) {
-  unmap();
   clear();
+  memory_ = MappedMemory();  // give back before taking: both together may not fit
+  memory_ = MappedMemory(bytes);
   pieces_.resize(max_pieces);
-  if (bytes == 0) return;
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw Error(LPC_OUT_OF_MEMORY, "cannot map " + std::to_string(bytes) + " bytes for decoded weights");
-  }
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: refused on some kernels, and then small pages serve
-  memory_ = static_cast<uint8_t*>(memory);
-  capacity_ = bytes;
 }
 
 uint8_t* Ring::allocate(size_t bytes) {
   const size_t size = aligned(bytes);
-  if (size > capacity_ || count_ == pieces_.size()) return nullptr;
+  if (size > capacity() || count_ == pieces_.size()) return nullptr;
   size_t begin = 0;
   if (count_ > 0) {
     const size_t used_begin = piece(0).begin;
     const size_t used_end = piece(count_ - 1).end;
     const bool wraps = used_end <= used_begin;
-    if ((wraps ? used_begin : capacity_) - used_end >= size) {
+    if ((wraps ? used_begin : capacity()) - used_end >= size) {
       begin = used_end;
     } else if (wraps || used_begin < size) {
       return nullptr;
     }
   }
   piece(count_++) = {begin, begin + size, false};
-  return memory_ + begin;
+  return memory_.data() + begin;
 }
 
 void Ring::release(const uint8_t* memory) {
-  const size_t begin = static_cast<size_t>(memory - memory_);
+  const size_t begin = static_cast<size_t>(memory - memory_.data());
   for (size_t age = 0; age < count_; ++age) {
     if (piece(age).begin != begin || piece(age).released) continue;
     piece(age).released = true;

@@ -8,17 +8,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "store/memory.h"
+
 namespace lpc {
 
 class Ring {
  public:
-  Ring() = default;
-  ~Ring();
-  Ring(const Ring&) = delete;
-  Ring& operator=(const Ring&) = delete;
-
-  // Replaces the memory by `bytes` bytes for at most `max_pieces` pieces at a time, on huge pages where the system
-  // grants them. Nothing may be handed out. Throws LPC_OUT_OF_MEMORY. Later calls allocate nothing.
+  // Replaces the memory by `bytes` bytes for at most `max_pieces` pieces at a time. Nothing may be handed out.
+  // Throws LPC_OUT_OF_MEMORY. The other calls allocate nothing.
   void resize(size_t bytes, size_t max_pieces);
 
   // A piece of `bytes` bytes, 64-byte aligned, or nullptr when there is no room now. `bytes` at least 1.
@@ -30,7 +27,7 @@ class Ring {
   // Takes everything back.
   void clear();
 
-  size_t capacity() const { return capacity_; }
+  size_t capacity() const { return memory_.size(); }
 
  private:
   struct Piece {
@@ -39,12 +36,9 @@ class Ring {
     bool released;
   };
 
-  void unmap();
-
-  uint8_t* memory_ = nullptr;
-  size_t capacity_ = 0;
   Piece& piece(size_t age) { return pieces_[(oldest_ + age) % pieces_.size()]; }
 
+  MappedMemory memory_;
   std::vector<Piece> pieces_;  // circular, in order of allocation
   size_t oldest_ = 0;
   size_t count_ = 0;

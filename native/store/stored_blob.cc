@@ -42,23 +42,38 @@ StoredBlob::StoredBlob(std::shared_ptr<const WeightFile> file, std::string tenso
 }
 
 void StoredBlob::reserve(ReadBuffers& buffers) const {
-  buffers.stored.resize(std::max<size_t>(buffers.stored.size(), header_.max_stored_segment_bytes()));
+  buffers.staging.reserve(WeightFile::staging_bytes(header_.max_stored_segment_bytes()));
   buffers.scratch.resize(std::max(buffers.scratch.size(), segment_scratch_bytes(header_)));
 }
 
-uint64_t StoredBlob::read_segment(size_t index, MutableBytes out, ReadBuffers& buffers) const {
+Bytes StoredBlob::fetch(size_t index, ReadBuffers& buffers, Observer& observer) const {
+  const auto begin = Clock::now();
   const Segment& segment = header_.segments[index];
-  const bool raw = segment.encoding == Encoding::kRaw;
-  const MutableBytes stored = raw ? out : MutableBytes(buffers.stored).first(segment.bytes);
   try {
-    file_->read(offset_ + segment.offset, stored.data(), segment.bytes);
+    const Bytes stored(file_->stream(offset_ + segment.offset, segment.bytes, buffers.staging), segment.bytes);
+    observer.statistics.bytes_read += segment.bytes;
     verify_segment(header_, index, stored);
-    if (!raw) decode_segment(header_, index, stored, out, buffers.scratch);
+    observer.record(observer.statistics.read_ns, "read", layer_, begin);
+    return stored;
   } catch (const Error& error) {
-    throw Error(error.status(), file_->path() + ": tensor " + tensor_ + ", blob at offset " + std::to_string(offset_) +
-                                    ", segment " + std::to_string(index) + ": " + error.what());
+    throw named(error, index);
   }
-  return segment.bytes;
+}
+
+void StoredBlob::decode(size_t index, Bytes stored, MutableBytes out, ReadBuffers& buffers, Observer& observer) const {
+  const auto begin = Clock::now();
+  try {
+    decode_segment(header_, index, stored, out, buffers.scratch);
+  } catch (const Error& error) {
+    throw named(error, index);
+  }
+  observer.statistics.bytes_decoded += out.size();
+  observer.record(observer.statistics.decode_ns, "decode", layer_, begin);
+}
+
+Error StoredBlob::named(const Error& error, size_t segment) const {
+  return Error(error.status(), file_->path() + ": tensor " + tensor_ + ", blob at offset " + std::to_string(offset_) +
+                                   ", segment " + std::to_string(segment) + ": " + error.what());
 }
 
 }  // namespace lpc

@@ -6,14 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "codecs/blob.h"
+#include "store/observer.h"
 #include "store/weight_file.h"
 
 namespace lpc {
 
 // Buffers of one reading thread; grown when a blob is announced, never while reading.
 struct ReadBuffers {
-  std::vector<uint8_t> stored;
+  StagingBuffer staging;
   std::vector<uint8_t> scratch;
 };
 
@@ -28,14 +30,19 @@ class StoredBlob {
   uint64_t offset() const { return offset_; }
   const BlobHeader& header() const { return header_; }
 
-  // Makes `buffers` large enough for read_segment of this blob.
+  // Makes `buffers` large enough for any segment of this blob.
   void reserve(ReadBuffers& buffers) const;
 
-  // Reads, verifies and decodes segment `index` into `out` (segment_decoded_bytes). Returns the bytes read.
-  // Allocates nothing. Throws Error naming file, tensor and segment.
-  uint64_t read_segment(size_t index, MutableBytes out, ReadBuffers& buffers) const;
+  // Reads and verifies segment `index`; the stored bytes are valid until the buffers are used again.
+  // This and decode allocate nothing and throw Error naming file, tensor and segment.
+  Bytes fetch(size_t index, ReadBuffers& buffers, Observer& observer) const;
+
+  // Decodes the stored bytes of segment `index` into `out` (segment_decoded_bytes).
+  void decode(size_t index, Bytes stored, MutableBytes out, ReadBuffers& buffers, Observer& observer) const;
 
  private:
+  Error named(const Error& error, size_t segment) const;
+
   std::shared_ptr<const WeightFile> file_;
   std::string tensor_;
   int64_t layer_;

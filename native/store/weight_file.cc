@@ -6,12 +6,31 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "base/error.h"
 
 namespace lpc {
+namespace {
 
-WeightFile::WeightFile(const std::string& path) : path_(path) {
+constexpr uint64_t kPage = WeightFile::kPageBytes;
+
+uint64_t page_floor(uint64_t bytes) { return bytes / kPage * kPage; }
+uint64_t page_ceil(uint64_t bytes) { return page_floor(bytes + kPage - 1); }
+
+}  // namespace
+
+void StagingBuffer::reserve(size_t bytes) {
+  if (bytes <= size_) return;
+  const size_t size = page_ceil(bytes);
+  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(kPage, size));
+  if (memory == nullptr) throw std::bad_alloc();
+  memory_.reset(memory);
+  size_ = size;
+}
+
+WeightFile::WeightFile(const std::string& path, const FileOptions& options)
+    : path_(path), limiter_(options.bus_limit_bytes_per_s) {
   descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) {
     const int reason = errno;
@@ -29,15 +48,56 @@ WeightFile::WeightFile(const std::string& path) : path_(path) {
          static_cast<int64_t>(status.st_mtim.tv_sec) * 1000000000 + status.st_mtim.tv_nsec};
   // The store asks for exactly what it needs and when; read-ahead of neighbours would only fill the page cache.
   posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
+  open_direct(options.mode);
 }
 
-WeightFile::~WeightFile() { close(descriptor_); }
+WeightFile::~WeightFile() {
+  if (direct_descriptor_ >= 0) close(direct_descriptor_);
+  close(descriptor_);
+}
+
+// Some file systems take O_DIRECT at open and refuse the first read: so one page is read to find out.
+void WeightFile::open_direct(ReadMode mode) {
+  if (mode == ReadMode::kBuffered) return;
+  const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+  bool works = descriptor >= 0;
+  if (works && size_bytes() > 0) {
+    StagingBuffer page;
+    page.reserve(kPage);
+    works = pread(descriptor, page.data(), kPage, 0) > 0;
+  }
+  if (works) {
+    direct_descriptor_ = descriptor;
+    return;
+  }
+  if (descriptor >= 0) close(descriptor);
+  if (mode == ReadMode::kDirect) {
+    close(descriptor_);
+    throw Error(LPC_UNSUPPORTED, path_ + ": this file system refuses direct reads; use read_mode auto or buffered");
+  }
+}
 
 void WeightFile::read(uint64_t offset, void* destination, uint64_t bytes) const {
-  auto* out = static_cast<uint8_t*>(destination);
+  read_from(descriptor_, offset, static_cast<uint8_t*>(destination), bytes, bytes);
+}
+
+uint8_t* WeightFile::stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
+  limiter_.take(bytes);
+  if (!is_direct()) {
+    read_from(descriptor_, offset, staging.data(), bytes, bytes);
+    posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
+    return staging.data();
+  }
+  const uint64_t begin = page_floor(offset);
+  read_from(direct_descriptor_, begin, staging.data(), page_ceil(offset + bytes) - begin, offset + bytes - begin);
+  return staging.data() + (offset - begin);
+}
+
+// Reads up to `bytes` bytes; the end of the file may come after `wanted` of them.
+void WeightFile::read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted) const {
   uint64_t done = 0;
-  while (done < bytes) {
-    const ssize_t got = pread(descriptor_, out + done, bytes - done, static_cast<off_t>(offset + done));
+  while (done < wanted) {
+    const ssize_t got = pread(descriptor, out + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       throw Error(LPC_IO_ERROR, path_ + ": read of " + std::to_string(bytes) + " bytes at offset " +
@@ -45,7 +105,7 @@ void WeightFile::read(uint64_t offset, void* destination, uint64_t bytes) const 
     }
     if (got == 0) {
       throw Error(LPC_IO_ERROR, path_ + ": the file ends at " + std::to_string(offset + done) + ", expected " +
-                                    std::to_string(bytes) + " bytes at offset " + std::to_string(offset) +
+                                    std::to_string(wanted) + " bytes at offset " + std::to_string(offset) +
                                     ": it is truncated or changed while running");
     }
     done += static_cast<uint64_t>(got);

@@ -1,9 +1,13 @@
-// The weight file (model.lpc): positioned reads, counted and checked. Knows nothing of what the bytes mean.
+// The weight file (model.lpc): positioned reads, checked. Knows nothing of what the bytes mean.
 #pragma once
 
 #include <compare>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <string>
+
+#include "store/limiter.h"
 
 namespace lpc {
 
@@ -16,10 +20,34 @@ struct FileId {
   auto operator<=>(const FileId&) const = default;
 };
 
+enum class ReadMode { kAuto, kDirect, kBuffered };
+
+struct FileOptions {
+  ReadMode mode = ReadMode::kAuto;  // kAuto: direct where the file system allows it
+  uint64_t bus_limit_bytes_per_s = 0;
+};
+
+// Page-aligned memory that a direct read can fill; grows, never shrinks.
+class StagingBuffer {
+ public:
+  void reserve(size_t bytes);
+  uint8_t* data() const { return memory_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<uint8_t, Free> memory_;
+  size_t size_ = 0;
+};
+
 class WeightFile {
  public:
+  static constexpr uint64_t kPageBytes = 4096;
+
   // Throws LPC_NOT_FOUND or LPC_IO_ERROR naming the file.
-  explicit WeightFile(const std::string& path);
+  WeightFile(const std::string& path, const FileOptions& options);
   ~WeightFile();
   WeightFile(const WeightFile&) = delete;
   WeightFile& operator=(const WeightFile&) = delete;
@@ -27,14 +55,25 @@ class WeightFile {
   // Reads exactly `bytes` bytes or throws LPC_IO_ERROR naming file, offset and what was got. Any thread.
   void read(uint64_t offset, void* destination, uint64_t bytes) const;
 
+  // The same for weights that are streamed: past the page cache where that can be had, else leaving nothing in it, and
+  // under the bus limit. Returns where in `staging` the bytes are; staging has staging_bytes(bytes) or more.
+  uint8_t* stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
+  static size_t staging_bytes(uint64_t bytes) { return bytes + 2 * kPageBytes; }
+
   const std::string& path() const { return path_; }
   const FileId& id() const { return id_; }
   uint64_t size_bytes() const { return id_.bytes; }
+  bool is_direct() const { return direct_descriptor_ >= 0; }
 
  private:
+  void open_direct(ReadMode mode);
+  void read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted) const;
+
   std::string path_;
   int descriptor_ = -1;
+  int direct_descriptor_ = -1;
   FileId id_;
+  mutable RateLimiter limiter_;
 };
 
 }  // namespace lpc

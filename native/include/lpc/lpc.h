@@ -159,7 +159,11 @@ typedef struct lpc_session_stats {
   uint64_t layers_decompressed; /* whole layers (embedding row fetches not counted) */
   uint64_t rows_fetched;        /* rows decoded on demand (embedding) */
   uint64_t wait_ns;             /* time that computing waited for weights */
-  uint64_t pool_bytes;          /* size of the decoded-weight buffer pool */
+  uint64_t read_ns;             /* time spent reading and verifying, summed over threads */
+  uint64_t decode_ns;           /* time spent decoding, summed over threads */
+  uint64_t compute_ns;          /* time spent in products */
+  uint64_t ring_bytes;          /* size of the ring that weights are decoded into ahead of their use */
+  uint64_t pinned_bytes;        /* size of the weights that stay in memory, decoded or as they are stored */
 } lpc_session_stats;
 
 LPC_EXPORT lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats);

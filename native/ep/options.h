@@ -1,0 +1,43 @@
+// The provider's options, as text from the session's configuration.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "store/schedule.h"
+
+namespace lpc {
+
+// Layers [first, last] and where their weights live.
+struct ResidenceRange {
+  int64_t first = 0;
+  int64_t last = 0;
+  Residence residence = Residence::kStreamed;
+};
+
+struct ProviderOptions {
+  std::string session_id;                // names the session for lpc_get_session_stats
+  unsigned decode_threads = 0;           // 0: one a core
+  std::vector<ResidenceRange> residence; // layers not named are streamed
+  uint64_t ring_bytes = 0;               // 0: the two largest neighbouring layers
+  FileOptions file;
+  std::string trace_file;                // "": none
+
+  Residence residence_of(int64_t layer) const;
+};
+
+// Reads every option through `entry`, which returns "" for one that is not set.
+// Throws LPC_INVALID_ARGUMENT naming option, value and what was expected.
+//
+//   session_id             any text
+//   decode_threads         0 to 256; 0: one a core
+//   residence              "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed": where each layer's weights live.
+//                          on_demand is the same as streamed: rows that a Gather asks for are always read singly
+//   ring_bytes             memory that streamed and resident weights are decoded into; 0: automatic
+//   read_mode              auto, direct or buffered
+//   bus_limit_bytes_per_s  imitates a slower bus; 0: no limit
+//   trace_file             a Chrome trace of the session is written there when it closes
+ProviderOptions parse_options(const std::function<std::string(const char*)>& entry);
+
+}  // namespace lpc

@@ -1,0 +1,26 @@
+// Large anonymous memory on huge pages where the system grants them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lpc {
+
+class MappedMemory {
+ public:
+  MappedMemory() = default;
+  // Throws LPC_OUT_OF_MEMORY. Pages are taken when they are first touched.
+  explicit MappedMemory(size_t bytes);
+  MappedMemory(MappedMemory&& other) noexcept;
+  MappedMemory& operator=(MappedMemory&& other) noexcept;
+  ~MappedMemory();
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace lpc

@@ -1,0 +1,68 @@
+// What the store and the provider did for one session: counters, and a timeline if asked for.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lpc {
+
+struct Statistics {
+  std::atomic<uint64_t> nodes_claimed{0};
+  std::atomic<uint64_t> nodes_unclaimed{0};
+  std::atomic<uint64_t> runs{0};
+  std::atomic<uint64_t> bytes_read{0};
+  std::atomic<uint64_t> bytes_decoded{0};
+  std::atomic<uint64_t> blobs_decompressed{0};
+  std::atomic<uint64_t> layers_decompressed{0};
+  std::atomic<uint64_t> rows_fetched{0};
+  std::atomic<uint64_t> wait_ns{0};
+  std::atomic<uint64_t> read_ns{0};
+  std::atomic<uint64_t> decode_ns{0};
+  std::atomic<uint64_t> compute_ns{0};
+  std::atomic<uint64_t> ring_bytes{0};
+  std::atomic<uint64_t> pinned_bytes{0};
+};
+
+using Clock = std::chrono::steady_clock;
+
+// Timeline events of one session, kept in memory and written as a Chrome trace (chrome://tracing, Perfetto).
+class Trace {
+ public:
+  // Throws LPC_IO_ERROR when the file cannot be written.
+  explicit Trace(const std::string& path);
+  ~Trace();
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+
+  // `kind` is a literal. Events beyond the capacity are dropped and counted. Any thread; allocates nothing.
+  void add(const char* kind, int64_t layer, Clock::time_point begin, Clock::time_point end);
+
+ private:
+  struct Event {
+    const char* kind;
+    int64_t layer;
+    int64_t begin_ns;
+    int64_t duration_ns;
+    int thread;
+  };
+  static constexpr size_t kCapacity = size_t{1} << 20;
+
+  const std::string path_;
+  const Clock::time_point start_;
+  std::unique_ptr<Event[]> events_;  // untouched pages cost nothing
+  std::atomic<size_t> count_{0};
+};
+
+struct Observer {
+  Statistics statistics;
+  std::unique_ptr<Trace> trace;  // or nullptr
+
+  // Adds [begin, now) to `total` and to the trace.
+  void record(std::atomic<uint64_t>& total, const char* kind, int64_t layer, Clock::time_point begin);
+};
+
+}  // namespace lpc
