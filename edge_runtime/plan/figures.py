@@ -16,7 +16,7 @@ _ASSUMED_DECODE = {"stored": 4e9, "lz4": 1e9, "ans": 0.5e9, "packed": 2e9, "bitm
 
 @dataclass(frozen=True)
 class Rate:
-    """Bytes a second; `kind` is vendor, measured, derived or assumed; `source` says who found it, or why it is a guess."""
+    """Bytes a second; `kind` is vendor, measured, derived or assumed; `source` says whose figure it is."""
 
     bytes_per_s: float
     kind: str = "measured"

@@ -11,10 +11,10 @@ from edge_runtime.package import Package
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ROW_SEGMENT_BYTES, Layer, ModelShape, item
 from edge_runtime.plan.pipeline import Step, token_seconds
-from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, spread
+from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, spread
 from edge_runtime.plan.search import Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
 
-_ACTIVATION_SHARE = 8
+_PROMPT_TOKENS, _NEW_TOKENS = 512, 128  # the request that the size of a prompt's pass is chosen for
 _NEAR = 1.005  # a placement is as good as the best if its bound is within this factor
 
 
@@ -31,10 +31,11 @@ def plan_for(
     """Choose the state of every layer of `package` within `budget_bytes`, and predict speed and memory.
 
     `context_length` is the number of positions to keep room for (default: the model's own limit). `prefill_chunk` is
-    the number of prompt tokens a pass (default: the largest of PREFILL_CHUNKS whose activations take at most an eighth
-    of the budget, or the smallest). The objective is stated in edge_runtime/plan/search.py; among the placements whose
-    bound is within half a percent of the optimum, the one with the best pipeline time is taken: as a rule streamed
-    layers at even distances, because they keep the bus busy with a small ring.
+    the number of prompt tokens a pass (default: that of PREFILL_CHUNKS which takes least time for 512 prompt tokens and
+    128 new ones: more tokens a pass are fewer passes, but leave less memory to the weights). The objective is stated in
+    edge_runtime/plan/search.py; among the placements whose bound is within half a percent of the optimum, the one with
+    the best pipeline time is taken: as a rule streamed layers at even distances, which keep the bus busy with a small
+    ring.
 
     Raises ConfigError for an argument out of its range, FormatError for a malformed manifest. A budget that is too
     small is no error: `verdict` says so (`Plan.require` raises).
@@ -68,27 +69,26 @@ class _Planner:
         self._items = [item(layer, figures) for layer in self._weights]
 
     def plan(self, context: int) -> Plan:
-        chunk = self._chunk(context)
-        others = self._others(context, chunk)
-        problem = self._problem(max(0, self._budget - others.total))
-        choice = best(problem)
-        if choice is not None:
-            choice = self._placed(problem, choice)
-        chosen = choice or smallest(problem)
-        fits = "streams" if "streamed" in chosen.states else "fits"
-        return self._result(problem, chosen, others, context, chunk, "impossible" if choice is None else fits)
+        tried = [
+            (self._request_seconds(choice, chunk), -chunk, choice)
+            for chunk in ([self._asked_chunk] if self._asked_chunk else PREFILL_CHUNKS)
+            if (choice := best(self._problem(self._budget - self._others(context, chunk).total))) is not None
+        ]
+        if not tried:
+            chunk = self._asked_chunk or PREFILL_CHUNKS[-1]
+            return self._result(smallest(self._problem(0)), context, chunk, "impossible")
+        _, chunk, choice = min(tried, key=lambda trial: trial[:2])
+        chunk = -chunk
+        choice = self._placed(self._problem(self._budget - self._others(context, chunk).total), choice)
+        return self._result(choice, context, chunk, "streams" if "streamed" in choice.states else "fits")
+
+    def _request_seconds(self, choice: Choice, chunk: int) -> float:
+        return choice.seconds * (-(-_PROMPT_TOKENS // chunk) + _NEW_TOKENS)
 
     def _problem(self, room: int) -> Problem:
         bus = self._figures.bus.bytes_per_s
         rows = self._shape.on_demand_bytes()
         return Problem(self._items, room, bus, bus_seconds=rows / bus)
-
-    def _chunk(self, context: int) -> int:
-        if self._asked_chunk is not None:
-            return self._asked_chunk
-        limit = self._budget // _ACTIVATION_SHARE
-        fitting = (chunk for chunk in PREFILL_CHUNKS if self._shape.activation_bytes(context, chunk) <= limit)
-        return next(fitting, PREFILL_CHUNKS[-1])
 
     def _others(self, context: int, chunk: int) -> MemoryPlan:
         """The memory that is neither weights nor ring."""
@@ -129,9 +129,7 @@ class _Planner:
                 compute_seconds=alone.decoded_seconds if state == "decoded" else alone.stored_seconds,
             )
 
-    def _result(
-        self, problem: Problem, choice: Choice, others: MemoryPlan, context: int, chunk: int, verdict: str
-    ) -> Plan:
+    def _result(self, choice: Choice, context: int, chunk: int, verdict: Verdict) -> Plan:
         states = {layer.index: cast(State, state) for layer, state in zip(self._weights, choice.states, strict=True)}
         layers = tuple(
             LayerPlan(layer.index, layer.name, states.get(layer.index, "on_demand"), layer.stored, layer.decoded)
@@ -140,7 +138,7 @@ class _Planner:
         kept = {state: [x for x in self._weights if states[x.index] == state] for state in ("decoded", "resident")}
         read_ring, decode_ring = ring_of(self._items, choice.states)
         memory = replace(
-            others,
+            self._others(context, chunk),
             decoded=sum(pages(layer.decoded) for layer in kept["decoded"]),
             resident=sum(pages(layer.stored) for layer in kept["resident"]),
             read_ring=read_ring,
@@ -149,7 +147,7 @@ class _Planner:
         streamed = sum(layer.bytes for layer in layers if layer.state == "streamed")
         return Plan(
             model=self._shape.name,
-            verdict=verdict,  # type: ignore[arg-type]
+            verdict=verdict,
             layers=layers,
             tensor_states=_tensor_states(self._shape, layers),
             memory=memory,

@@ -11,7 +11,7 @@ _TOKENS = 4
 
 @dataclass(frozen=True)
 class Step:
-    """A blob in order of use: seconds on the bus (0: it is in memory), bytes in the ring, seconds to compute with it."""
+    """A blob in order of use: seconds on the bus (0: it is in memory), bytes in the ring, seconds to compute."""
 
     bus_seconds: float
     ring_bytes: int

@@ -1,10 +1,12 @@
 """Train the demo model: a byte-level BPE tokenizer and a Llama of about one million parameters, on a CPU.
 
 Reads the text that ``make_text.py`` wrote and saves a Hugging Face model folder (BF16 weights).
-The same text, seed, threads and library versions give the same model on the same kind of processor.
+Training is seeded; another processor, thread count or library version gives slightly different weights.
 
-    python train.py --out build/first --steps 3500
+    python train.py --out build/first
     python train.py --start-from build/first --out . --rows 8 --steps 2400 --rate 2e-3 --seed 2025
+
+README.md lists the runs that made the model in this folder.
 """
 
 from __future__ import annotations

@@ -101,6 +101,27 @@ void check_segmentation(const BlobHeader& header, uint64_t segment_count) {
               std::to_string(got), expected);
 }
 
+SegmentShape segment_shape(const BlobHeader& header, size_t index) {
+  return {header.tensor.dtype, header.segment_rows(index), header.row_bytes};
+}
+
+void check_segment_bytes(const BlobHeader& header, size_t index, const Segment& segment, uint64_t left) {
+  const Field& field = kSegmentFields[1];
+  if (segment.bytes == 0 || segment.bytes > left) {
+    throw_entry(index, field, segment.bytes, "1 to " + std::to_string(left) + ", what blob_bytes leaves");
+  }
+  const uint64_t decoded = header.segment_decoded_bytes(index);
+  if (segment.encoding == Encoding::kRaw) {
+    if (segment.bytes == decoded) return;
+    throw_entry(index, field, segment.bytes, std::to_string(decoded) + ", the decoded size of a raw segment");
+  }
+  const uint64_t least = get_codec(header.codec).min_stored_bytes(segment_shape(header, index));
+  if (segment.bytes < least) throw_entry(index, field, segment.bytes, "at least " + std::to_string(least));
+  if (segment.bytes >= decoded) {
+    throw_entry(index, field, segment.bytes, "less than the decoded size " + std::to_string(decoded));
+  }
+}
+
 Segment read_segment(const BlobHeader& header, size_t index, const uint8_t* entry, uint64_t expected_offset) {
   const auto& [offset_field, bytes_field, checksum_field, encoding_field, reserved_field] = kSegmentFields;
   Segment segment;
@@ -108,25 +129,16 @@ Segment read_segment(const BlobHeader& header, size_t index, const uint8_t* entr
   segment.bytes = load<uint64_t>(entry + bytes_field.offset);
   segment.checksum = load<uint64_t>(entry + checksum_field.offset);
   const uint8_t encoding = entry[encoding_field.offset];
-  if (segment.offset != expected_offset)
+  if (segment.offset != expected_offset) {
     throw_entry(index, offset_field, segment.offset, std::to_string(expected_offset));
-  const uint64_t left = header.blob_bytes - expected_offset;
-  if (segment.bytes == 0 || segment.bytes > left) {
-    throw_entry(index, bytes_field, segment.bytes, "1 to " + std::to_string(left) + ", what blob_bytes leaves");
   }
   const uint8_t largest = header.codec == LPC_CODEC_STORED ? 0 : 1;
   if (encoding > largest) throw_entry(index, encoding_field, encoding, "at most " + std::to_string(largest));
   segment.encoding = static_cast<Encoding>(encoding);
-  const uint64_t decoded = header.segment_decoded_bytes(index);
-  if (segment.encoding == Encoding::kRaw && segment.bytes != decoded) {
-    throw_entry(index, bytes_field, segment.bytes, std::to_string(decoded) + ", the decoded size of a raw segment");
-  }
-  if (segment.encoding == Encoding::kCodec && segment.bytes >= decoded) {
-    throw_entry(index, bytes_field, segment.bytes, "less than the decoded size " + std::to_string(decoded));
-  }
+  check_segment_bytes(header, index, segment, header.blob_bytes - expected_offset);
   for (size_t i = 0; i < reserved_field.bytes; ++i) {
-    if (entry[reserved_field.offset + i] != 0)
-      throw_entry(index, reserved_field, entry[reserved_field.offset + i], "0");
+    const uint8_t byte = entry[reserved_field.offset + i];
+    if (byte != 0) throw_entry(index, reserved_field, byte, "0");
   }
   return segment;
 }
@@ -155,10 +167,6 @@ void check_available(const BlobHeader& header, uint64_t available) {
   throw Error(LPC_FORMAT_ERROR, where + " (offset " + std::to_string(available) + "): cut short: got " +
                                     std::to_string(available) +
                                     " bytes, expected blob_bytes (offset 64) = " + std::to_string(header.blob_bytes));
-}
-
-SegmentShape segment_shape(const BlobHeader& header, size_t index) {
-  return {header.tensor.dtype, header.segment_rows(index), header.row_bytes};
 }
 
 void check_segment_arguments(const BlobHeader& header, size_t index, Bytes stored, uint64_t out_bytes) {

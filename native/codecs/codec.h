@@ -37,6 +37,9 @@ class Codec {
   virtual size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst,
                         MutableBytes scratch) const = 0;
 
+  // No encoded segment of this shape is smaller: bounds what a header may claim before anything is allocated for it.
+  virtual size_t min_stored_bytes(const SegmentShape& shape) const = 0;
+
   // Decodes one segment; `out` has exactly shape.bytes() bytes and any alignment, and so may `scratch`.
   // Trusts nothing in `stored`: throws LPC_FORMAT_ERROR naming field and offset (from the start of the segment).
   virtual size_t decode_scratch_bytes(const SegmentShape& shape) const = 0;

@@ -55,9 +55,11 @@ class DecompressKernel {
     const Bytes bytes(static_cast<const uint8_t*>(blob.data), blob.shape.elements());
     const BlobHeader header = parse_whole_blob(bytes);
     if (header.tensor.dtype > LPC_DTYPE_INT8) {
-      throw Error(LPC_UNSUPPORTED, "dtype " + std::to_string(header.tensor.dtype) + ": expected bf16, fp16, fp32 or int8");
+      throw Error(LPC_UNSUPPORTED,
+                  "dtype " + std::to_string(header.tensor.dtype) + ": expected bf16, fp16, fp32 or int8");
     }
-    if (transpose_ && header.tensor.rank != 2) throw Error(LPC_FORMAT_ERROR, "transpose of a tensor of another rank than 2");
+    if (transpose_ && header.tensor.rank != 2)
+      throw Error(LPC_FORMAT_ERROR, "transpose of a tensor of another rank than 2");
     Shape shape;
     for (uint32_t i = 0; i < header.tensor.rank; ++i) {
       shape.append(static_cast<int64_t>(header.tensor.shape[transpose_ ? 1 - i : i]));

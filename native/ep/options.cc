@@ -11,8 +11,8 @@ namespace {
 constexpr uint64_t kMaxDecodeThreads = 256;
 
 [[noreturn]] void refuse(const char* option, std::string_view got, const std::string& expected) {
-  throw Error(LPC_INVALID_ARGUMENT, std::string("provider option ") + option + ": got '" + std::string(got) +
-                                        "', expected " + expected);
+  throw Error(LPC_INVALID_ARGUMENT,
+              std::string("provider option ") + option + ": got '" + std::string(got) + "', expected " + expected);
 }
 
 bool parse_number(std::string_view text, uint64_t& value) {
@@ -67,8 +67,9 @@ std::vector<ResidenceRange> residence_ranges(std::string_view text) {
     const size_t comma = text.find(',');
     ResidenceRange range;
     if (!parse_range(text.substr(0, comma), range)) {
-      refuse("residence", text.substr(0, comma), "LAYER:STATE or FIRST-LAST:STATE, STATE one of decoded, resident, "
-                                                 "streamed, on_demand");
+      refuse("residence", text.substr(0, comma),
+             "LAYER:STATE or FIRST-LAST:STATE, STATE one of decoded, resident, "
+             "streamed, on_demand");
     }
     ranges.push_back(range);
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);

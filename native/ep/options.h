@@ -17,12 +17,12 @@ struct ResidenceRange {
 };
 
 struct ProviderOptions {
-  std::string session_id;                // names the session for lpc_get_session_stats
-  unsigned decode_threads = 0;           // 0: one a core
-  std::vector<ResidenceRange> residence; // layers not named are streamed
-  uint64_t ring_bytes = 0;               // 0: the two largest neighbouring layers
+  std::string session_id;                 // names the session for lpc_get_session_stats
+  unsigned decode_threads = 0;            // 0: one a core
+  std::vector<ResidenceRange> residence;  // layers not named are streamed
+  uint64_t ring_bytes = 0;                // 0: the two largest neighbouring layers
   FileOptions file;
-  std::string trace_file;                // "": none
+  std::string trace_file;  // "": none
 
   Residence residence_of(int64_t layer) const;
 };

@@ -15,12 +15,7 @@ constexpr unsigned kReadAhead = 2;
 }  // namespace
 
 Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& options, const OrtLogger* logger)
-    : OrtEp{},
-      api_(api),
-      models_(models),
-      options_(options),
-      logger_(logger),
-      observer_(std::make_shared<Observer>()) {
+    : OrtEp{}, api_(api), models_(models), options_(options), logger_(logger), observer_(std::make_shared<Observer>()) {
   ort_version_supported = kOrtApiVersion;
   GetName = get_name;
   GetCapability = get_capability;
@@ -49,9 +44,9 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
   }
   observer_->statistics.nodes_claimed = claims.pairs.size();
   observer_->statistics.nodes_unclaimed = claims.refusals.size();
-  api_.log(logger_, ORT_LOGGING_LEVEL_INFO,
-           "claimed " + std::to_string(claims.pairs.size()) + " weights, left " +
-               std::to_string(claims.refusals.size()));
+  api_.log(
+      logger_, ORT_LOGGING_LEVEL_INFO,
+      "claimed " + std::to_string(claims.pairs.size()) + " weights, left " + std::to_string(claims.refusals.size()));
   for (const std::string& refusal : claims.refusals) {
     api_.log(logger_, ORT_LOGGING_LEVEL_WARNING, "weight left to the fallback: " + refusal);
   }
@@ -69,8 +64,8 @@ std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNod
   const Pair pair = fused_pair(api_, graph);
   const BlobPlace place = blob_place(api_, graph, pair.decompress);
   Part& part = part_of(place.file);
-  auto blob = std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset,
-                                                 place.bytes);
+  auto blob =
+      std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset, place.bytes);
   if (pair.kind == ConsumerKind::kGather) {
     return std::make_unique<GatherNode>(api_, pair, fused, place, std::move(blob), observer_);
   }
@@ -124,8 +119,8 @@ OrtStatus* ORT_API_CALL Provider::get_capability(OrtEp* self, const OrtGraph* gr
   return provider->api_.guard([&] { provider->claim(graph, support); });
 }
 
-OrtStatus* ORT_API_CALL Provider::compile_all(OrtEp* self, const OrtGraph** graphs, const OrtNode** fused,
-                                              size_t count, OrtNodeComputeInfo** infos, OrtNode**) noexcept {
+OrtStatus* ORT_API_CALL Provider::compile_all(OrtEp* self, const OrtGraph** graphs, const OrtNode** fused, size_t count,
+                                              OrtNodeComputeInfo** infos, OrtNode**) noexcept {
   auto* provider = static_cast<Provider*>(self);
   return provider->api_.guard([&] {
     std::vector<std::unique_ptr<FusedNode>> nodes;

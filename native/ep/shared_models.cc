@@ -2,8 +2,7 @@
 
 namespace lpc {
 
-std::shared_ptr<SharedModel> SharedModels::open(const std::string& path, const FileOptions& options,
-                                                unsigned threads) {
+std::shared_ptr<SharedModel> SharedModels::open(const std::string& path, const FileOptions& options, unsigned threads) {
   auto file = std::make_shared<const WeightFile>(path, options);
   const std::lock_guard lock(mutex_);
   std::erase_if(models_, [](const auto& entry) { return entry.second.expired(); });

@@ -11,8 +11,7 @@
 namespace lpc {
 
 struct SharedModel {
-  SharedModel(std::shared_ptr<const WeightFile> weights, unsigned threads)
-      : file(std::move(weights)), store(threads) {}
+  SharedModel(std::shared_ptr<const WeightFile> weights, unsigned threads) : file(std::move(weights)), store(threads) {}
   std::shared_ptr<const WeightFile> file;
   LayerStore store;
 };

@@ -68,9 +68,7 @@ inline void widen(uint32_t dtype, const void* in, size_t count, float* out) {
     case LPC_DTYPE_FP16:
       for (size_t i = 0; i < count; ++i) out[i] = widen_fp16(static_cast<const uint16_t*>(in)[i]);
       return;
-    case LPC_DTYPE_FP32:
-      std::memcpy(out, in, count * 4);
-      return;
+    case LPC_DTYPE_FP32: std::memcpy(out, in, count * 4); return;
     default:
       for (size_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<const int8_t*>(in)[i]);
   }
@@ -151,12 +149,10 @@ inline void rows_batch(uint32_t dtype, const uint8_t* w, size_t element_bytes, s
   }
 }
 
-inline size_t element_bytes(uint32_t dtype) {
-  return dtype == LPC_DTYPE_FP32 ? 4 : (dtype == LPC_DTYPE_INT8 ? 1 : 2);
-}
+inline size_t element_bytes(uint32_t dtype) { return dtype == LPC_DTYPE_FP32 ? 4 : (dtype == LPC_DTYPE_INT8 ? 1 : 2); }
 
-void rows(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m,
-          float* y, size_t y_stride) {
+void rows(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m, float* y,
+          size_t y_stride) {
   if (m == 1 && dtype == LPC_DTYPE_BF16) {
     const auto* weights = static_cast<const uint16_t*>(w);
     for (size_t r = row_begin; r < row_end; ++r) y[r] = dot<uint16_t, load_bf16, widen_bf16>(weights + r * k, x, k);

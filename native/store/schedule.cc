@@ -7,7 +7,8 @@
 namespace lpc {
 namespace {
 
-// Small enough that computing begins early and a ring of a few parts is small, large enough that its overhead is not felt.
+// Small enough that computing begins early and a ring of a few parts is small, large enough that its overhead is not
+// felt.
 constexpr uint64_t kPartBytes = uint64_t{16} << 20;
 
 // What a piece of `bytes` takes in the ring or in the pinned memory.

@@ -43,9 +43,9 @@ enum class PartState { kEmpty, kFilling, kReady, kFailed, kAcquired };
 // The life of a part; guarded by the layer store's lock.
 struct Slot {
   PartState state = PartState::kEmpty;
-  uint64_t pass = 0;          // the pass that this slot serves now or next
-  uint8_t* data = nullptr;    // decoded bytes: in the ring, in the schedule's memory, or `own`
-  uint8_t* kept = nullptr;    // kResident: the stored bytes, in the schedule's memory
+  uint64_t pass = 0;        // the pass that this slot serves now or next
+  uint8_t* data = nullptr;  // decoded bytes: in the ring, in the schedule's memory, or `own`
+  uint8_t* kept = nullptr;  // kResident: the stored bytes, in the schedule's memory
   bool kept_is_full = false;
   std::vector<uint8_t> own;   // used when the ring had no room
   size_t segments_begun = 0;  // handed to workers

@@ -37,7 +37,7 @@ WeightFile::WeightFile(const std::string& path, const FileOptions& options)
     throw Error(reason == ENOENT ? LPC_NOT_FOUND : LPC_IO_ERROR,
                 path + ": cannot open the weight file: " + std::strerror(reason));
   }
-  struct stat status {};
+  struct stat status{};
   if (fstat(descriptor_, &status) != 0) {
     const int reason = errno;
     close(descriptor_);

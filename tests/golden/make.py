@@ -153,13 +153,15 @@ def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
         "lz4_trailing": (plain + b"\0", "segment end (offset"),
         "lz4_garbage_block": (garbage, "LZ4 block (offset 1624): got malformed data"),
         "lz4_short_block": (short, "LZ4 block (offset 1624): got 1 bytes, expected 195"),
-        "lz4_too_short": (plain[:1000], "segment size"),
-        "lz4_one_byte": (plain[:1], "segment size"),
     }
-    return {
+    broken = {
         name: (with_segment(blob, 0, stored), FORMAT, f"segment[0] (offset 128): {message}")
         for name, (stored, message) in cases.items()
     }
+    for name, size in (("lz4_too_short", blocks - 1), ("lz4_one_byte", 1)):
+        message = f"segment[0].bytes (offset 104): got {size}, expected at least {blocks}"
+        broken[name] = with_segment(blob, 0, plain[:size]), FORMAT, message
+    return broken
 
 
 def main() -> None:

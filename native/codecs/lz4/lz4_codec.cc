@@ -17,6 +17,8 @@ class Lz4Codec final : public Codec {
     return lz4::encode(shape, src, dst, scratch);
   }
 
+  size_t min_stored_bytes(const SegmentShape& shape) const override { return lz4::min_stored_bytes(shape); }
+
   size_t decode_scratch_bytes(const SegmentShape& shape) const override { return lz4::decode_scratch_bytes(shape); }
   void decode(const SegmentShape& shape, Bytes, Bytes stored, MutableBytes out, MutableBytes scratch) const override {
     lz4::decode(shape, stored, out, scratch);

@@ -94,6 +94,8 @@ void join_block(const SegmentShape& shape, const Layout& layout, size_t k, const
 
 }  // namespace
 
+size_t min_stored_bytes(const SegmentShape& shape) { return Layout(shape).blocks_offset; }
+
 size_t decode_scratch_bytes(const SegmentShape& shape) {
   return kPlanes * std::min(kBlockBytes, Layout(shape).plane_bytes);
 }

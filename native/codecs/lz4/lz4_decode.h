@@ -4,6 +4,7 @@
 
 namespace lpc::lz4 {
 
+size_t min_stored_bytes(const SegmentShape& shape);
 size_t decode_scratch_bytes(const SegmentShape& shape);
 void decode(const SegmentShape& shape, Bytes stored, MutableBytes out, MutableBytes scratch);
 

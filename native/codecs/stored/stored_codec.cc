@@ -14,6 +14,8 @@ class StoredCodec final : public Codec {
   size_t encode_scratch_bytes(const SegmentShape&) const override { return 0; }
   size_t encode(const SegmentShape&, Bytes, Bytes, MutableBytes, MutableBytes) const override { return 0; }
 
+  size_t min_stored_bytes(const SegmentShape& shape) const override { return shape.bytes(); }
+
   size_t decode_scratch_bytes(const SegmentShape&) const override { return 0; }
   void decode(const SegmentShape&, Bytes, Bytes, MutableBytes, MutableBytes) const override {
     throw Error(LPC_FORMAT_ERROR, "encoding: got 1, expected 0 for codec stored");

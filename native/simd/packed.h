@@ -1,0 +1,75 @@
+// Kernels of the `packed` codec (docs/format.md, 4.3): bf16 weights decoded to memory, or in registers straight into a
+// product. Rows are cut into groups of 64 columns; all vectors of a row are 64 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lpc {
+
+enum class PackedLayout : uint8_t { kE2p3 = 1, kE3 = 2, kHi4p = 3 };
+
+inline constexpr size_t kPackedGroup = 64;    // columns
+inline constexpr size_t kPackedPadding = 64;  // bytes after the side stream that kernels may read
+
+constexpr size_t packed_groups(size_t columns) { return columns / kPackedGroup + (columns % kPackedGroup != 0); }
+
+// Groups that share code vectors.
+constexpr size_t packed_groups_per_block(PackedLayout layout) { return layout == PackedLayout::kHi4p ? 2 : 8; }
+
+// Code vectors of a block of `groups` groups.
+constexpr size_t packed_code_vectors(PackedLayout layout, size_t groups) {
+  switch (layout) {
+    case PackedLayout::kE2p3: return (groups + 3) / 4;
+    case PackedLayout::kE3: return groups > 5 ? 3 : (groups + 1) / 2;
+    case PackedLayout::kHi4p: return (groups + 1) / 2;
+  }
+  return 0;
+}
+
+// Bytes of a row without its side stream.
+constexpr size_t packed_row_bytes(PackedLayout layout, size_t columns) {
+  const size_t groups = packed_groups(columns);
+  const size_t per_block = packed_groups_per_block(layout);
+  const size_t vectors = groups / per_block * packed_code_vectors(layout, per_block) +
+                         packed_code_vectors(layout, groups % per_block) + groups;
+  return vectors * 64;
+}
+
+// Entries of the row table: where the parts of each row's side stream begin, and where the last one ends.
+constexpr size_t packed_parts_per_row(PackedLayout layout) { return layout == PackedLayout::kE2p3 ? 2 : 1; }
+constexpr size_t packed_table_entries(PackedLayout layout, size_t rows) {
+  return packed_parts_per_row(layout) * rows + 1;
+}
+
+// What the codes of a tensor stand for. Escape codes stand for a value that no other code of the level has.
+struct PackedTables {
+  PackedLayout layout = PackedLayout::kE3;
+  alignas(16) uint8_t level1[16] = {};
+  alignas(16) uint8_t level2[16] = {};  // e2+3 only
+  uint8_t escape1 = 0;                  // e2+3 and e3
+  uint8_t escape2 = 0;                  // e2+3 only
+};
+
+// The rows of one segment. The table is checked: no entry smaller than the one before, and the last one ends the side
+// stream, after which kPackedPadding bytes can be read. Whatever the other bytes are, kernels stay within these.
+struct PackedRows {
+  const uint8_t* table = nullptr;  // u32, any alignment
+  const uint8_t* fixed = nullptr;
+  const uint8_t* side = nullptr;
+  size_t columns = 0;
+};
+
+struct PackedKernels {
+  // Decodes rows [begin, end) to `out` (dense bf16, any alignment). Returns `end`, or the first row whose side stream
+  // does not fit its codes; rows from that one on are then undefined.
+  size_t (*decode)(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out);
+  // y[r] = row r . x, for r in [begin, end); x as DotKernels::arrange leaves it. The same bits as
+  // DotKernels::rows_bf16 gives for the decoded rows.
+  void (*dot)(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, const float* x, float* y);
+};
+
+// The kernels of active_isa().
+const PackedKernels& packed_kernels();
+
+}  // namespace lpc

@@ -1,0 +1,48 @@
+// AVX-512 (F, BW, DQ, VL): 64 bytes a vector. Without a byte expansion instruction, escapes are placed by a shuffle
+// whose indices are running counts of the escapes.
+#include <cstddef>
+#include <cstdint>
+
+#include "simd/avx512_intrinsics.h"
+
+#define LPC_SIMD_NAMESPACE packed_avx512
+#define LPC_VECTOR_BYTES 64
+#include "simd/packed_avx512-inl.h"
+
+namespace lpc {
+namespace LPC_SIMD_NAMESPACE {
+
+struct Ops : Avx512Ops {
+  template <typename Stream>
+  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Bytes escape, Stream& from) {
+    const __mmask64 mask = _mm512_cmpeq_epi8_mask(v, escape);
+    const uint64_t bits = mask;
+    const uint8_t* at = from.next();
+    from.used += static_cast<size_t>(_mm_popcnt_u64(bits));
+    // Each 16 bytes are filled from where those before them end.
+    Bytes source = _mm512_castsi128_si512(load16(at));
+    source = _mm512_inserti32x4(source, load16(at + _mm_popcnt_u64(bits & 0xFFFF)), 1);
+    source = _mm512_inserti32x4(source, load16(at + _mm_popcnt_u64(bits & 0xFFFFFFFF)), 2);
+    source = _mm512_inserti32x4(source, load16(at + _mm_popcnt_u64(bits & 0xFFFFFFFFFFFF)), 3);
+    return _mm512_mask_shuffle_epi8(v, mask, source, running_count(mask));
+  }
+
+ private:
+  static inline __m128i load16(const uint8_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+
+  // For each set bit the number of set bits before it within the same 16.
+  static inline __attribute__((always_inline)) Bytes running_count(__mmask64 mask) {
+    const Bytes minus_one = _mm512_set4_epi32(0, 0, 0, 0xFF);
+    const Bytes middle = _mm512_set4_epi32(0x07070707, 0x07070707, -1, -1);
+    Bytes count = _mm512_mask_add_epi8(minus_one, mask, minus_one, _mm512_set1_epi8(1));
+    count = _mm512_add_epi8(count, _mm512_slli_epi64(count, 8));
+    count = _mm512_add_epi8(count, _mm512_slli_epi64(count, 16));
+    count = _mm512_add_epi8(count, _mm512_slli_epi64(count, 32));
+    return _mm512_add_epi8(count, _mm512_shuffle_epi8(count, middle));
+  }
+};
+
+}  // namespace LPC_SIMD_NAMESPACE
+}  // namespace lpc
+
+#include "simd/packed-inl.h"
