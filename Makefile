@@ -46,14 +46,14 @@ sanitize: setup
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
 lint: setup
-	$(BIN)/ruff check edge_runtime exporters tests benchmarks examples
-	$(BIN)/ruff format --check edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff check boards edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff format --check boards edge_runtime exporters tests benchmarks examples
 	$(BIN)/mypy
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	@$(MAKE) --no-print-directory sanitize
 
 format: setup
-	$(BIN)/ruff format edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff format boards edge_runtime exporters tests benchmarks examples
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format -i
 
 bench: setup

@@ -22,8 +22,9 @@ from edge_runtime.errors import CodecError
 Array: TypeAlias = npt.NDArray[Any]
 Blob: TypeAlias = npt.NDArray[np.uint8]
 
-CODECS = {"stored": 0, "lz4": 1}
+CODECS = {"stored": 0, "lz4": 1, "packed": 3}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
+PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3}
 
 # Names as in docs/format.md, section 3.
 _DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -105,11 +106,13 @@ def _tensor_desc(shape: tuple[int, ...], dtype: npt.DTypeLike) -> native.TensorD
 
 
 def _options(codec: str, segment_bytes: int, threads: int) -> native.EncodeOptions:
-    if codec not in CODECS:
-        raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(CODECS)}")
+    name, _, layout = codec.partition(":")
+    if name not in CODECS or (layout and (name != "packed" or layout not in PACKED_LAYOUTS)):
+        known = [*CODECS, *(f"packed:{layout}" for layout in PACKED_LAYOUTS)]
+        raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(known)}")
     _check_count("segment_bytes", segment_bytes, 2**31)
     _check_count("threads", threads, 2**16)
-    return native.EncodeOptions(ctypes.sizeof(native.EncodeOptions), CODECS[codec], segment_bytes, threads, 0)
+    return native.EncodeOptions(ctypes.sizeof(native.EncodeOptions), CODECS[name], segment_bytes, threads, PACKED_LAYOUTS.get(layout, 0))
 
 
 def _check_count(name: str, value: int, limit: int) -> None:
@@ -175,7 +178,7 @@ def encode_into(array: Array, out: Blob, codec: str = "lz4", segment_bytes: int 
 def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: "lz4" or "stored". segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows.
+    codec: "lz4", "packed" (or with a layout, such as "packed:e3") or "stored". segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows.
     threads: 0 for one a core; the blob does not depend on it. CodecError for an array that the codecs do not take.
     """
     _check_source(array)

@@ -50,7 +50,7 @@ class EncodeOptions(ctypes.Structure):
         ("codec", c_uint32),
         ("segment_bytes", c_uint64),
         ("threads", c_uint32),
-        ("reserved", c_uint32),
+        ("layout", c_uint32),
     ]
 
 

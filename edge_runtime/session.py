@@ -146,6 +146,10 @@ class Model:
         decoder = SequenceDecoder(self._graph, len(checked), self._prefill_chunk)
         return np.concatenate([chunk[0] for chunk in decoder.prefill_chunks(checked)])
 
+    def decoder(self, capacity: int) -> SequenceDecoder:
+        """Return an empty text of at most `capacity` positions, for callers that choose every token themselves."""
+        return SequenceDecoder(self._graph, capacity, self._prefill_chunk)
+
     def stats(self) -> SessionStats | None:
         """What the provider did for this model so far; None with provider "cpu", where nobody counts."""
         return lpc_provider.session_stats(self.session_id) if self.provider == "lpc" else None

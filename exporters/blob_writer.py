@@ -15,11 +15,14 @@ ALIGNMENT = 4096
 
 
 class BlobWriter:
-    """Appends to one file. OSError goes to the caller; use as a context manager, which flushes to the device."""
+    """Appends to one file, after its first `keep` bytes. OSError goes to the caller; use as a context manager, which
+    flushes to the device."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb", buffering=0)
-        self.size = 0
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        self._file = path.open("r+b" if keep else "wb", buffering=0)
+        self._file.truncate(keep)
+        self._file.seek(keep)
+        self.size = keep
 
     def append(self, array: NDArray[Any]) -> Extent:
         """Write the array's bytes at the next multiple of 4096 and return where they lie."""
@@ -27,6 +30,10 @@ class BlobWriter:
         offset = self.size
         self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return Extent(offset, self.size - offset)
+
+    def sync(self) -> None:
+        """Wait until everything appended is on the device."""
+        os.fdatasync(self._file.fileno())
 
     def __enter__(self) -> BlobWriter:
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,46 @@ _INDEX = "model.safetensors.index.json"
 _COMPARE_BYTES = 16 << 20
 
 
-class Checkpoint:
-    """The folder's weights, memory-mapped. Raises ExportError, ConfigError or FormatError on anything that is off."""
+class TensorFile(Protocol):
+    """One file of weights."""
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            kind = "is not a folder" if folder.exists() else "not found"
-            raise ExportError(f"{folder}: {kind}; expected a Hugging Face model folder (config.json, *.safetensors)")
+    path: Path
+    tensors: dict[str, TensorInfo]
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return a tensor, a view on the file where it can be one."""
+
+    def prefetch(self, name: str) -> None:
+        """Let the system begin to read the tensor."""
+
+    def release(self, name: str) -> None:
+        """Give the tensor's memory back."""
+
+    def close(self) -> None:
+        """Unmap the file."""
+
+
+class Checkpoint:
+    """A model's configuration and weights, memory-mapped: a folder, or any `files` with a `config`.
+
+    Raises ExportError, ConfigError or FormatError on anything that is off.
+    """
+
+    def __init__(self, folder: Path, config: ConfigReader | None = None, files: Sequence[TensorFile] = ()) -> None:
         self.folder = folder
-        self.config = ConfigReader.open(folder / CONFIG)
-        shards, weight_map = _shards(folder)
-        self._files = [SafetensorsFile(path) for path in shards]
-        self._owner: dict[str, SafetensorsFile] = {}
+        weight_map = None
+        if config is None:
+            if not folder.is_dir():
+                kind = "is not a folder" if folder.exists() else "not found"
+                raise ExportError(
+                    f"{folder}: {kind}; expected a Hugging Face model folder (config.json, *.safetensors), an .onnx or "
+                    ".gguf file, or the name of a model on the Hub (organisation/model)"
+                )
+            config = ConfigReader.open(folder / CONFIG)
+            shards, weight_map = _shards(folder)
+            files = [SafetensorsFile(path) for path in shards]
+        self.config, self._files = config, list(files)
+        self._owner: dict[str, TensorFile] = {}
         for file in self._files:
             for name in file.tensors:
                 if name in self._owner:
@@ -44,8 +72,9 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
-        return self.folder.resolve().name
+        """The folder's own name, or the file's without its suffix."""
+        path = self.folder.resolve()
+        return path.name if path.is_dir() else path.stem
 
     def read(self, name: str) -> NDArray[Any]:
         """Return tensor `name` as a read-only view on the file (bfloat16, float16 or float32)."""
@@ -144,8 +173,9 @@ def _no_weights(folder: Path, others: list[Path]) -> str:
         return f"{folder}: {len(others)} safetensors files, but no {_INDEX} that tells how they belong together"
     if any(folder.glob("*.bin")):
         return (
-            f"{folder}: has PyTorch .bin weights, expected {_SINGLE}; save them again with "
-            "save_pretrained(..., safe_serialization=True)"
+            f"{folder}: has PyTorch .bin weights, which can run code when they are read; expected {_SINGLE}. Convert "
+            "them where you trust them: transformers.AutoModelForCausalLM.from_pretrained(MODEL, dtype='auto')"
+            ".save_pretrained(NEW_MODEL, safe_serialization=True), then copy tokenizer.json"
         )
     return f"{folder}: no weights; expected {_SINGLE}, or several files with {_INDEX}"
 

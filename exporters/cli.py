@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +23,11 @@ Examples:
   lpc-export TinyLlama-1.1B
   lpc-export Llama-3.2-1B -o llama-lpc --codec lz4
   lpc-export my-fp32-model --dtype bf16 --json > figures.json
+  lpc-export model.onnx                   an ONNX model of another tool
+  lpc-export model-bf16.gguf --tokenizer folder-with-tokenizer.json
+  lpc-export Qwen/Qwen3-0.6B              from the Hugging Face Hub
+  lpc-export inspect llama-lpc            what an exported folder holds
+  lpc-export verify llama-lpc --against Llama-3.2-1B
 """
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -43,6 +50,11 @@ _TERMINATED = 143
     show_default=True,
     help="Convert the weights first; to fewer bits this rounds.",
 )
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with tokenizer.json, if MODEL's own has none.",
+)
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
 @click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
@@ -50,22 +62,67 @@ _TERMINATED = 143
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
-    model: Path, out: Path | None, codec: str, dtype: str, verify: bool, force: bool, threads: int, as_json: bool,
-    debug: bool,
+    model: Path, out: Path | None, codec: str, dtype: str, tokenizer: Path | None, verify: bool, force: bool,
+    threads: int, as_json: bool, debug: bool,
 ) -> None:  # fmt: skip
-    """Compress MODEL, a Hugging Face folder (config.json, *.safetensors, tokenizer.json), into a folder for lpc-run.
+    """Compress MODEL into a folder for lpc-run.
+
+    MODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json), an ONNX file or a folder with one, an
+    unquantized GGUF file, or the name of a model on the Hugging Face Hub.
 
     The weights stay bit for bit what they were. OUT appears only when it is whole: a failed or interrupted export
-    leaves nothing behind.
+    leaves nothing behind, and one that was killed goes on where it was when it is started again.
+
+    Further commands: inspect, verify (see lpc-export inspect --help).
     """
     signal.signal(signal.SIGTERM, _terminate)
-    try:
+    with _failing(debug, "interrupted: nothing was written"):
         from exporters.export import ExportOptions
 
-        options = ExportOptions(codec=codec, dtype=dtype, verify=verify, force=force, threads=threads)
-        _run(model, out or Path(f"{model.resolve().name}-lpc"), options, as_json)
+        options = ExportOptions(
+            codec=codec, dtype=dtype, verify=verify, force=force, threads=threads, tokenizer=tokenizer
+        )
+        _run(model, out or _default_out(model), options, as_json)
+
+
+@click.group("lpc-export", context_settings={"help_option_names": ["-h", "--help"]})
+def tools() -> None:
+    """Commands on exported folders; to export a model: lpc-export MODEL."""
+
+
+@tools.command("inspect")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest and sums as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
+    """Show tensors, dtypes, codecs, bits a weight and layers of an exported FOLDER."""
+    with _failing(debug, "interrupted"):
+        from exporters.inspect import summary, table
+
+        click.echo(json.dumps(summary(folder)) if as_json else table(folder))
+
+
+@tools.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--against", help="The model that it was made from: compares every weight with it.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
+    """Decode every weight of an exported FOLDER and compare it with the checksum of its source."""
+    with _failing(debug, "interrupted"):
+        figures = _verify(folder, against, threads)
+        text = f"{figures['folder']}: {figures['tensors']} weights are what they were, bit for bit"
+        click.echo(json.dumps(figures) if as_json else text + (f", and those of {against}" if against else ""))
+
+
+@contextlib.contextmanager
+def _failing(debug: bool, interrupted: str) -> Iterator[None]:
+    """Turn what goes wrong inside into one line and an exit status."""
+    try:
+        yield
     except KeyboardInterrupt:
-        _fail("interrupted: nothing was written", _INTERRUPTED)
+        _fail(interrupted, _INTERRUPTED)
     except Exception as error:
         from edge_runtime.errors import LpcError
 
@@ -78,7 +135,32 @@ def command(
 
 def main() -> None:
     """Run the command: exit status 0, 1 for a failure, 2 for wrong usage."""
+    if sys.argv[1:2] and sys.argv[1] in tools.commands:
+        tools(prog_name="lpc-export")
     command(prog_name="lpc-export")
+
+
+def _default_out(model: Path) -> Path:
+    """Return ./NAME-lpc: the folder's name, or the file's, unless that is the usual model.onnx."""
+    path = model.resolve()
+    name = path.name.partition("@")[0]
+    if path.suffix in (".onnx", ".gguf"):
+        name = path.parent.name if path.stem == "model" else path.stem
+    return Path(f"{name}-lpc")
+
+
+def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:
+    from exporters.inspect import read_manifest
+    from exporters.progress import Progress
+    from exporters.verify import verify, verify_against
+
+    manifest = read_manifest(folder)
+    with Progress("verifying", sum(tensor["decoded_bytes"] for tensor in manifest["tensors"])) as progress:
+        count = verify(folder, threads, progress.advance)
+    if against is not None:
+        with Progress("comparing", manifest["totals"]["source_bytes"]) as progress:
+            verify_against(folder, against, progress.advance)
+    return {"folder": str(folder), "tensors": count, "verified": True, "against": against}
 
 
 def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
@@ -98,7 +180,7 @@ def _figures(result: ExportResult) -> dict[str, Any]:
         "layers": result.layers,
         "source_bytes": result.source_bytes,
         "blob_bytes": result.blob_bytes,
-        "ratio": round(result.blob_bytes / result.source_bytes, 4),
+        "ratio": round(result.blob_bytes / max(result.source_bytes, 1), 4),
         "bits_per_weight": result.bits_per_weight,
         "codecs": result.codecs,
         "choices": result.choices,
@@ -109,6 +191,8 @@ def _figures(result: ExportResult) -> dict[str, Any]:
         "peak_rss_bytes": peak_rss_bytes(),
         "verified": result.verified,
         "lossless": result.lossless,
+        "plain": result.plain,
+        "resumed": result.resumed,
         "warnings": list(result.warnings),
     }
 
@@ -125,7 +209,7 @@ def _table(result: ExportResult) -> str:
         ("out", str(result.out)),
         ("model", f"{result.model_type}, {result.layers} layers, {result.tensors} weights"),
         ("source", f"{result.source_bytes / 1e6:,.1f} MB"),
-        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({result.blob_bytes / result.source_bytes:.1%} of the source)"),
+        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({_ratio(result):.1%} of the source)"),
         ("bits a weight", f"{result.bits_per_weight:.2f}"),
         ("codecs", codecs + _why(result)),
         ("time", f"{result.seconds:.1f} s, {result.mb_per_s:,.0f} MB/s ({phases})"),
@@ -136,9 +220,13 @@ def _table(result: ExportResult) -> str:
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
 
 
+def _ratio(result: ExportResult) -> float:
+    return result.blob_bytes / max(result.source_bytes, 1)
+
+
 def _why(result: ExportResult) -> str:
     """Say why tensors were left uncompressed."""
-    reasons = [reason for reason in result.choices.values() if not reason.startswith("saves")]
+    reasons = [reason for reason in result.choices.values() if "would save" in reason]
     return f" (stored: {reasons[0]})" if reasons else ""
 
 

@@ -12,6 +12,8 @@ from edge_runtime.errors import ConfigError
 # Keys that change a model's numbers in some family, with the values that change nothing. A family that does not read
 # such a key cannot honour it, so any other value is refused.
 _CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
+    "add_cross_attention": (False,),
+    "alibi": (False,),
     "attention_multiplier": (),
     "attn_logit_softcapping": (),
     "clip_qkv": (),
@@ -31,6 +33,7 @@ _CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
     "rotary_pct": (1, 1.0),
     "scale_attn_weights": (True,),
     "sliding_window": (),
+    "use_bidirectional_attention": (False,),
     "use_parallel_residual": (False,),
     "use_qk_norm": (False,),
     "use_sliding_window": (False,),
@@ -86,6 +89,14 @@ class ConfigReader:
             raise self.error(key, value, "a number above 0")
         return float(value)
 
+    def nullable_integer(self, key: str, default: int | None) -> int | None:
+        """Return an integer of at least 1, None where it is null; `default` stands for an absent key alone."""
+        return None if self._is_null(key, default) else self.integer(key, default)
+
+    def nullable_number(self, key: str, default: float | None) -> float | None:
+        """Return a finite number above 0, None where it is null; `default` stands for an absent key alone."""
+        return None if self._is_null(key, default) else self.number(key, default)
+
     def flag(self, key: str, default: Any = _REQUIRED) -> bool:
         """Return true or false."""
         value = self._typed(key, default)
@@ -123,6 +134,10 @@ class ConfigReader:
         if len(got) > 80:
             got = got[:77] + "..."
         return ConfigError(f"{self.path}: {key} is {got}, expected {expected}")
+
+    def _is_null(self, key: str, default: Any) -> bool:
+        self._read.add(key)
+        return self._values.get(key, default) is None
 
     def _typed(self, key: str, default: Any) -> Any:
         value = self.get(key)

@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+KEEP = "keep"
 BF16, FP16, FP32 = "bf16", "fp16", "fp32"
 NUMPY: dict[str, np.dtype[Any]] = {
     BF16: np.dtype(ml_dtypes.bfloat16),
@@ -17,6 +18,12 @@ NUMPY: dict[str, np.dtype[Any]] = {
 }
 _NAMES = {dtype: name for name, dtype in NUMPY.items()}
 _CHUNK = 1 << 20  # elements converted at a time
+# Bits of +infinity: the patterns above it, as signed and with the sign bit as unsigned numbers, are the NaNs.
+_INFINITY: dict[str, tuple[Any, Any, int]] = {
+    BF16: (np.int16, np.uint16, 0x7F80),
+    FP16: (np.int16, np.uint16, 0x7C00),
+    FP32: (np.int32, np.uint32, 0x7F800000),
+}
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
@@ -47,3 +54,39 @@ def convert(array: NDArray[Any], dtype: str, release: Callable[[], None]) -> tup
                 raise OverflowError(f"{np.abs(wide[np.isfinite(wide)]).max():g} is out of the range of {dtype}")
             changed += int(np.count_nonzero(back.view(np.uint32) != wide.view(np.uint32)))
     return result, changed
+
+
+def has_nan(array: NDArray[Any]) -> bool:
+    """Tell whether a bf16, fp16 or fp32 array holds a NaN; False for other dtypes."""
+    if array.dtype not in _NAMES or not array.size:
+        return False
+    signed, unsigned, infinity = _INFINITY[_NAMES[array.dtype]]
+    flat = array.reshape(-1)
+    sign = 1 << (8 * array.itemsize - 1)
+    return bool(flat.view(signed).max() > infinity or flat.view(unsigned).max() > sign + infinity)
+
+
+def narrow(array: NDArray[Any], release: Callable[[], None]) -> NDArray[Any]:
+    """Return float32 values that all fit bf16 or fp16 exactly as that, bit for bit; any other array as it is."""
+    if array.dtype != NUMPY[FP32] or not array.size:
+        return array
+    for dtype in (BF16, FP16):
+        result = _narrowed(array.reshape(-1), NUMPY[dtype], release)
+        if result is not None:
+            return result.reshape(array.shape)
+    return array
+
+
+def _narrowed(source: NDArray[Any], target: np.dtype[Any], release: Callable[[], None]) -> NDArray[Any] | None:
+    """Return `source` as `target`, or None if a value would not come back with all its bits."""
+    result: NDArray[Any] | None = None
+    with np.errstate(over="ignore", invalid="ignore"):
+        for begin in range(0, source.size, _CHUNK):
+            chunk = source[begin : begin + _CHUNK]
+            converted = chunk.astype(target)
+            if not np.array_equal(converted.astype(np.float32).view(np.uint32), chunk.view(np.uint32)):
+                return None
+            result = np.empty(source.size, target) if result is None else result
+            result[begin : begin + _CHUNK] = converted
+            release()
+    return result

@@ -10,6 +10,10 @@ from exporters.config import ConfigReader, read_json
 FILE = "genai_config.json"
 _GENERATION = "generation_config.json"
 _PROVIDER = "LpcExecutionProvider"
+# What onnxruntime-genai 0.18 calls decoder-only families; "decoder" is its name for any other of the same inputs.
+_GENAI_TYPES = frozenset(
+    {"gemma", "gemma2", "gemma3_text", "gpt2", "granite", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"}
+)
 _SEARCH: dict[str, Any] = {
     "diversity_penalty": 0.0,
     "do_sample": False,
@@ -44,7 +48,7 @@ def make(architecture: Architecture, config: ConfigReader) -> dict[str, Any]:
             **tokens,
             "context_length": architecture.decoder.context_length,
             "decoder": _decoder(architecture),
-            "type": architecture.model_type,
+            "type": architecture.model_type if architecture.model_type in _GENAI_TYPES else "decoder",
             "vocab_size": architecture.decoder.vocab_size,
         },
         "search": search,

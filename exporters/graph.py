@@ -38,6 +38,7 @@ class Weight:
     shape: tuple[int, ...]
     layer: int
     by_row: bool
+    fixed: bool = False  # the graph takes exactly these elements: no other dtype, and plain data where no codec pays
 
 
 @dataclass(frozen=True)

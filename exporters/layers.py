@@ -5,194 +5,224 @@ A layer is made with its name in the checkpoint and called with values of the gr
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from exporters.graph import FLOAT, INT32, INT64, MICROSOFT, Graph, Value
-from exporters.rope import Rope
+from exporters.graph import MICROSOFT, Graph, Value
 
-_KV_MULTIPLE = 8  # ORT's CPU attention takes heads of a multiple of 8,
-_FUSED_ROPE_MULTIPLE = 16  # and rotates them itself only in multiples of 16
+Layer: TypeAlias = Callable[[Value], Value]
 
-
-def kv_width(head_dim: int) -> int:
-    """Return the width of a head in the KV cache: `head_dim` rounded up to what the attention operator takes."""
-    return -(-head_dim // _KV_MULTIPLE) * _KV_MULTIPLE
+SILU = ("silu", "swish")
+ACTIVATIONS = (*SILU, "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu")
 
 
 class Linear:
     """y = x W^T + b; W is stored as the checkpoint has it, [out, in]."""
 
+    transpose = True
+
     def __init__(self, g: Graph, name: str, inputs: int, outputs: int, bias: bool = False, weight: str = "") -> None:
-        self.g, self.name, self.shape, self.bias = g, name, (outputs, inputs), bias
+        self.g, self.name, self.outputs, self.bias = g, name, outputs, bias
+        self.shape = (outputs, inputs) if self.transpose else (inputs, outputs)
         self.weight = weight or f"{name}.weight"
 
     def __call__(self, x: Value) -> Value:
-        w = self.g.decompress(self.weight, self.shape, token=x, transpose=True)
+        w = self.g.decompress(self.weight, self.shape, token=x, transpose=self.transpose)
         y = self.g.op("MatMul", x, w, at=self.name)
         if not self.bias:
             return y
-        return self.g.op("Add", y, self.g.parameter(f"{self.name}.bias", self.shape[:1]), at=self.name)
+        return self.g.op("Add", y, self.g.parameter(f"{self.name}.bias", (self.outputs,)), at=self.name)
+
+
+class Conv1D(Linear):
+    """y = x W + b: GPT-2 stores W as [in, out]."""
+
+    transpose = False
 
 
 class Embedding:
-    """Rows of a table [vocabulary, hidden] by token id."""
+    """Rows of a table [rows, hidden] by index."""
 
-    def __init__(self, g: Graph, name: str, vocabulary: int, hidden: int) -> None:
-        self.g, self.name, self.shape = g, name, (vocabulary, hidden)
+    def __init__(self, g: Graph, name: str, rows: int, hidden: int) -> None:
+        self.g, self.name, self.shape = g, name, (rows, hidden)
 
     def __call__(self, ids: Value) -> Value:
         table = self.g.decompress(f"{self.name}.weight", self.shape, by_row=True)
         return self.g.op("Gather", table, ids, at=self.name, axis=0)
 
 
-class RMSNorm:
-    """y = x / sqrt(mean(x^2) + epsilon) * weight, optionally of the sum of two values."""
+class Norm(Protocol):
+    """A norm of x, or of x + residual together with that sum."""
 
-    def __init__(self, g: Graph, name: str, features: int, epsilon: float) -> None:
-        self.g, self.name, self.features, self.epsilon = g, name, features, epsilon
+    def __call__(self, x: Value) -> Value: ...
+    def add(self, x: Value, residual: Value) -> tuple[Value, Value]: ...
+
+
+class RMSNorm:
+    """y = x / sqrt(mean(x^2) + epsilon) * (offset + weight), optionally of the sum of two values."""
+
+    def __init__(self, g: Graph, name: str, features: int, epsilon: float, offset: float = 0.0) -> None:
+        self.g, self.name, self.features, self.epsilon, self.offset = g, name, features, epsilon, offset
 
     def __call__(self, x: Value) -> Value:
-        weight = self.g.parameter(f"{self.name}.weight", (self.features,))
-        return self.g.op("RMSNormalization", x, weight, at=self.name, axis=-1, epsilon=self.epsilon)
+        return self.g.op("RMSNormalization", x, self.weight(), at=self.name, axis=-1, epsilon=self.epsilon)
 
     def add(self, x: Value, residual: Value) -> tuple[Value, Value]:
         """Return the norm of x + residual, and the sum itself."""
-        weight = self.g.parameter(f"{self.name}.weight", (self.features,))
         y, _, _, total = self.g.ops(
-            "SkipSimplifiedLayerNormalization", x, residual, weight, at=self.name, domain=MICROSOFT,
+            "SkipSimplifiedLayerNormalization", x, residual, self.weight(), at=self.name, domain=MICROSOFT,
             present=(True, False, False, True), epsilon=self.epsilon,
         )  # fmt: skip
         return y, total
 
-    def add_last(self, x: Value, residual: Value) -> Value:
-        """Return the norm of x + residual where nobody needs the sum."""
+    def weight(self) -> Value:
+        """The weight with its offset; ONNX Runtime adds the two constants once, when a session is made."""
         weight = self.g.parameter(f"{self.name}.weight", (self.features,))
-        return self.g.op(
-            "SkipSimplifiedLayerNormalization", x, residual, weight, at=self.name, domain=MICROSOFT,
-            epsilon=self.epsilon,
+        if self.offset == 0:
+            return weight
+        return self.g.op("Add", weight, number(self.g, self.offset), at=self.name)
+
+
+class LayerNorm:
+    """y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias, optionally of the sum of two values."""
+
+    def __init__(self, g: Graph, name: str, features: int, epsilon: float, bias: bool = True) -> None:
+        self.g, self.name, self.features, self.epsilon, self.bias = g, name, features, epsilon, bias
+
+    def __call__(self, x: Value) -> Value:
+        return self.g.op("LayerNormalization", x, *self.parameters(), at=self.name, axis=-1, epsilon=self.epsilon)
+
+    def add(self, x: Value, residual: Value) -> tuple[Value, Value]:
+        """Return the norm of x + residual, and the sum itself."""
+        y, _, _, total = self.g.ops(
+            "SkipLayerNormalization", x, residual, *self.parameters(), at=self.name, domain=MICROSOFT,
+            present=(True, False, False, True), epsilon=self.epsilon,
         )  # fmt: skip
+        return y, total
+
+    def parameters(self) -> list[Value]:
+        """The weight, and the bias if there is one."""
+        kinds = ("weight", "bias") if self.bias else ("weight",)
+        return [self.g.parameter(f"{self.name}.{kind}", (self.features,)) for kind in kinds]
+
+
+class Residual:
+    """The residual stream: a sum whose last term is left to the next norm, which adds it on its way."""
+
+    def __init__(self, g: Graph, x: Value) -> None:
+        self.g, self._sum, self._term = g, x, ""
+
+    def add(self, y: Value) -> None:
+        """Add a value to the stream."""
+        self._sum, self._term = self.value(), y
+
+    def value(self) -> Value:
+        """The sum so far."""
+        if self._term:
+            self._sum, self._term = self.g.op("Add", self._sum, self._term, at="residual"), ""
+        return self._sum
+
+    def normed(self, norm: Norm) -> Value:
+        """The norm of the sum so far."""
+        if not self._term:
+            return norm(self._sum)
+        y, self._sum = norm.add(self._term, self._sum)
+        self._term = ""
+        return y
+
+
+class MLP:
+    """down(activation(up(x)))."""
+
+    def __init__(self, g: Graph, name: str, up: Linear, down: Linear, activation: str) -> None:
+        self.g, self.name, self.up, self.down, self.activation = g, name, up, down, activation
+
+    def __call__(self, x: Value) -> Value:
+        return self.down(activate(self.g, self.activation, self.up(x), self.name))
 
 
 class GatedMLP:
-    """down(silu(gate(x)) * up(x))."""
-
-    def __init__(self, g: Graph, name: str, hidden: int, intermediate: int, bias: bool = False) -> None:
-        self.g, self.name = g, name
-        self.gate = Linear(g, f"{name}.gate_proj", hidden, intermediate, bias)
-        self.up = Linear(g, f"{name}.up_proj", hidden, intermediate, bias)
-        self.down = Linear(g, f"{name}.down_proj", intermediate, hidden, bias)
-
-    def __call__(self, x: Value) -> Value:
-        return self.down(self.g.op("Mul", self.silu(self.gate(x)), self.up(x), at=self.name))
-
-    def silu(self, x: Value) -> Value:
-        """x * sigmoid(x)."""
-        return self.g.op("Mul", x, self.g.op("Sigmoid", x, at=self.name), at=self.name)
-
-
-@dataclass(frozen=True)
-class RotaryEmbedding:
-    """Positions as rotations of pairs (i, i + head_dim / 2) of a head; `cos` and `sin` are tables by position."""
-
-    g: Graph
-    head_dim: int
-    cos: Value
-    sin: Value
-
-    @classmethod
-    def make(cls, g: Graph, rope: Rope, positions: int, head_dim: int) -> RotaryEmbedding:
-        """Add the tables to the graph."""
-        cos, sin = rope.tables(positions, head_dim)
-        return cls(g, head_dim, g.constant("rotary_cos", cos), g.constant("rotary_sin", sin))
-
-    @property
-    def fused(self) -> bool:
-        """Whether the attention operator can rotate by itself."""
-        return self.head_dim % _FUSED_ROPE_MULTIPLE == 0
-
-    def __call__(self, x: Value, position_ids: Value, at: str) -> Value:
-        return self.g.op("RotaryEmbedding", x, position_ids, self.cos, self.sin, at=at, domain=MICROSOFT)
-
-
-class DecoderIO:
-    """Inputs and outputs of a decoder with a KV cache, named as Optimum and onnxruntime-genai name them."""
-
-    def __init__(self, g: Graph, layers: int, kv_heads: int, head_dim: int) -> None:
-        self.g, self._kv = g, (kv_heads, kv_width(head_dim))
-        self.input_ids = g.input("input_ids", INT64, ["batch_size", "sequence_length"])
-        self.attention_mask = g.input("attention_mask", INT64, ["batch_size", "total_sequence_length"])
-        self.position_ids = g.input("position_ids", INT64, ["batch_size", "sequence_length"])
-        past = self._kv_shape("past_sequence_length")
-        self.past = [
-            (g.input(f"past_key_values.{i}.key", FLOAT, past), g.input(f"past_key_values.{i}.value", FLOAT, past))
-            for i in range(layers)
-        ]
-        self.present: list[tuple[Value, Value]] = []
-        # The attention operator wants the index of each sequence's last token and the longest sequence.
-        lengths = g.op("ReduceSum", self.attention_mask, g.integers(1), at="attention_mask", keepdims=0)
-        last = g.op("Sub", lengths, g.integers(1), at="attention_mask")
-        self.last_index = g.op("Cast", last, at="attention_mask", to=INT32)
-        shape = g.op("Shape", self.attention_mask, at="attention_mask")
-        total = g.op("Gather", shape, g.constant("index_1", np.array(1, np.int64)), at="attention_mask", axis=0)
-        self.total_length = g.op("Cast", total, at="attention_mask", to=INT32)
-
-    def finish(self, logits: Value, vocabulary: int) -> None:
-        """Declare the outputs."""
-        self.g.output(logits, "logits", ["batch_size", "sequence_length", vocabulary])
-        for i, (key, value) in enumerate(self.present):
-            self.g.output(key, f"present.{i}.key", self._kv_shape("present_sequence_length"))
-            self.g.output(value, f"present.{i}.value", self._kv_shape("present_sequence_length"))
-
-    def _kv_shape(self, length: str) -> list[int | str]:
-        return ["batch_size", self._kv[0], length, self._kv[1]]
-
-
-class GroupQueryAttention:
-    """Causal attention of `heads` queries on `kv_heads` keys and values with a KV cache and rotary positions."""
+    """down(activation(gate(x)) * up(x)); `names` are those of the three products."""
 
     def __init__(
-        self, g: Graph, name: str, hidden: int, heads: int, kv_heads: int, head_dim: int, bias: bool = False
+        self, g: Graph, name: str, hidden: int, intermediate: int, bias: bool = False, activation: str = "silu",
+        names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
+    ) -> None:  # fmt: skip
+        self.g, self.name, self.activation = g, name, activation
+        gate, up, down = names
+        self.gate = Linear(g, f"{name}.{gate}", hidden, intermediate, bias)
+        self.up = Linear(g, f"{name}.{up}", hidden, intermediate, bias)
+        self.down = Linear(g, f"{name}.{down}", intermediate, hidden, bias)
+
+    def __call__(self, x: Value) -> Value:
+        gate = activate(self.g, self.activation, self.gate(x), self.name)
+        return self.down(self.g.op("Mul", gate, self.up(x), at=self.name))
+
+
+class MixtureOfExperts:
+    """The sum of the outputs of the `chosen` experts that the router likes best, each times its probability.
+
+    Shazeer et al. (arXiv 1701.06538). Every expert computes for every token and has weight 0 where it is not chosen.
+    With `normalise` the chosen probabilities are divided by their sum.
+    """
+
+    def __init__(
+        self, g: Graph, name: str, router: Linear, experts: Sequence[Layer], chosen: int, normalise: bool
     ) -> None:
-        self.g, self.name, self.heads, self.kv_heads, self.head_dim = g, name, heads, kv_heads, head_dim
-        self.q = Linear(g, f"{name}.q_proj", hidden, heads * head_dim, bias)
-        self.k = Linear(g, f"{name}.k_proj", hidden, kv_heads * head_dim, bias)
-        self.v = Linear(g, f"{name}.v_proj", hidden, kv_heads * head_dim, bias)
-        self.o = Linear(g, f"{name}.o_proj", heads * head_dim, hidden, bias)
+        self.g, self.name, self.router, self.experts = g, name, router, experts
+        self.chosen, self.normalise = chosen, normalise
 
-    def __call__(self, x: Value, io: DecoderIO, rotary: RotaryEmbedding) -> Value:
-        q, k, v = self.q(x), self.k(x), self.v(x)
-        if not rotary.fused:
-            q = rotary(q, io.position_ids, f"{self.name}.q_rotary")
-            k = rotary(k, io.position_ids, f"{self.name}.k_rotary")
-        tables = (rotary.cos, rotary.sin, io.position_ids) if rotary.fused else ()
-        past_key, past_value = io.past[len(io.present)]
-        y, key, value = self.g.ops(
-            "GroupQueryAttention", self.pad(q, self.heads), self.pad(k, self.kv_heads), self.pad(v, self.kv_heads),
-            past_key, past_value, io.last_index, io.total_length, *tables,
-            at=self.name, domain=MICROSOFT, present=(True, True, True), num_heads=self.heads,
-            kv_num_heads=self.kv_heads, scale=1 / math.sqrt(self.head_dim), do_rotary=int(rotary.fused),
-        )  # fmt: skip
-        io.present.append((key, value))
-        return self.o(self.cut(y, self.heads))
+    def __call__(self, x: Value) -> Value:
+        g, shares = self.g, self.shares(x)
+        total = ""
+        for expert, share in zip(self.experts, shares, strict=True):
+            y = g.op("Mul", expert(x), share, at=self.name)
+            total = g.op("Add", total, y, at=self.name) if total else y
+        return total
 
-    def pad(self, x: Value, heads: int) -> Value:
-        """Widen every head to the cache's width with zeros, which change neither products nor sums."""
-        missing = kv_width(self.head_dim) - self.head_dim
-        if missing == 0:
-            return x
-        x = self.g.op("Reshape", x, self.g.integers(0, 0, heads, self.head_dim), at=self.name)
-        x = self.g.op("Pad", x, self.g.integers(0, 0, 0, 0, 0, 0, 0, missing), at=self.name)
-        return self.g.op("Reshape", x, self.g.integers(0, 0, heads * kv_width(self.head_dim)), at=self.name)
+    def shares(self, x: Value) -> list[Value]:
+        """What each expert counts for each token: [batch, sequence, 1] an expert."""
+        g = self.g
+        probabilities = g.op("Softmax", self.router(x), at=self.name, axis=-1)
+        best, index = g.ops("TopK", probabilities, g.integers(self.chosen), at=self.name, present=(True, True), axis=-1)
+        if self.normalise:
+            whole = g.op("ReduceSum", best, g.integers(-1), at=self.name, keepdims=1)
+            best = g.op("Div", best, whole, at=self.name)
+        none = g.op("Mul", probabilities, number(g, 0.0), at=self.name)
+        shares = g.op("ScatterElements", none, index, best, at=self.name, axis=-1)
+        count = len(self.experts)
+        return g.ops("Split", shares, at=self.name, present=(True,) * count, axis=-1, num_outputs=count)
 
-    def cut(self, x: Value, heads: int) -> Value:
-        """Undo `pad`."""
-        width = kv_width(self.head_dim)
-        if width == self.head_dim:
-            return x
-        x = self.g.op("Reshape", x, self.g.integers(0, 0, heads, width), at=self.name)
-        begin, end, axis = self.g.integers(0), self.g.integers(self.head_dim), self.g.integers(3)
-        x = self.g.op("Slice", x, begin, end, axis, at=self.name)
-        return self.g.op("Reshape", x, self.g.integers(0, 0, heads * self.head_dim), at=self.name)
+
+def activate(g: Graph, kind: str, x: Value, at: str) -> Value:
+    """Return the activation function `kind` (one of ACTIVATIONS) of x."""
+    if kind in SILU:
+        return g.op("Mul", x, g.op("Sigmoid", x, at=at), at=at)
+    if kind == "relu":
+        return g.op("Relu", x, at=at)
+    return g.op("Gelu", x, at=at, approximate="none" if kind == "gelu" else "tanh")
+
+
+def number(g: Graph, value: float) -> Value:
+    """Return a float32 scalar constant."""
+    return g.constant(f"float_{value!r}", np.array(value, np.float32))
+
+
+def scaled(g: Graph, x: Value, factor: float, at: str) -> Value:
+    """Return x * factor."""
+    return x if factor == 1 else g.op("Mul", x, number(g, factor), at=at)
+
+
+def softcapped(g: Graph, x: Value, cap: float | None, at: str) -> Value:
+    """Return cap * tanh(x / cap): x, kept within +-cap; x itself without a cap."""
+    if cap is None:
+        return x
+    y = g.op("Tanh", g.op("Div", x, number(g, cap), at=at), at=at)
+    return g.op("Mul", y, number(g, cap), at=at)
+
+
+def split(g: Graph, x: Value, sizes: Sequence[int], at: str, axis: int = -1) -> list[Value]:
+    """Cut x along an axis into pieces of the given sizes."""
+    return g.ops("Split", x, g.integers(*sizes), at=at, present=(True,) * len(sizes), axis=axis)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exporters import __version__
-from exporters.architectures import Architecture
 from exporters.graph import DATA_FILE, Extent
+from exporters.plan import Plan, WeightGraph
 from exporters.staging import PACKAGE
 
 FORMAT_VERSION = 1
@@ -36,39 +36,45 @@ class WrittenTensor:
     hash: str
     changed: int = 0
     reason: str = ""
+    plain: bool = False  # not a blob: the elements themselves, because no codec pays
+
+    def at(self, extent: Extent) -> WrittenTensor:
+        """Return the same weight with its place."""
+        return replace(self, extent=extent)
 
 
 @dataclass(frozen=True)
 class WrittenConstant:
-    """A plain float32 array in the data file."""
+    """A plain array in the data file; `dtype` is a name of docs/format.md, or numpy's where that has none."""
 
     name: str
     shape: tuple[int, ...]
     extent: Extent
     hash: str
+    dtype: str = "fp32"
 
 
 def make(
-    name: str,
-    architecture: Architecture,
+    plan: Plan,
     tensors: Sequence[WrittenTensor],
     constants: Sequence[WrittenConstant],
     lossless: bool,
     data_bytes: int,
 ) -> dict[str, Any]:
-    """Return the manifest of a package whose source is called `name`."""
+    """Return the manifest of a package; weights left uncompressed are among its constants."""
+    blobs = [tensor for tensor in tensors if not tensor.plain]
     return {
         "format": PACKAGE,
         "format_version": FORMAT_VERSION,
         "generator": f"{GENERATOR} {__version__}",
-        "source": {"name": name, "model_type": architecture.model_type, "dtype": _main_dtype(tensors)},
+        "source": {"name": plan.name, "model_type": plan.model_type, "dtype": _main_dtype(tensors)},
         "lossless": lossless,
-        "context_length": architecture.decoder.context_length,
+        "context_length": plan.context_length,
         "data": {"file": DATA_FILE, "bytes": data_bytes},
-        "totals": totals(tensors),
-        "layers": _layers(architecture, {tensor.name: tensor for tensor in tensors}),
-        "tensors": [_tensor(tensor) for tensor in tensors],
-        "constants": [_constant(constant) for constant in constants],
+        "totals": totals(blobs),
+        "layers": _layers(plan.graph, {tensor.name: tensor for tensor in tensors}),
+        "tensors": [_tensor(tensor) for tensor in blobs],
+        "constants": [_constant(constant) for constant in (*_plain(tensors), *constants)],
     }
 
 
@@ -91,11 +97,11 @@ def _main_dtype(tensors: Sequence[WrittenTensor]) -> str:
     return counted.most_common(1)[0][0]
 
 
-def _layers(architecture: Architecture, tensors: dict[str, WrittenTensor]) -> list[dict[str, Any]]:
+def _layers(graph: WeightGraph, tensors: dict[str, WrittenTensor]) -> list[dict[str, Any]]:
     """A layer's extent runs from its first blob to the end of its last; a tied head has the embedding's."""
     result = []
-    for index, name in enumerate(architecture.graph.layers):
-        used = [tensors[tensor] for tensor in architecture.graph.used_in(index)]
+    for index, name in enumerate(graph.layers):
+        used = [tensors[tensor] for tensor in graph.used_in(index)]
         blobs = [tensor for tensor in used if tensor.layer == index] or used
         begin = min(blob.extent.offset for blob in blobs)
         result.append(
@@ -128,12 +134,16 @@ def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
 def _constant(constant: WrittenConstant) -> dict[str, Any]:
     return {
         "name": constant.name,
-        "dtype": "fp32",
+        "dtype": constant.dtype,
         "shape": list(constant.shape),
         "offset": constant.extent.offset,
         "bytes": constant.extent.length,
         "xxh3_128": constant.hash,
     }
+
+
+def _plain(tensors: Sequence[WrittenTensor]) -> list[WrittenConstant]:
+    return [WrittenConstant(t.name, t.shape, t.extent, t.hash, t.dtype) for t in tensors if t.plain]
 
 
 def _bits(count: int, elements: int) -> float:

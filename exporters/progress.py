@@ -44,6 +44,10 @@ class Progress:
             left = (self.total - self.done) * self.seconds / max(self.done, 1)
             self._show(f"{self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {self._rate()}, {_minutes(left)} left")
 
+    def skip(self, count: int) -> None:
+        """Leave out `count` bytes that were done before."""
+        self.total -= count
+
     def __enter__(self) -> Progress:
         return self
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exporters.config import ConfigReader
 
-_KINDS = ("default", "linear", "llama3")
+_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
 _ROWS_AT_ONCE = 4096
 
 
@@ -25,55 +26,141 @@ class Llama3Scaling:
 
 
 @dataclass(frozen=True)
+class YarnScaling:
+    """YaRN (arXiv 2309.00071): pairs that turn less than `beta_slow` times in the original length are divided by
+    `factor`, those that turn more than `beta_fast` times are kept; cosine and sine are multiplied by `magnitude`."""
+
+    factor: float
+    beta_fast: float
+    beta_slow: float
+    magnitude: float
+    truncate: bool
+    original_max_position_embeddings: int
+
+
+@dataclass(frozen=True)
+class LongRope:
+    """LongRoPE (arXiv 2402.13753): a divisor a pair; `long` from the first text that exceeds the original length."""
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    magnitude: float
+    original_max_position_embeddings: int
+
+
+@dataclass(frozen=True)
 class Rope:
-    """theta is the base of the wavelengths; `factor` divides every frequency (linear scaling)."""
+    """theta is the base of the wavelengths; `factor` divides every frequency (linear scaling); the first `partial` of
+    a head is rotated. At most one kind of scaling is given."""
 
     theta: float
     factor: float = 1.0
     llama3: Llama3Scaling | None = None
+    yarn: YarnScaling | None = None
+    longrope: LongRope | None = None
+    partial: float = 1.0
 
     @classmethod
-    def from_config(cls, config: ConfigReader, max_positions: int) -> Rope:
-        """Read rope_parameters (transformers 5) or rope_theta with rope_scaling; ConfigError for a kind not known."""
+    def from_config(
+        cls, config: ConfigReader, max_positions: int, *, theta: float = 10000.0, partial: float | None = None
+    ) -> Rope:
+        """Read rope_parameters (transformers 5) or rope_theta with rope_scaling; ConfigError for a kind not known.
+
+        `theta` and `partial` are the family's defaults; a family that gives no `partial` rotates whole heads only.
+        """
         style = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
         config.get("rope_parameters")
         section = config.section(style) or ConfigReader(config.path, {})
         if any(isinstance(value, dict) for value in config.get(style, {}).values()):
             raise config.error(style, config.get(style), "one set of parameters for all layers")
+        part = 1.0
+        if partial is not None:
+            part = section.number("partial_rotary_factor", config.number("partial_rotary_factor", partial))
+        theta = config.number("rope_theta", theta)
+        return cls.from_section(config, section, style, max_positions, theta=theta, partial=part)
+
+    @classmethod
+    def from_section(
+        cls, config: ConfigReader, section: ConfigReader, style: str, max_positions: int, *, theta: float,
+        partial: float = 1.0,
+    ) -> Rope:  # fmt: skip
+        """Read one set of parameters, which stands under `style`; ConfigError for a kind that is not known."""
         key = "type" if section.get("rope_type") is None and section.get("type") else "rope_type"
         kind = section.get(key, "default")
+        if kind in ("su", "yarn") and section.get("long_factor") is not None:
+            kind = "longrope"  # Phi-3's first names for it
         if kind not in _KINDS:
             raise config.error(f"{style}.{key}", kind, " or ".join(repr(name) for name in _KINDS))
         section.refuse_unread()
-        theta = section.number("rope_theta", config.number("rope_theta", 10000.0))
-        if kind == "linear":
-            return cls(theta, section.number("factor"))
+        if not 0 < partial <= 1:
+            raise config.error("partial_rotary_factor", partial, "more than 0 and at most 1")
+        theta = section.number("rope_theta", theta)
+        if kind == "default":
+            return cls(theta, partial=partial)
+        if kind in ("linear", "dynamic"):  # dynamic scaling begins past max_position_embeddings, where our context ends
+            factor = section.number("factor")
+            return cls(theta, factor if kind == "linear" else 1.0, partial=partial)
+        trained = section.get("original_max_position_embeddings", max_positions)
+        trained = config.integer("original_max_position_embeddings", trained, at_least=2)
         if kind == "llama3":
-            trained = section.get("original_max_position_embeddings", max_positions)
-            trained = config.integer("original_max_position_embeddings", trained)
-            return cls(theta, llama3=_llama3(section, trained))
-        return cls(theta)
+            return cls(theta, llama3=_llama3(section, trained), partial=partial)
+        if kind == "yarn":
+            return cls(theta, yarn=_yarn(section, trained, max_positions), partial=partial)
+        return cls(theta, longrope=_longrope(section, trained, max_positions), partial=partial)
+
+    def rotary_dim(self, head_dim: int) -> int:
+        """Return how many values of a head are rotated."""
+        return int(head_dim * self.partial)
 
     def tables(self, positions: int, head_dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return cosine and sine, float32 [positions, head_dim / 2].
+        """Return cosine and sine, float32 [rows, rotary_dim / 2]: one row a position, 0 to `positions` - 1.
 
-        Angles are rounded to float32 as transformers has them; cosine and sine of them are correctly rounded.
+        LongRoPE has two tables, one after the other, if `positions` exceed the original length: the short one in
+        rows 0 to the original length - 1, then the long one. Angles are rounded to float32 as transformers has them;
+        cosine and sine of them are correctly rounded.
         """
-        frequencies = self._frequencies(head_dim)
-        cos = np.empty((positions, head_dim // 2), np.float32)
-        sin = np.empty_like(cos)
-        for begin in range(0, positions, _ROWS_AT_ONCE):
-            rows = np.arange(begin, min(begin + _ROWS_AT_ONCE, positions), dtype=np.float32)
-            angles = (rows[:, None] * frequencies).astype(np.float64)
-            cos[begin : begin + rows.size] = np.cos(angles)
-            sin[begin : begin + rows.size] = np.sin(angles)
-        return cos, sin
+        dim = self.rotary_dim(head_dim)
+        if self.longrope is None:
+            magnitude = self.yarn.magnitude if self.yarn else 1.0
+            return _table(self._frequencies(dim), positions, magnitude)
+        trained = self.longrope.original_max_position_embeddings
+        parts = [(self.longrope.short, min(positions, trained))]
+        if positions > trained:
+            parts.append((self.longrope.long, positions))
+        tables = [_table(self._divided(dim, divisors), rows, self.longrope.magnitude) for divisors, rows in parts]
+        return np.concatenate([cos for cos, _ in tables]), np.concatenate([sin for _, sin in tables])
 
-    def _frequencies(self, head_dim: int) -> NDArray[np.float32]:
-        exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-        powers = np.power(np.float64(self.theta), exponents.astype(np.float64)).astype(np.float32)
+    def _powers(self, dim: int) -> NDArray[np.float32]:
+        exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+        powers: NDArray[np.float32] = np.power(np.float64(self.theta), exponents.astype(np.float64)).astype(np.float32)
+        return powers
+
+    def _divided(self, dim: int, divisors: tuple[float, ...]) -> NDArray[np.float32]:
+        frequencies: NDArray[np.float32] = np.float32(1) / (np.array(divisors, np.float32) * self._powers(dim))
+        return frequencies
+
+    def _frequencies(self, dim: int) -> NDArray[np.float32]:
+        powers = self._powers(dim)
+        if self.yarn:
+            return _scale_yarn(powers, self.theta, self.yarn)
         frequencies = np.float32(1) / powers / np.float32(self.factor)
         return _scale_llama3(frequencies, self.llama3) if self.llama3 else frequencies
+
+
+def _table(
+    frequencies: NDArray[np.float32], positions: int, magnitude: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    cos = np.empty((positions, frequencies.size), np.float32)
+    sin = np.empty_like(cos)
+    for begin in range(0, positions, _ROWS_AT_ONCE):
+        rows = np.arange(begin, min(begin + _ROWS_AT_ONCE, positions), dtype=np.float32)
+        angles = (rows[:, None] * frequencies).astype(np.float64)
+        cos[begin : begin + rows.size] = np.cos(angles)
+        sin[begin : begin + rows.size] = np.sin(angles)
+    if magnitude != 1.0:
+        cos *= np.float32(magnitude)
+        sin *= np.float32(magnitude)
+    return cos, sin
 
 
 def _llama3(section: ConfigReader, trained_positions: int) -> Llama3Scaling:
@@ -101,3 +188,58 @@ def _scale_llama3(frequencies: NDArray[np.float32], by: Llama3Scaling) -> NDArra
     between = (np.float32(1) - smooth) * scaled / factor + smooth * scaled
     medium = ~(wavelengths < high_wavelength) & ~(wavelengths > low_wavelength)
     return np.where(medium, between, scaled).astype(np.float32)
+
+
+def _yarn(section: ConfigReader, trained_positions: int, max_positions: int) -> YarnScaling:
+    factor = section.number("factor", max_positions / trained_positions)
+
+    def magnitude(scale: float) -> float:
+        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    default = magnitude(1.0)
+    if section.get("mscale") and section.get("mscale_all_dim"):
+        default = magnitude(section.number("mscale")) / magnitude(section.number("mscale_all_dim"))
+    return YarnScaling(
+        factor,
+        section.number("beta_fast", 32.0),
+        section.number("beta_slow", 1.0),
+        section.number("attention_factor", default),
+        section.flag("truncate", True),
+        trained_positions,
+    )
+
+
+def _scale_yarn(powers: NDArray[np.float32], theta: float, by: YarnScaling) -> NDArray[np.float32]:
+    dim = 2 * powers.size
+
+    def pair_that_turns(times: float) -> float:
+        return dim * math.log(by.original_max_position_embeddings / (times * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = pair_that_turns(by.beta_fast), pair_that_turns(by.beta_slow)
+    if by.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    high = high + 0.001 if low == high else high
+    ramp = np.clip((np.arange(powers.size, dtype=np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    keep = np.float32(1) - ramp
+    divided = np.float32(1) / (np.float32(by.factor) * powers)
+    frequencies: NDArray[np.float32] = divided * (np.float32(1) - keep) + np.float32(1) / powers * keep
+    return frequencies
+
+
+def _longrope(section: ConfigReader, trained_positions: int, max_positions: int) -> LongRope:
+    factor = section.number("factor", max_positions / trained_positions)
+    default = math.sqrt(1 + math.log(factor) / math.log(trained_positions)) if factor > 1 else 1.0
+    return LongRope(
+        _divisors(section, "short_factor"),
+        _divisors(section, "long_factor"),
+        section.number("attention_factor", default),
+        trained_positions,
+    )
+
+
+def _divisors(section: ConfigReader, key: str) -> tuple[float, ...]:
+    values: Any = section.get(key)
+    if not isinstance(values, list) or not all(type(v) in (int, float) and 0 < v < float("inf") for v in values):
+        raise section.error(key, values, "a list of numbers above 0")
+    return tuple(float(value) for value in values)

@@ -15,6 +15,8 @@ from edge_runtime.errors import ExportError
 
 MANIFEST = "lpc.json"
 PACKAGE = "lpc-package"
+JOURNAL = "journal.jsonl"
+RESUMED = (JOURNAL, "model.lpc")  # what a killed export can go on with
 
 
 @contextlib.contextmanager
@@ -68,7 +70,10 @@ def check_target(out: Path, force: bool) -> None:
 
 @contextlib.contextmanager
 def staging(out: Path, force: bool) -> Iterator[Path]:
-    """Give an empty folder beside `out`; it becomes `out` when the block ends, and vanishes if the block fails."""
+    """Give a folder beside `out`; it becomes `out` when the block ends, and vanishes if the block fails.
+
+    It is empty but for what a killed export left of RESUMED; the journal is no part of `out`.
+    """
     partial = out.with_name(f"{out.name}.partial")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +82,7 @@ def staging(out: Path, force: bool) -> Iterator[Path]:
         yield partial
         with writing(out):
             check_target(out, force)
+            (partial / JOURNAL).unlink(missing_ok=True)
             _sync_folder(partial)
             _replace(partial, out)
             _sync_folder(out.parent)
@@ -86,7 +92,7 @@ def staging(out: Path, force: bool) -> Iterator[Path]:
 
 
 def _claim(partial: Path) -> int:
-    """Make the folder, locked; one that a killed export left behind is emptied."""
+    """Make the folder, locked; of what a killed export left behind only RESUMED stays."""
     partial.mkdir(exist_ok=True)
     lock = os.open(partial, os.O_RDONLY)
     try:
@@ -95,6 +101,8 @@ def _claim(partial: Path) -> int:
         os.close(lock)
         raise ExportError(f"{partial}: another export is writing here; wait for it or choose another -o") from None
     for left in partial.iterdir():
+        if left.name in RESUMED and left.is_file() and not left.is_symlink():
+            continue
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
         else:

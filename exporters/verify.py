@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from edge_runtime import codec
 from edge_runtime.errors import ExportError, FormatError, LpcError
+from exporters import dtypes
 from exporters.graph import DATA_FILE
+from exporters.manifest import WrittenTensor
+from exporters.plan import Tensors
 from exporters.staging import MANIFEST
 
 
@@ -30,16 +33,16 @@ def verify(folder: Path, threads: int = 0, advance: Callable[[int], None] = lamb
     cannot be decoded and ExportError for one that decodes to something else.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    reader = _Reader(folder / DATA_FILE, threads)
+    data = DataFile(folder / DATA_FILE, threads)
     for tensor in manifest["tensors"]:
-        reader.check(tensor, reader.decoded_hash(tensor), tensor["source_xxh3_128"])
+        data.check(tensor, data.decoded_hash(tensor), tensor["source_xxh3_128"])
         advance(tensor["decoded_bytes"])
     for constant in manifest["constants"]:
-        reader.check(constant, reader.plain_hash(constant), constant["xxh3_128"])
+        data.check(constant, data.plain_hash(constant), constant["xxh3_128"])
     return len(manifest["tensors"])
 
 
-class _Reader:
+class DataFile:
     """The data file through a memory map whose pages are given back, decoded into one buffer."""
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -50,19 +53,36 @@ class _Reader:
 
     def decoded_hash(self, tensor: dict[str, Any]) -> str:
         """Decode a tensor and hash it."""
+        return hash_of(self.decoded(tensor))
+
+    def decoded(self, tensor: dict[str, Any]) -> NDArray[np.uint8]:
+        """Return a tensor's bytes, valid until the next call."""
         size = tensor["decoded_bytes"]
         if size > self._buffer.nbytes:
             self._buffer = np.empty(0, np.uint8)
             self._buffer = np.empty(size, np.uint8)
         try:
-            codec.decode_into(self._view(tensor), self._buffer, self._threads)
+            view = self._view(tensor)
+            if codec.describe(view).decoded_bytes != size:
+                raise FormatError(f"decodes to another size than the {size} bytes that {MANIFEST} says")
+            codec.decode_into(view, self._buffer, self._threads)
         except LpcError as error:
             raise FormatError(
                 f"{self.path}: {tensor['name']} at byte {tensor['offset']}: {error}; export again",
                 file=str(self.path), field=tensor["name"], offset=tensor["offset"],
             ) from error  # fmt: skip
         self._release(tensor)
-        return hash_of(self._buffer[:size])
+        return self._buffer[:size]
+
+    def hash_of_tensor(self, record: WrittenTensor) -> str:
+        """Return the hash of the elements of a weight; FormatError if the file ends before it does."""
+        extent = record.extent
+        entry = {
+            "name": record.name, "offset": extent.offset, "bytes": extent.length, "decoded_bytes": record.decoded_bytes,
+        }  # fmt: skip
+        if extent.offset + extent.length > len(self._map):
+            raise FormatError(f"{self.path}: ends before {record.name} does", file=str(self.path), field=record.name)
+        return self.plain_hash(entry) if record.plain else self.decoded_hash(entry)
 
     def plain_hash(self, constant: dict[str, Any]) -> str:
         """Hash an uncompressed array."""
@@ -78,9 +98,52 @@ class _Reader:
                 f"{expected}; the file or this machine's memory is damaged: export again"
             )
 
+    def close(self) -> None:
+        """Unmap the file."""
+        self._buffer = np.empty(0, np.uint8)
+        self._map.close()
+
     def _view(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
         return np.frombuffer(self._map, np.uint8, entry["bytes"], entry["offset"])
 
     def _release(self, entry: dict[str, Any]) -> None:
         begin = entry["offset"] - entry["offset"] % mmap.PAGESIZE
         self._map.madvise(mmap.MADV_DONTNEED, begin, entry["offset"] + entry["bytes"] - begin)
+
+
+def verify_against(folder: Path, model: str, advance: Callable[[int], None] = lambda count: None) -> int:
+    """Compare every weight of `folder` with the model that it was made from; return how many there are.
+
+    `model` is what lpc-export takes. ExportError for a weight that is missing, extra or different.
+    """
+    from exporters.sources import open_plan
+
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    stored = {entry["name"]: entry for entry in (*manifest["constants"], *manifest["tensors"])}
+    plan = open_plan(model, tokenizer=folder)
+    try:
+        absent = [name for name in plan.graph.weights if name not in stored]
+        extra = [entry["name"] for entry in manifest["tensors"] if entry["name"] not in plan.graph.weights]
+        if absent or extra:
+            raise ExportError(
+                f"{folder}: {(absent + extra)[0]} is in only one of the folder and {model}: another model"
+            )
+        for name in plan.graph.weights:
+            _compare(folder, stored[name], plan.tensors, model)
+            advance(plan.tensors.tensors[name].nbytes)
+    finally:
+        plan.tensors.close()
+    return len(plan.graph.weights)
+
+
+def _compare(folder: Path, entry: dict[str, Any], tensors: Tensors, model: str) -> None:
+    """Compare the hash of one stored weight with that of the source's, in the stored dtype."""
+    name = entry["name"]
+    array = tensors.read(name)
+    if codec.dtype_name(array.dtype) != entry["dtype"] and entry["dtype"] in dtypes.NUMPY:
+        array, _ = dtypes.convert(array, entry["dtype"], lambda: tensors.release(name))
+    expected = entry.get("source_xxh3_128", entry.get("xxh3_128"))
+    same = codec.dtype_name(array.dtype) == entry["dtype"] and list(array.shape) == entry["shape"]
+    if not same or hash_of(array) != expected:
+        raise ExportError(f"{folder}: {name} differs from {tensors.tensors[name].file}: not made from this {model}")
+    tensors.release(name)

@@ -34,7 +34,7 @@ def figures(**rates: Any) -> Figures:
     return Figures(**{"name": "test", "threads": 2, "dram": Rate(20e9), "bus": Rate(1e9), "decode": decode, **rates})
 
 
-def write_package(folder: Path, sizes: Sizes = Sizes()) -> Package:  # noqa: B008 (frozen)
+def write_package(folder: Path, sizes: Sizes = Sizes()) -> Package:
     """Write the folder of a model of these sizes; the data file has no content but the right length."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors, layers = _contents(sizes)

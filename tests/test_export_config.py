@@ -11,7 +11,7 @@ import pytest
 from checkpoints import CONFIG, write_llama
 
 from edge_runtime.errors import ConfigError
-from exporters.architectures.llama import LlamaConfig
+from exporters.attention import Heads
 from exporters.config import ConfigReader
 from exporters.export import export
 from exporters.rope import Rope
@@ -46,8 +46,23 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "softcapping": ({"final_logit_softcapping": 30.0}, r"final_logit_softcapping is 30.0, expected no such key"),
     "sliding_window": ({"sliding_window": 128}, r"sliding_window is 128"),
     "multiplier": ({"residual_multiplier": 0.22}, r"residual_multiplier is 0.22"),
-    "rope_yarn": ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, r"rope_scaling.type is \"yarn\", expected 'def"),
-    "rope_dynamic": ({"rope_scaling": {"rope_type": "dynamic"}}, r"rope_scaling.rope_type is \"dynamic\", expected"),
+    "rope_yarn_factor": (
+        {"rope_scaling": {"type": "yarn", "factor": -4.0}},
+        r"factor is -4.0, expected a number above 0",
+    ),
+    "rope_proportional": (
+        {"rope_scaling": {"rope_type": "proportional"}},
+        r"rope_scaling.rope_type is \"proportional\"",
+    ),
+    "rope_dynamic_no_factor": ({"rope_scaling": {"rope_type": "dynamic"}}, r"factor is missing, expected a number"),
+    "rope_longrope_text": (
+        {"rope_scaling": {"rope_type": "longrope", "short_factor": "1"}},
+        r'short_factor is "1", expected a list of numbers above 0',
+    ),
+    "rope_longrope_length": (
+        {"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}},
+        r"short_factor, long_factor is \[1, 1\], expected 8 numbers each",
+    ),
     "rope_unknown": ({"rope_parameters": {"rope_type": "spiral"}}, r"rope_parameters.rope_type is \"spiral\""),
     "rope_is_a_list": ({"rope_scaling": [1]}, r"rope_scaling is \[1\], expected an object"),
     "rope_linear_no_factor": ({"rope_scaling": {"type": "linear"}}, r"factor is missing, expected a number above 0"),
@@ -100,13 +115,9 @@ def test_export_of_neutral_keys_is_accepted(tmp_path: Path, changes: dict[str, A
     assert export(model, tmp_path / "out").verified
 
 
-def test_llama_config_without_optional_keys_has_transformers_defaults() -> None:
-    keys = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size")
-    config = LlamaConfig.read(ConfigReader(Path("config.json"), {key: CONFIG[key] for key in keys}))
-    assert (config.num_key_value_heads, config.head_dim) == (4, 16)
-    assert (config.max_position_embeddings, config.rms_norm_eps) == (2048, 1e-6)
-    assert config.rope == Rope(10000.0)
-    assert (config.attention_bias, config.mlp_bias, config.tie_word_embeddings) == (False, False, False)
+def test_heads_without_optional_keys_have_transformers_defaults() -> None:
+    config = ConfigReader(Path("config.json"), {key: CONFIG[key] for key in ("hidden_size", "num_attention_heads")})
+    assert Heads.read(config) == Heads(hidden=64, heads=4, kv_heads=4, head_dim=16)
 
 
 def test_rope_of_both_config_styles_is_the_same() -> None:

@@ -78,7 +78,9 @@ def blocked_run(export_model: ExportModel) -> Iterator[BlockedRun]:
     wait_for(lambda: bytes_in_pipe(read_fd) > PIPE_BYTES - SPACE or process.poll() is not None)
     yield BlockedRun(process, read_fd)
     process.kill()
-    process.communicate()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
     os.close(read_fd)
 
 

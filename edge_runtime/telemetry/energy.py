@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,9 @@ def energy_between(
 ) -> Energy:
     """Integrate power over stretches of time.
 
-    `samples` are (seconds, watts) in order of time, `stretches` (start, end) in seconds of the same clock. Power between
-    two samples is taken as a straight line. Unavailable where samples are missing: a stretch that is not covered within
-    `max_gap_s` on both sides, a gap longer than that, or fewer than two samples near all the stretches together.
+    `samples` are (seconds, watts) in order of time, `stretches` (start, end) in seconds of the same clock. Between two
+    samples power is taken as a straight line. Unavailable where samples are missing: none within
+    `max_gap_s` of an end of a stretch, a gap longer than that, or fewer than two samples near all stretches together.
     """
     near = [t for t, _ in samples if any(a - max_gap_s <= t <= b + max_gap_s for a, b in stretches)]
     if len(near) < 2:
@@ -44,7 +45,7 @@ def _integral(samples: Sequence[tuple[float, float]], start: float, end: float, 
         return None
     points = [(samples[0][0] - max_gap_s, samples[0][1]), *samples, (samples[-1][0] + max_gap_s, samples[-1][1])]
     total = 0.0
-    for (t0, w0), (t1, w1) in zip(points, points[1:], strict=False):
+    for (t0, w0), (t1, w1) in itertools.pairwise(points):
         low, high = max(t0, start), min(t1, end)
         if low >= high:
             continue

@@ -1,4 +1,4 @@
-"""Power from /sys: INA3221 and other hwmon monitors (new and old kernels), and the CPU package counter of x86 (RAPL)."""
+"""Power from /sys: INA3221 and other hwmon monitors (new and old kernels), and the package counters of x86 (RAPL)."""
 
 from __future__ import annotations
 

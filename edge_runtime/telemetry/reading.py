@@ -65,32 +65,6 @@ class Sources:
     found: tuple[Source, ...]
     missing: dict[str, str]
 
-    @classmethod
-    def discover(cls, root: Path = Path("/"), *, interval_s: float = 0.5, commands: str | None = None) -> Sources:
-        """Look for every kind of source.
-
-        `root` replaces "/" for /proc and /sys; `commands` replaces $PATH for tegrastats and vcgencmd.
-        """
-        from edge_runtime.telemetry import power, procfs, tegra_source, thermal, vcgencmd
-
-        found: list[Source] = []
-        missing: dict[str, str] = {}
-        candidates = (
-            (tegra_source.NAME, lambda: tegra_source.open_source(interval_s, commands)),
-            (power.INA_NAME, lambda: power.open_ina(root)),
-            (vcgencmd.NAME, lambda: vcgencmd.open_source(commands)),
-            (power.RAPL_NAME, lambda: power.open_rapl(root)),
-            (thermal.NAME, lambda: thermal.open_source(root)),
-            (procfs.NAME, lambda: procfs.open_source(root)),
-        )
-        for name, open_source in candidates:
-            source = open_source()
-            if isinstance(source, str):
-                missing[name] = source
-            else:
-                found.append(source)
-        return cls(tuple(found), missing)
-
     def power_reason(self) -> str:
         """Return why there is no power figure, source by source."""
         names = ("tegrastats", "INA3221/hwmon", "vcgencmd", "RAPL")

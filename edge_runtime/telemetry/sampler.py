@@ -1,7 +1,8 @@
-"""Samples beside a running model: one thread, the time between two samples chosen so that it costs under 1 % of a core."""
+"""Samples beside a running model: one thread, samples so far apart that they cost under 1 % of a core."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def _helper_seconds(source: Source) -> float:
 
 def _spacing(power: list[tuple[float, float]]) -> float:
     """Median time between two power samples."""
-    gaps = sorted(after[0] - before[0] for before, after in zip(power, power[1:], strict=False))
+    gaps = sorted(after[0] - before[0] for before, after in itertools.pairwise(power))
     return gaps[len(gaps) // 2] if gaps else 0.0
 
 

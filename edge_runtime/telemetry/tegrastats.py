@@ -77,14 +77,16 @@ class Engine:
 class TegraStats:
     """The fields of one line. Sizes in bytes (tegrastats' MB is 2**20), temperatures in degrees Celsius.
 
-    `cores` has None for a core that is off. `sensors_off` are the zones that print -256. A rail name that comes twice
-    gets "#2" behind it. `unknown` is what fitted no known shape, in order.
+    `free_blocks` blocks of `free_block_bytes` are the largest free ones ("lfb"). `cores` has None for a core that is
+    off. `sensors_off` are the zones that print -256. A rail name that comes twice gets "#2" behind it. `unknown` is
+    what fitted no known shape, in order.
     """
 
     time: str | None = None
     ram_used_bytes: int | None = None
     ram_total_bytes: int | None = None
-    largest_free_block_bytes: int | None = None
+    free_blocks: int | None = None
+    free_block_bytes: int | None = None
     swap_used_bytes: int | None = None
     swap_total_bytes: int | None = None
     swap_cached_bytes: int | None = None
@@ -163,7 +165,8 @@ def _bytes(match: re.Match[str], number: str, unit: str) -> int | None:
 def _ram(stats: TegraStats, match: re.Match[str]) -> None:
     stats.ram_used_bytes = _bytes(match, "ram", "ram_unit")
     stats.ram_total_bytes = _bytes(match, "ram_total", "ram_unit")
-    stats.largest_free_block_bytes = _bytes(match, "lfb_size", "lfb_unit")
+    stats.free_blocks = None if match["lfb"] is None else int(match["lfb"])
+    stats.free_block_bytes = _bytes(match, "lfb_size", "lfb_unit")
 
 
 def _swap(stats: TegraStats, match: re.Match[str]) -> None:

@@ -10,7 +10,23 @@ from exporters.checkpoint import Checkpoint
 from exporters.graph import Graph
 
 _MODULES = {
+    "falcon": "exporters.architectures.falcon",
+    "gemma": "exporters.architectures.gemma",
+    "gemma2": "exporters.architectures.gemma2",
+    "gemma3_text": "exporters.architectures.gemma3",
+    "gpt2": "exporters.architectures.gpt2",
+    "granite": "exporters.architectures.granite",
     "llama": "exporters.architectures.llama",
+    "mistral": "exporters.architectures.mistral",
+    "mixtral": "exporters.architectures.mixtral",
+    "olmo2": "exporters.architectures.olmo2",
+    "opt": "exporters.architectures.opt",
+    "phi3": "exporters.architectures.phi3",
+    "qwen2": "exporters.architectures.qwen2",
+    "qwen3": "exporters.architectures.qwen3",
+    "qwen3_moe": "exporters.architectures.qwen3_moe",
+    "smollm3": "exporters.architectures.smollm3",
+    "stablelm": "exporters.architectures.stablelm",
 }
 
 

@@ -4,6 +4,11 @@
 
 namespace lpc {
 
+const Codec& Codec::variant(uint32_t layout) const {
+  if (layout == 0) return *this;
+  throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) + ", expected 0 for codec " + name());
+}
+
 size_t Codec::params_bound(const lpc_tensor_desc&) const { return 0; }
 
 std::vector<uint8_t> Codec::make_params(const lpc_tensor_desc&, Bytes) const { return {}; }

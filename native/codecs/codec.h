@@ -26,6 +26,9 @@ class Codec {
   virtual lpc_codec id() const = 0;
   virtual const char* name() const = 0;
 
+  // The same codec encoding in one of its layouts, 0 being its own choice. Throws LPC_INVALID_ARGUMENT if it has no such.
+  virtual const Codec& variant(uint32_t layout) const;
+
   // Codec parameters: what all segments of a tensor share, such as tables; kept in the header. Most codecs have none.
   virtual size_t params_bound(const lpc_tensor_desc& tensor) const;
   virtual std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const;

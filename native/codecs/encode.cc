@@ -19,9 +19,6 @@ void check_options(const lpc_encode_options& options) {
     throw Error(LPC_INVALID_ARGUMENT, "options.struct_bytes: got " + std::to_string(options.struct_bytes) +
                                           ", expected " + std::to_string(sizeof options));
   }
-  if (options.reserved != 0) {
-    throw Error(LPC_INVALID_ARGUMENT, "options.reserved: got " + std::to_string(options.reserved) + ", expected 0");
-  }
   if (options.segment_bytes > kMaxSegmentBytes) {
     throw Error(LPC_INVALID_ARGUMENT, "options.segment_bytes: got " + std::to_string(options.segment_bytes) +
                                           ", expected at most " + std::to_string(kMaxSegmentBytes));
@@ -32,7 +29,7 @@ void check_options(const lpc_encode_options& options) {
 BlobHeader plan_blob(const lpc_tensor_desc& tensor, const lpc_encode_options& options) {
   check_options(options);
   BlobHeader header;
-  header.codec = get_codec(options.codec).id();
+  header.codec = get_codec(options.codec).variant(options.layout).id();
   header.tensor = tensor;
   const TensorRows rows = tensor_rows(tensor, DescSource::kCaller);
   header.rows = rows.rows;
@@ -169,7 +166,7 @@ uint64_t encode_blob(const lpc_tensor_desc& tensor, const lpc_encode_options& op
     throw Error(LPC_INVALID_ARGUMENT, "src_bytes: got " + std::to_string(src.size()) + ", expected " +
                                           std::to_string(header.decoded_bytes()) + " for this shape");
   }
-  header.codec_params = get_codec(header.codec).make_params(tensor, src);
+  header.codec_params = get_codec(header.codec).variant(options.layout).make_params(tensor, src);
   header.header_bytes = static_cast<uint32_t>(header_bytes_with(header, header.codec_params.size()));
   if (dst.size() < bound_of(header)) {
     throw Error(LPC_BUFFER_TOO_SMALL, "dst_capacity: got " + std::to_string(dst.size()) + " bytes, expected at least " +

@@ -1,7 +1,9 @@
 #include "codecs/registry.h"
 
 #include "base/error.h"
+#include "codecs/ans/ans_codec.h"
 #include "codecs/lz4/lz4_codec.h"
+#include "codecs/packed/packed_codec.h"
 #include "codecs/stored/stored_codec.h"
 
 namespace lpc {
@@ -12,6 +14,8 @@ using Accessor = const Codec& (*)();
 constexpr Accessor kCodecs[] = {
     stored_codec,
     lz4_codec,
+    ans_codec,
+    packed_codec,
 };
 
 }  // namespace

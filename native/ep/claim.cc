@@ -60,6 +60,8 @@ std::string refusal(const Api& api, const OrtNode* decompress, Pair& pair) {
   if (consumers.size() != 1) return "its weight has " + std::to_string(consumers.size()) + " consumers, expected 1";
   if (!is_external_constant(api, inputs[0])) return "its blob is not external data";
   if (ints_attribute(api, decompress, "shape").size() != 2) return "its weight is not a matrix";
+  const std::string to = string_attribute(api, decompress, "to");
+  if (!to.empty() && to != "float32") return "it is wanted as " + to + ", not as float32";
   pair = {decompress, consumers[0].node, ConsumerKind::kMatMul};
   std::string reason = consumer_refusal(api, consumers[0], pair.kind);
   if (reason.empty() && pair.kind == ConsumerKind::kGather && int_attribute(api, decompress, "transpose", 0) != 0) {

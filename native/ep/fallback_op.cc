@@ -13,7 +13,30 @@ namespace {
 
 constexpr size_t kTransposeTile = 32;
 
-void transpose(const float* in, size_t rows, size_t columns, float* out) {
+// What the attribute `to` may say. "float32" widens; every other type hands the stored elements out as they are.
+struct OutputType {
+  const char* name;
+  ONNXTensorElementDataType element;
+  uint32_t stored;  // the dtype that a blob must have; 0: any that widens
+};
+constexpr OutputType kOutputTypes[] = {
+    {"float32", ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, 0},
+    {"float16", ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, LPC_DTYPE_FP16},
+    {"bfloat16", ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, LPC_DTYPE_BF16},
+    {"int8", ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8, LPC_DTYPE_INT8},
+    {"uint8", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, LPC_DTYPE_UINT8},
+};
+
+const OutputType& output_type(const std::string& name) {
+  if (name.empty()) return kOutputTypes[0];
+  for (const OutputType& type : kOutputTypes) {
+    if (name == type.name) return type;
+  }
+  throw Error(LPC_UNSUPPORTED, "attribute to: got '" + name + "', expected float32, float16, bfloat16, int8 or uint8");
+}
+
+template <typename Element>
+void transpose(const Element* in, size_t rows, size_t columns, Element* out) {
   for (size_t r = 0; r < rows; r += kTransposeTile) {
     for (size_t c = 0; c < columns; c += kTransposeTile) {
       for (size_t i = r; i < std::min(r + kTransposeTile, rows); ++i) {
@@ -30,13 +53,8 @@ class DecompressKernel {
     OrtStatus* status = api_.ort->KernelInfoGetAttribute_int64(info, "transpose", &transposed);
     if (status != nullptr) api_.ort->ReleaseStatus(status);  // left out: 0
     transpose_ = transposed != 0;
-    size_t bytes = 0;
-    status = api_.ort->KernelInfoGetAttribute_string(info, "tensor", nullptr, &bytes);
-    if (status != nullptr) api_.ort->ReleaseStatus(status);
-    tensor_.resize(bytes);
-    status = api_.ort->KernelInfoGetAttribute_string(info, "tensor", tensor_.data(), &bytes);
-    if (status != nullptr) api_.ort->ReleaseStatus(status);  // nameless: the messages say less
-    while (!tensor_.empty() && tensor_.back() == '\0') tensor_.pop_back();
+    tensor_ = string_attribute(info, "tensor");  // nameless: the messages say less
+    to_ = &output_type(string_attribute(info, "to"));
   }
 
   void compute(OrtKernelContext* context) const {
@@ -50,24 +68,53 @@ class DecompressKernel {
   const Api& api() const { return api_; }
 
  private:
+  // "" where the node has no such attribute.
+  std::string string_attribute(const OrtKernelInfo* info, const char* name) const {
+    size_t bytes = 0;
+    OrtStatus* status = api_.ort->KernelInfoGetAttribute_string(info, name, nullptr, &bytes);
+    if (status != nullptr) api_.ort->ReleaseStatus(status);
+    std::string value(bytes, '\0');
+    status = api_.ort->KernelInfoGetAttribute_string(info, name, value.data(), &bytes);
+    if (status != nullptr) api_.ort->ReleaseStatus(status);
+    while (!value.empty() && value.back() == '\0') value.pop_back();
+    return value;
+  }
+
+  void check_dtype(uint32_t dtype) const {
+    if (to_->stored == 0 && dtype > LPC_DTYPE_INT8) {
+      throw Error(LPC_UNSUPPORTED, "dtype " + std::to_string(dtype) + ": expected bf16, fp16, fp32 or int8");
+    }
+    if (to_->stored != 0 && dtype != to_->stored) {
+      throw Error(LPC_FORMAT_ERROR, "dtype " + std::to_string(dtype) + ": expected " + std::to_string(to_->stored) +
+                                        " for an output of " + to_->name);
+    }
+  }
+
   void decompress(OrtKernelContext* context) const {
     const TensorView blob = input_tensor(api_, context, 0);
     const Bytes bytes(static_cast<const uint8_t*>(blob.data), blob.shape.elements());
     const BlobHeader header = parse_whole_blob(bytes);
-    if (header.tensor.dtype > LPC_DTYPE_INT8) {
-      throw Error(LPC_UNSUPPORTED,
-                  "dtype " + std::to_string(header.tensor.dtype) + ": expected bf16, fp16, fp32 or int8");
-    }
+    check_dtype(header.tensor.dtype);
     if (transpose_ && header.tensor.rank != 2)
       throw Error(LPC_FORMAT_ERROR, "transpose of a tensor of another rank than 2");
     Shape shape;
     for (uint32_t i = 0; i < header.tensor.rank; ++i) {
       shape.append(static_cast<int64_t>(header.tensor.shape[transpose_ ? 1 - i : i]));
     }
-    auto* out = static_cast<float*>(output_tensor(api_, context, 0, shape));
-    const size_t elements = shape.elements();
+    void* out = output_tensor(api_, context, 0, shape);
+    if (to_->stored == 0) {
+      widen(header, bytes, static_cast<float*>(out));
+    } else if (!transpose_) {
+      decode_rows(header, bytes, 0, header.rows, MutableBytes(static_cast<uint8_t*>(out), header.decoded_bytes()), 0);
+    } else {
+      transpose_stored(header, bytes, out);
+    }
+  }
+
+  void widen(const BlobHeader& header, Bytes bytes, float* out) const {
     std::vector<uint8_t> decoded(header.decoded_bytes());
     decode_rows(header, bytes, 0, header.rows, decoded, 0);
+    const size_t elements = decoded.size() / dtype_bytes(header.tensor.dtype);
     if (!transpose_) {
       dot_kernels().widen(header.tensor.dtype, decoded.data(), elements, out);
       return;
@@ -77,8 +124,21 @@ class DecompressKernel {
     transpose(widened.data(), header.tensor.shape[0], header.tensor.shape[1], out);
   }
 
+  void transpose_stored(const BlobHeader& header, Bytes bytes, void* out) const {
+    std::vector<uint8_t> decoded(header.decoded_bytes());
+    decode_rows(header, bytes, 0, header.rows, decoded, 0);
+    const size_t rows = header.tensor.shape[0];
+    const size_t columns = header.tensor.shape[1];
+    if (dtype_bytes(header.tensor.dtype) == 1) {
+      transpose(decoded.data(), rows, columns, static_cast<uint8_t*>(out));
+    } else {
+      transpose(reinterpret_cast<const uint16_t*>(decoded.data()), rows, columns, static_cast<uint16_t*>(out));
+    }
+  }
+
   const Api api_;
   std::string tensor_;
+  const OutputType* to_ = &kOutputTypes[0];
   bool transpose_ = false;
 };
 
@@ -98,8 +158,9 @@ class DecompressOp : public OrtCustomOp {
     };
     GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
     GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
-    GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; };
-    GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_REQUIRED; };
+    // Any type, told by the attribute `to`. ONNX Runtime takes an output of no fixed type only where it is optional.
+    GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED; };
+    GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_OPTIONAL; };
     GetVariadicInputMinArity = [](const OrtCustomOp*) { return 0; };
     GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 0; };
     GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
@@ -144,13 +205,28 @@ class DecompressOp : public OrtCustomOp {
       api_.check(api_.ort->ReadOpAttr(attribute, ORT_OP_ATTR_INT, &transposed, sizeof transposed, &bytes));
     }
     if (transposed != 0 && rank == 2) std::swap(shape[0], shape[1]);
+    const ONNXTensorElementDataType element = output_type(attribute_to(context)).element;
     OrtTensorTypeAndShapeInfo* info = nullptr;
     api_.check(api_.ort->CreateTensorTypeAndShapeInfo(&info));
     status = api_.ort->SetDimensions(info, shape, rank);
-    if (status == nullptr) status = api_.ort->SetTensorElementType(info, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+    if (status == nullptr) status = api_.ort->SetTensorElementType(info, element);
     if (status == nullptr) status = api_.ort->ShapeInferContext_SetOutputTypeShape(context, 0, info);
     api_.ort->ReleaseTensorTypeAndShapeInfo(info);
     api_.check(status);
+  }
+
+  // The attribute `to`; "" where it is absent.
+  std::string attribute_to(OrtShapeInferContext* context) const {
+    const OrtOpAttr* attribute = nullptr;
+    OrtStatus* status = api_.ort->ShapeInferContext_GetAttribute(context, "to", &attribute);
+    if (status != nullptr) {
+      api_.ort->ReleaseStatus(status);
+      return "";
+    }
+    char value[16] = {};
+    size_t bytes = 0;
+    api_.check(api_.ort->ReadOpAttr(attribute, ORT_OP_ATTR_STRING, value, sizeof value - 1, &bytes));
+    return value;
   }
 
   const Api api_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "matmul/scratch.h"
 #include "simd/dot.h"
 
 namespace lpc {
@@ -27,6 +28,14 @@ void row_outputs(void* context, size_t task) {
                     rows.total_rows);
 }
 
+// One row of x, arranged.
+void bf16_row_outputs(void* context, size_t task) {
+  const Call& call = *static_cast<const Call*>(context);
+  const size_t begin = task * kOutputsPerTask;
+  const size_t end = std::min(begin + kOutputsPerTask, call.rows.row_count);
+  call.kernels.rows_bf16(call.rows.data, call.rows.columns, begin, end, call.x, call.y + call.rows.first_row);
+}
+
 void column_outputs(void* context, size_t task) {
   const Call& call = *static_cast<const Call*>(context);
   const MatrixRows& rows = call.rows;
@@ -46,7 +55,13 @@ void multiply(const MatrixRows& rows, bool rows_are_outputs, const float* x, siz
   Call call{rows, x, m, y, dot_kernels()};
   const size_t outputs = rows_are_outputs ? rows.row_count : rows.columns;
   const size_t tasks = (outputs + kOutputsPerTask - 1) / kOutputsPerTask;
-  if (m > 0 && tasks > 0) loop.run(loop.self, rows_are_outputs ? row_outputs : column_outputs, tasks, &call);
+  if (m == 0 || tasks == 0) return;
+  if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_BF16) {
+    call.x = arranged(x, rows.columns);
+    loop.run(loop.self, bf16_row_outputs, tasks, &call);
+  } else {
+    loop.run(loop.self, rows_are_outputs ? row_outputs : column_outputs, tasks, &call);
+  }
 }
 
 }  // namespace lpc

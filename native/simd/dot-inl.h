@@ -1,24 +1,18 @@
 // The product kernels, written once with GCC/Clang vector types and compiled by dot_<isa>.cc for each instruction
-// set. The including file defines LPC_DOT_NAMESPACE and LPC_VECTOR_BYTES.
-//
-// No templates of the standard library here: the linker could keep a copy that was compiled for this instruction set
-// and use it everywhere.
+// set. The including file defines LPC_SIMD_NAMESPACE and LPC_VECTOR_BYTES; see accumulate-inl.h.
 
 #include <cstring>
 
+#include "simd/accumulate-inl.h"
 #include "simd/dot.h"
 
 namespace lpc {
-namespace LPC_DOT_NAMESPACE {
+namespace LPC_SIMD_NAMESPACE {
 
 inline constexpr size_t kLanes = LPC_VECTOR_BYTES / 4;
 inline constexpr size_t kBlock = 512;  // columns widened at a time when several rows of x share them
 inline constexpr size_t kTileRows = 4;
 inline constexpr size_t kTileX = 2;
-
-typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
-typedef uint32_t WordVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
-typedef uint16_t HalfVector __attribute__((vector_size(LPC_VECTOR_BYTES / 2)));
 
 inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -26,18 +20,7 @@ inline void clear(float* y, size_t y_stride, size_t m, size_t begin, size_t end)
   for (size_t i = 0; i < m; ++i) std::memset(y + i * y_stride + begin, 0, (end - begin) * sizeof(float));
 }
 
-inline FloatVector load(const float* in) {
-  FloatVector out;
-  std::memcpy(&out, in, sizeof out);
-  return out;
-}
-
-inline FloatVector load_bf16(const uint16_t* in) {
-  HalfVector half;
-  std::memcpy(&half, in, sizeof half);
-  const WordVector bits = __builtin_convertvector(half, WordVector) << 16;
-  return (FloatVector)bits;
-}
+inline FloatVector load(const float* in) { return load_vector<FloatVector>(in); }
 
 inline float widen_bf16(uint16_t bits) {
   const uint32_t word = static_cast<uint32_t>(bits) << 16;
@@ -80,23 +63,20 @@ inline float sum(FloatVector v) {
   return total;
 }
 
-template <typename Element, FloatVector (*kLoad)(const Element*), float (*kWiden)(Element)>
-float dot(const Element* w, const float* x, size_t k) {
+inline float dot_fp32(const float* w, const float* x, size_t k) {
   FloatVector a0{}, a1{}, a2{}, a3{};
   size_t i = 0;
   for (; i + 4 * kLanes <= k; i += 4 * kLanes) {
-    a0 += kLoad(w + i) * load(x + i);
-    a1 += kLoad(w + i + kLanes) * load(x + i + kLanes);
-    a2 += kLoad(w + i + 2 * kLanes) * load(x + i + 2 * kLanes);
-    a3 += kLoad(w + i + 3 * kLanes) * load(x + i + 3 * kLanes);
+    a0 += load(w + i) * load(x + i);
+    a1 += load(w + i + kLanes) * load(x + i + kLanes);
+    a2 += load(w + i + 2 * kLanes) * load(x + i + 2 * kLanes);
+    a3 += load(w + i + 3 * kLanes) * load(x + i + 3 * kLanes);
   }
-  for (; i + kLanes <= k; i += kLanes) a0 += kLoad(w + i) * load(x + i);
+  for (; i + kLanes <= k; i += kLanes) a0 += load(w + i) * load(x + i);
   float total = sum((a0 + a1) + (a2 + a3));
-  for (; i < k; ++i) total += kWiden(w[i]) * x[i];
+  for (; i < k; ++i) total += w[i] * x[i];
   return total;
 }
-
-inline float same(float value) { return value; }
 
 // acc[r][i] += the product of `columns` columns of tile row r with x row i.
 inline void tile(const float (*w)[kBlock], const float* x, size_t x_stride, size_t columns, float (*acc)[kTileX]) {
@@ -153,12 +133,9 @@ inline size_t element_bytes(uint32_t dtype) { return dtype == LPC_DTYPE_FP32 ? 4
 
 void rows(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m, float* y,
           size_t y_stride) {
-  if (m == 1 && dtype == LPC_DTYPE_BF16) {
-    const auto* weights = static_cast<const uint16_t*>(w);
-    for (size_t r = row_begin; r < row_end; ++r) y[r] = dot<uint16_t, load_bf16, widen_bf16>(weights + r * k, x, k);
-  } else if (m == 1 && dtype == LPC_DTYPE_FP32) {
+  if (m == 1 && dtype == LPC_DTYPE_FP32) {
     const auto* weights = static_cast<const float*>(w);
-    for (size_t r = row_begin; r < row_end; ++r) y[r] = dot<float, load, same>(weights + r * k, x, k);
+    for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_fp32(weights + r * k, x, k);
   } else {
     rows_batch(dtype, static_cast<const uint8_t*>(w), element_bytes(dtype), k, row_begin, row_end, x, m, y, y_stride);
   }
@@ -180,8 +157,13 @@ void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_be
   }
 }
 
-extern const DotKernels kernels;
-const DotKernels kernels = {rows, columns, widen};
+void rows_bf16(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
+  const auto* weights = static_cast<const uint8_t*>(w);
+  for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
+}
 
-}  // namespace LPC_DOT_NAMESPACE
+extern const DotKernels kernels;
+const DotKernels kernels = {rows, arrange_activations, rows_bf16, columns, widen};
+
+}  // namespace LPC_SIMD_NAMESPACE
 }  // namespace lpc

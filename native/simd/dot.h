@@ -16,6 +16,10 @@ struct DotKernels {
   // `w` is row-major with k columns of `dtype` (bf16, fp16, fp32 or int8).
   void (*rows)(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m,
                float* y, size_t y_stride);
+  // x[0, k) in the order that rows_bf16 and PackedKernels::dot take it; `out` has room for k rounded up to 64.
+  void (*arrange)(const float* x, size_t k, float* out);
+  // y[r] = sum over c of x[c] * w[r * k + c], for r in [row_begin, row_end); `w` is bf16 of any alignment, x arranged.
+  void (*rows_bf16)(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y);
   // y[i * n + c] += sum over r of x[i * x_stride + r] * w[r * n + c], for c in [column_begin, column_end), i in [0, m).
   // `w` is row-major with k rows and n columns.
   void (*columns)(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end,

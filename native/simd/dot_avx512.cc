@@ -1,3 +1,3 @@
-#define LPC_DOT_NAMESPACE dot_avx512
+#define LPC_SIMD_NAMESPACE dot_avx512
 #define LPC_VECTOR_BYTES 64
 #include "simd/dot-inl.h"

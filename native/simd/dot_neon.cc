@@ -1,3 +1,3 @@
-#define LPC_DOT_NAMESPACE dot_neon
+#define LPC_SIMD_NAMESPACE dot_neon
 #define LPC_VECTOR_BYTES 16
 #include "simd/dot-inl.h"

@@ -7,7 +7,8 @@
 //   field<shift, bits>(v)     (v >> shift) & (2^bits - 1) of each byte, bits <= 4
 //   spare(v0, v1, v2)         v0 >> 6 | v1 >> 6 << 2 | v2 >> 6 << 4 of each byte
 //   lookup(table, codes)
-//   expand(v, escape, from)   bytes of v equal to `escape` become the next bytes of `from`, in order
+//   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
+//   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
 //   zip(low, high, w0, w1)    bytes interleaved, 8 and 8 of each 16, as pairs of 16-bit elements
 //   join_planes(bits, part)   bytes [part * LPC_VECTOR_BYTES, ...) of 64 three-bit codes: bit i of bits[p] is bit p of code i
 //
@@ -95,21 +96,18 @@ struct E3 {
   void patch(size_t, uint16_t*) {}
   void prepare() {}
 
-  template <size_t kIndex, typename Sink>
-  inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
-    for (size_t part = 0; part < kParts; ++part) {
-      const uint8_t* at = codes + part * LPC_VECTOR_BYTES;
-      Ops::Bytes code;
-      if constexpr (kIndex < 6) {
-        code = Ops::field<3 * (kIndex % 2), 3>(Ops::load(at + kIndex / 2 * 64));
-      } else {
-        const Ops::Bytes spare = Ops::spare(Ops::load(at), Ops::load(at + 64), Ops::load(at + 128));
-        code = Ops::field<3 * (kIndex % 2), 3>(spare);
-      }
-      put_exponents(raw + part * LPC_VECTOR_BYTES, part,
-                    Ops::expand(Ops::lookup(table_, code), escape_, escapes_), sink);
+  // Group kIndex before its escapes; `codes` is that of the part.
+  template <size_t kIndex>
+  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
+    if constexpr (kIndex < 6) {
+      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(Ops::load(codes + kIndex / 2 * 64)));
+    } else {
+      const Ops::Bytes spare = Ops::spare(Ops::load(codes), Ops::load(codes + 64), Ops::load(codes + 128));
+      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(spare));
     }
   }
+  Ops::Bytes escape() const { return escape_; }
+  Stream& escapes() { return escapes_; }
 
  private:
   Ops::Bytes table_;
@@ -136,23 +134,26 @@ struct E2p3 {
     __attribute__((noinline)) Stream refill(Stream ahead) {
       size_t end = ahead.used < ahead.size ? ahead.size - ahead.used : 0;
       std::memmove(codes, ahead.next(), end);
-      while (plane_bytes != 0 && end + kGroup <= kBuffer) end += decode_chunk(codes + end);
+      for (; plane_bytes >= 8 && end + kGroup <= kBuffer; end += kGroup) decode_chunk(8, codes + end);
+      if (plane_bytes > 0 && plane_bytes < 8 && end + kGroup <= kBuffer) {
+        const size_t last = plane_bytes;
+        decode_chunk(last, codes + end);
+        end += 8 * last;
+      }
       return {codes, end};
     }
 
    private:
-    size_t decode_chunk(uint8_t* to) {
-      const size_t bytes = plane_bytes < 8 ? plane_bytes : 8;
+    inline __attribute__((always_inline)) void decode_chunk(size_t bytes, uint8_t* to) {
       uint64_t bits[3] = {};
       for (size_t p = 0; p < 3; ++p) std::memcpy(&bits[p], planes + p * bytes, bytes);
       planes += 3 * bytes;
       plane_bytes -= bytes;
       for (size_t part = 0; part < kGroup / LPC_VECTOR_BYTES; ++part) {
         const Ops::Bytes first = Ops::lookup(table, Ops::join_planes(bits, part));
-        const Ops::Bytes all = Ops::expand(first, escape, escapes);
+        const Ops::Bytes all = Ops::expand(first, Ops::match(first, escape), escapes);
         std::memcpy(to + part * LPC_VECTOR_BYTES, &all, sizeof all);
       }
-      return 8 * bytes;
     }
   };
 
@@ -181,14 +182,12 @@ struct E2p3 {
     if (escapes_.size < escapes_.used + kGroups * kGroup && cold_->plane_bytes != 0) escapes_ = cold_->refill(escapes_);
   }
 
-  template <size_t kIndex, typename Sink>
-  inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
-    for (size_t part = 0; part < kParts; ++part) {
-      const Ops::Bytes vector = Ops::load(codes + kIndex / 4 * 64 + part * LPC_VECTOR_BYTES);
-      const Ops::Bytes first = Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(vector));
-      put_exponents(raw + part * LPC_VECTOR_BYTES, part, Ops::expand(first, escape_, escapes_), sink);
-    }
+  template <size_t kIndex>
+  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
+    return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(Ops::load(codes + kIndex / 4 * 64)));
   }
+  Ops::Bytes escape() const { return escape_; }
+  Stream& escapes() { return escapes_; }
 
  private:
   Ops::Bytes table_;
@@ -258,20 +257,58 @@ struct Hi4p {
 
 // ---- rows ------------------------------------------------------------------------------------------------------------
 
+// Groups [kFirst, kFirst + kCount) of a block. All look-ups come before all escapes: a core has then more to do while
+// it waits for the count of escapes.
+template <size_t kFirst, size_t kCount, typename Layout, typename Sink>
+inline __attribute__((always_inline)) void exponent_groups(Layout& layout, const uint8_t* codes, const uint8_t* raw,
+                                                           Sink& sink) {
+  Ops::Bytes values[kCount][kParts];
+  Ops::Mask masks[kCount][kParts];
+  const auto look_up = [&]<size_t kIndex>() __attribute__((always_inline)) {
+    if constexpr (kIndex < kCount) {
+      for (size_t part = 0; part < kParts; ++part) {
+        values[kIndex][part] = layout.template first<kFirst + kIndex>(codes + part * LPC_VECTOR_BYTES);
+        masks[kIndex][part] = Ops::match(values[kIndex][part], layout.escape());
+      }
+    }
+  };
+  look_up.template operator()<0>();
+  look_up.template operator()<1>();
+  look_up.template operator()<2>();
+  look_up.template operator()<3>();
+  look_up.template operator()<4>();
+  look_up.template operator()<5>();
+  look_up.template operator()<6>();
+  look_up.template operator()<7>();
+  raw += kFirst * 64;
+#pragma GCC unroll 8
+  for (size_t index = 0; index < kCount; ++index, raw += 64) {
+    for (size_t part = 0; part < kParts; ++part) {
+      const Ops::Bytes exponents = Ops::expand(values[index][part], masks[index][part], layout.escapes());
+      put_exponents(raw + part * LPC_VECTOR_BYTES, part, exponents, sink);
+    }
+  }
+}
+
 // The first `groups` groups of a block.
 template <typename Layout, typename Sink>
 inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* codes, size_t groups, Sink& sink) {
   const uint8_t* raw = codes + 64 * packed_code_vectors(Layout::kLayout, groups);
   layout.prepare();
-  if (groups > 0) layout.template group<0>(codes, raw, sink);
-  if (groups > 1) layout.template group<1>(codes, raw + 64, sink);
-  if constexpr (Layout::kGroups > 2) {
-    if (groups > 2) layout.template group<2>(codes, raw + 128, sink);
-    if (groups > 3) layout.template group<3>(codes, raw + 192, sink);
-    if (groups > 4) layout.template group<4>(codes, raw + 256, sink);
-    if (groups > 5) layout.template group<5>(codes, raw + 320, sink);
-    if (groups > 6) layout.template group<6>(codes, raw + 384, sink);
-    if (groups > 7) layout.template group<7>(codes, raw + 448, sink);
+  if constexpr (Layout::kGroups == 2) {
+    if (groups > 0) layout.template group<0>(codes, raw, sink);
+    if (groups > 1) layout.template group<1>(codes, raw + 64, sink);
+  } else if (groups == 8) {
+    exponent_groups<0, 8>(layout, codes, raw, sink);
+
+  } else {
+    if (groups > 0) exponent_groups<0, 1>(layout, codes, raw, sink);
+    if (groups > 1) exponent_groups<1, 1>(layout, codes, raw, sink);
+    if (groups > 2) exponent_groups<2, 1>(layout, codes, raw, sink);
+    if (groups > 3) exponent_groups<3, 1>(layout, codes, raw, sink);
+    if (groups > 4) exponent_groups<4, 1>(layout, codes, raw, sink);
+    if (groups > 5) exponent_groups<5, 1>(layout, codes, raw, sink);
+    if (groups > 6) exponent_groups<6, 1>(layout, codes, raw, sink);
   }
 }
 

@@ -12,6 +12,7 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Ops {
   using Bytes = __m256i;
+  using Mask = Bytes;
 
   static Bytes load(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
   static Bytes table(const uint8_t* bytes) { return _mm256_broadcastsi128_si256(load16(bytes)); }
@@ -28,9 +29,9 @@ struct Ops {
   }
   static Bytes lookup(Bytes table, Bytes codes) { return _mm256_shuffle_epi8(table, codes); }
 
+  static Mask match(Bytes v, Bytes escape) { return _mm256_cmpeq_epi8(v, escape); }
   template <typename Stream>
-  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Bytes escape, Stream& from) {
-    const Bytes mask = _mm256_cmpeq_epi8(v, escape);
+  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {
     const uint32_t bits = static_cast<uint32_t>(_mm256_movemask_epi8(mask));
     const uint8_t* at = from.next();
     from.used += static_cast<size_t>(_mm_popcnt_u32(bits));

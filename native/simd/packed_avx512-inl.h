@@ -8,6 +8,7 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Avx512Ops {
   using Bytes = __m512i;
+  using Mask = uint64_t;
 
   static Bytes load(const uint8_t* from) { return _mm512_loadu_si512(from); }
   static Bytes table(const uint8_t* bytes) {
@@ -27,6 +28,7 @@ struct Avx512Ops {
     return _mm512_and_si512(four, _mm512_set1_epi8(0x3F));
   }
   static Bytes lookup(Bytes table, Bytes codes) { return _mm512_shuffle_epi8(table, codes); }
+  static Mask match(Bytes v, Bytes escape) { return _mm512_cmpeq_epi8_mask(v, escape); }
   template <typename Words>
   static void zip(Bytes low, Bytes high, Words& w0, Words& w1) {
     w0 = (Words)_mm512_unpacklo_epi8(low, high);

@@ -14,8 +14,7 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Ops : Avx512Ops {
   template <typename Stream>
-  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Bytes escape, Stream& from) {
-    const __mmask64 mask = _mm512_cmpeq_epi8_mask(v, escape);
+  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {
     const uint64_t bits = mask;
     const uint8_t* at = from.next();
     from.used += static_cast<size_t>(_mm_popcnt_u64(bits));

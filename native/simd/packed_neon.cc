@@ -12,6 +12,7 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Ops {
   using Bytes = uint8x16_t;
+  using Mask = Bytes;
 
   static Bytes load(const uint8_t* from) { return vld1q_u8(from); }
   static Bytes table(const uint8_t* bytes) { return vld1q_u8(bytes); }
@@ -26,9 +27,9 @@ struct Ops {
   }
   static Bytes lookup(Bytes table, Bytes codes) { return vqtbl1q_u8(table, codes); }
 
+  static Mask match(Bytes v, Bytes escape) { return vceqq_u8(v, escape); }
   template <typename Stream>
-  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Bytes escape, Stream& from) {
-    const Bytes mask = vceqq_u8(v, escape);
+  static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {
     const Bytes zero = vdupq_n_u8(0);
     Bytes count = vsubq_u8(zero, mask);
     count = vaddq_u8(count, vextq_u8(zero, count, 15));

@@ -13,6 +13,7 @@ struct Ops {
   struct Bytes {
     uint8_t lane[16];
   };
+  using Mask = uint32_t;
 
   static Bytes load(const uint8_t* from) {
     Bytes out;
@@ -40,13 +41,14 @@ struct Ops {
     for (uint8_t& lane : codes.lane) lane = table.lane[lane];
     return codes;
   }
+  static Mask match(Bytes v, Bytes escape) {
+    Mask mask = 0;
+    for (size_t i = 0; i < 16; ++i) mask |= static_cast<Mask>(v.lane[i] == escape.lane[i]) << i;
+    return mask;
+  }
   template <typename Stream>
-  static Bytes expand(Bytes v, Bytes escape, Stream& from) {
-    for (uint8_t& lane : v.lane) {
-      if (lane != escape.lane[0]) continue;
-      lane = *from.next();
-      ++from.used;
-    }
+  static Bytes expand(Bytes v, Mask mask, Stream& from) {
+    for (; mask != 0; mask &= mask - 1, ++from.used) v.lane[__builtin_ctz(mask)] = *from.next();
     return v;
   }
   template <typename Words>

@@ -30,13 +30,23 @@ std::shared_ptr<Schedule> LayerStore::share(std::shared_ptr<Schedule> schedule) 
 void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer) {
   Lock lock(mutex_);
   pass_ended_.wait(lock, [&] { return !pass_running_; });
-  if (schedule_ != schedule) switch_schedule(lock, schedule);
+  pass_running_ = true;  // before switching, which lets go of the lock for a while
+  try {
+    if (schedule_ != schedule) switch_schedule(lock, schedule);
+  } catch (...) {
+    leave_pass();
+    throw;
+  }
   observer_ = observer;
   observer->statistics.ring_bytes = ring_.capacity();
   observer->statistics.pinned_bytes = schedule->pinned_bytes();
-  pass_running_ = true;
   ++pass_;
   work_available_.notify_all();
+}
+
+void LayerStore::leave_pass() {
+  pass_running_ = false;
+  pass_ended_.notify_one();
 }
 
 void LayerStore::end_pass() {
@@ -45,21 +55,22 @@ void LayerStore::end_pass() {
   const bool complete =
       std::all_of(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.pass == pass_ + 1; });
   if (!complete) forget_everything(lock);
-  pass_running_ = false;
-  lock.unlock();
-  pass_ended_.notify_one();
+  leave_pass();
 }
 
 void LayerStore::retire(std::shared_ptr<Schedule>&& schedule) {
   Lock lock(mutex_);
-  const bool last = schedule_ == schedule && schedule.use_count() == 2;
-  schedule.reset();
-  if (!last) return;
   pass_ended_.wait(lock, [&] { return !pass_running_; });
-  forget_everything(lock);
-  schedule_.reset();
-  observer_.reset();
-  ring_.resize(0, 0);
+  pass_running_ = true;
+  const bool last_user = schedule_ == schedule && schedule.use_count() == 2;
+  schedule.reset();
+  if (last_user) {
+    forget_everything(lock);
+    schedule_.reset();
+    observer_.reset();
+    ring_.resize(0, 0);
+  }
+  leave_pass();
 }
 
 void LayerStore::switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& schedule) {

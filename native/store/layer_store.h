@@ -49,6 +49,7 @@ class LayerStore {
   };
   using Lock = std::unique_lock<std::mutex>;
 
+  void leave_pass();
   void switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& schedule);
   void forget_everything(Lock& lock);
   void start_workers();
@@ -77,7 +78,7 @@ class LayerStore {
   std::vector<ReadBuffers> buffers_;  // one a worker, one more for fill_now
   std::vector<std::thread> workers_;
 
-  bool pass_running_ = false;
+  bool pass_running_ = false;  // or somebody has the store to himself for another reason
   bool stopping_ = false;
   bool blocked_ = false;     // the next part found no room in the ring
   bool helping_ = false;     // a computing thread is in fill_now, whose buffers are one set

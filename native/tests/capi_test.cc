@@ -54,8 +54,8 @@ TEST(test_capi_struct_sizes_and_reserved_fields_are_checked) {
   how.struct_bytes = 8;
   check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.struct_bytes: got 8, expected 24");
   how = options();
-  how.reserved = 1;
-  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.reserved: got 1, expected 0");
+  how.layout = 1;
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.layout: got 1, expected 0");
   lpc_blob_info info{};
   const std::vector<uint8_t> blob = sample_blob();
   check_error(lpc_describe(blob.data(), blob.size(), &info), LPC_INVALID_ARGUMENT, "info.struct_bytes: got 0");

@@ -57,7 +57,7 @@ typedef enum lpc_codec {
   LPC_CODEC_STORED = 0,
   LPC_CODEC_LZ4 = 1,
   LPC_CODEC_ANS = 2,    /* reserved: not in format version 1 builds yet */
-  LPC_CODEC_PACKED = 3, /* reserved */
+  LPC_CODEC_PACKED = 3,
   LPC_CODEC_BITMAP = 4  /* reserved */
 } lpc_codec;
 
@@ -85,12 +85,19 @@ typedef struct lpc_tensor_desc {
   uint64_t shape[LPC_MAX_RANK];  /* entries at and beyond rank must be 0 */
 } lpc_tensor_desc;
 
+/* Layouts of codec `packed` (docs/format.md, 4.3). */
+typedef enum lpc_packed_layout {
+  LPC_PACKED_E2P3 = 1, /* "e2+3": smallest */
+  LPC_PACKED_E3 = 2,   /* "e3" */
+  LPC_PACKED_HI4P = 3  /* "hi4p": 12 bits, quickest to decode without byte expansion instructions */
+} lpc_packed_layout;
+
 typedef struct lpc_encode_options {
   uint32_t struct_bytes;   /* sizeof(lpc_encode_options) */
   uint32_t codec;          /* lpc_codec */
   uint64_t segment_bytes;  /* decoded bytes a segment aims at; 0: 1 MiB. Rounded down to whole rows, at least one */
   uint32_t threads;        /* 0: one a core */
-  uint32_t reserved;       /* 0 */
+  uint32_t layout;         /* of codec packed: lpc_packed_layout, 0 for the smallest; else 0 */
 } lpc_encode_options;
 
 /* Largest blob that lpc_encode can write for this tensor and these options. */
@@ -130,7 +137,8 @@ typedef struct lpc_segment_info {
   uint64_t checksum; /* XXH3-64 of the stored bytes */
 } lpc_segment_info;
 
-/* Checks header and segment table (not the segments' contents) of a blob held in memory. */
+/* Checks header and segment table (not the segments' contents) of a blob held in memory. Here and below `blob_bytes` is
+ * the size of the blob: fewer bytes and trailing bytes are LPC_FORMAT_ERROR. */
 LPC_EXPORT lpc_status lpc_describe(const void* blob, uint64_t blob_bytes, lpc_blob_info* info);
 LPC_EXPORT lpc_status lpc_describe_segment(const void* blob, uint64_t blob_bytes, uint64_t index,
                                            lpc_segment_info* info);
@@ -140,7 +148,7 @@ LPC_EXPORT lpc_status lpc_describe_segment(const void* blob, uint64_t blob_bytes
 /* Decodes the whole tensor; every segment's checksum is verified. `threads` 0: one a core. */
 LPC_EXPORT lpc_status lpc_decode(const void* blob, uint64_t blob_bytes, void* dst, uint64_t dst_capacity,
                                  uint32_t threads);
-/* Decodes rows [first_row, first_row + row_count); touches only the segments that hold them. */
+/* Decodes rows [first_row, first_row + row_count); reads and verifies only the segments that hold them. */
 LPC_EXPORT lpc_status lpc_decode_rows(const void* blob, uint64_t blob_bytes, uint64_t first_row, uint64_t row_count,
                                       void* dst, uint64_t dst_capacity, uint32_t threads);
 
@@ -167,6 +175,30 @@ typedef struct lpc_session_stats {
 } lpc_session_stats;
 
 LPC_EXPORT lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats);
+
+/* ---- measuring ----------------------------------------------------------------------------------------------- */
+
+/* What a measurement read, and how long it took. */
+typedef struct lpc_measured {
+  uint64_t bytes;
+  uint64_t nanoseconds; /* at least 1 */
+} lpc_measured;
+
+/* Reads `bytes` (rounded down to whole MiB, at least one) of fresh memory over and over with `threads` threads (0: one
+ * a core) for about `seconds` (above 0, at most 60); gives the fastest pass. */
+LPC_EXPORT lpc_status lpc_measure_memory_read(uint64_t bytes, uint32_t threads, double seconds, lpc_measured* measured);
+
+typedef struct lpc_file_read {
+  uint32_t struct_bytes; /* sizeof(lpc_file_read) */
+  uint32_t block_bytes;  /* a multiple of 4096, at most 64 MiB */
+  uint32_t queue_depth;  /* blocks in flight: 1 to 256 */
+  uint32_t direct;       /* 1: O_DIRECT, LPC_UNSUPPORTED where refused; 0: the file's cached pages are dropped first */
+  uint64_t offset;       /* where to begin; the end of the file is followed by its beginning */
+  double seconds;        /* stops then, or after one round through the file; above 0, at most 60 */
+} lpc_file_read;
+
+/* Reads whole blocks of a file in order. */
+LPC_EXPORT lpc_status lpc_measure_file_read(const char* path, const lpc_file_read* read, lpc_measured* measured);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,165 @@
+"""`lpc-bench compare`: which of two results is faster, and whether that is more than noise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from edge_runtime.bench.results import identity, label, load_result, speeds
+from edge_runtime.bench.statistics import ratio_of_means, summarise
+from edge_runtime.bench.summing import NOISE_LIMIT
+from edge_runtime.cli.common import EXIT_ERROR, debug_option
+
+Verdict = Literal["faster", "slower", "no difference", "unknown"]
+
+CONFIDENCE = 0.99
+"""Of all intervals of a comparison together: a false difference is found in one of a hundred pairs of equal runs."""
+
+RUN_DEVIATION = 0.01
+"""Relative deviation between two runs of the same thing that the repetitions within a run do not show."""
+
+MINIMUM = 0.02
+"""Differences below this are not called one, however sure: nobody can use them."""
+
+_EPILOG = """\b
+Examples:
+  lpc-bench compare before.json after.json
+  lpc-bench compare before.json after.json --fail-slower
+  lpc-bench compare before.json after.json --json
+
+\b
+The ratio is B's speed over A's, from the geometric means of the repetitions.
+"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test in two results. `ratio` is B's speed over A's; `low` and `high` hold it with the confidence."""
+
+    test: str
+    a_tokens_per_s: float
+    b_tokens_per_s: float
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    warnings: tuple[str, ...]
+
+
+def compare(
+    a: dict[str, Any], b: dict[str, Any], *, confidence: float = CONFIDENCE, minimum: float = MINIMUM
+) -> list[Comparison]:
+    """Return a comparison for each test that both results have.
+
+    The confidence is shared out among the tests (Bonferroni), so that it holds for all verdicts together.
+    """
+    others = {identity(test): test for test in b["tests"] if test["repetitions"]}
+    pairs = [(test, others[identity(test)]) for test in a["tests"] if test["repetitions"] and identity(test) in others]
+    each = 1 - (1 - confidence) / max(1, len(pairs))
+    return [_compare_test(test, other, each, minimum) for test, other in pairs]
+
+
+def _compare_test(a: dict[str, Any], b: dict[str, Any], confidence: float, minimum: float) -> Comparison:
+    speeds_a, speeds_b = speeds(a), speeds(b)
+    found = ratio_of_means(speeds_a, speeds_b, confidence, RUN_DEVIATION)
+    verdict: Verdict = "no difference"
+    if found.low is None or found.high is None:
+        verdict = "unknown"
+    elif found.low > 1 and found.ratio > 1 + minimum:
+        verdict = "faster"
+    elif found.high < 1 and found.ratio < 1 - minimum:
+        verdict = "slower"
+    return Comparison(
+        test=label(a),
+        a_tokens_per_s=summarise(speeds_a).mean,
+        b_tokens_per_s=summarise(speeds_b).mean,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        verdict=verdict,
+        warnings=tuple(_noise(speeds_a, speeds_b, found.low, found.high)),
+    )
+
+
+def _noise(a: list[float], b: list[float], low: float | None, high: float | None) -> list[str]:
+    warnings = []
+    for name, values in (("A", a), ("B", b)):
+        spread = summarise(values).relative_deviation
+        if spread is None:
+            warnings.append(f"{name} has one repetition: measure with -r 5 or more")
+        elif spread > NOISE_LIMIT:
+            warnings.append(f"{name} is noisy: its repetitions deviate by {spread:.0%}")
+    if low is not None and high is not None and high / low > 1.2:
+        seen = (high / low) ** 0.5 - 1
+        warnings.append(f"only a difference above {seen:.0%} would be found: quieten the machine or repeat more (-r)")
+    return warnings
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Return what else differs between two results, in words: a ratio may come from there."""
+    found = []
+    for place, name in (
+        ("environment", "cpu"), ("environment", "governor"), ("environment", "power_mode"), ("environment", "kernel"),
+        ("environment", "packages"), ("board", "id"), ("build", "isa"), ("build", "commit"),
+        ("build", "library_sha256"), ("model", "name"), ("model", "manifest_sha256"),
+    ):  # fmt: skip
+        one, other = a[place].get(name), b[place].get(name)
+        if one != other:
+            found.append(f"{place}.{name}: {_short(one)} -> {_short(other)}")
+    if a["check"].get("token_ids") != b["check"].get("token_ids"):
+        found.append("the generated token ids differ: the two did not do the same work")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def to_text(comparisons: list[Comparison], notes: list[str]) -> str:
+    """Return the comparison for people."""
+    lines = []
+    for item in comparisons:
+        interval = "" if item.low is None else f" [{item.low:.3f}, {item.high:.3f}]"
+        lines.append(
+            f"{item.test}: {item.a_tokens_per_s:.2f} -> {item.b_tokens_per_s:.2f} tokens/s, "
+            f"ratio {item.ratio:.3f}{interval}: {item.verdict}"
+        )
+        lines += [f"  warning: {warning}" for warning in item.warnings]
+    return "\n".join(lines + [f"also different: {note}" for note in notes])
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--confidence", type=click.FloatRange(0.5, 0.9999), default=CONFIDENCE, show_default=True, help="Of all verdicts."
+)
+@click.option(
+    "--minimum",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=MINIMUM,
+    show_default=True,
+    help="Smallest relative difference that counts.",
+)
+@click.option("--fail-slower", is_flag=True, help="Exit with 1 if B is slower in any test.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@debug_option
+def command(a: Path, b: Path, confidence: float, minimum: float, fail_slower: bool, as_json: bool, debug: bool) -> int:
+    """Compare the results A and B of `lpc-bench run -o`: B's speed over A's."""
+    from edge_runtime.errors import ConfigError
+
+    first, second = load_result(a), load_result(b)
+    found = compare(first, second, confidence=confidence, minimum=minimum)
+    if not found:
+        raise ConfigError(f"{a} and {b} have no test in common: measure both with the same options of `lpc-bench run`")
+    notes = differences(first, second)
+    if as_json:
+        click.echo(json.dumps({"tests": [asdict(item) for item in found], "differences": notes}))
+    else:
+        click.echo(to_text(found, notes))
+    return EXIT_ERROR if fail_slower and any(item.verdict == "slower" for item in found) else 0

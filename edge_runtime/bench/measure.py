@@ -1,0 +1,250 @@
+"""Runs the tests of a benchmark: turn by turn over the configurations, telemetry beside them, one result at the end."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.bench import environment, page_cache
+from edge_runtime.bench.results import SCHEMA, SCHEMA_VERSION, label
+from edge_runtime.bench.summing import finish_test, warnings_of
+from edge_runtime.bench.workers import Configuration, Worker
+from edge_runtime.errors import ConfigError, LpcError
+from edge_runtime.package import Package
+from edge_runtime.telemetry import Sampler, discover
+
+EXCLUDED = (
+    "opening the model (load_seconds has it)",
+    "tokenizing, sampling and printing: token ids are random and fixed",
+    "the passes that fill the context to the depth asked for",
+)
+_EXCLUDED_WARM = "one warm-up of each test"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One thing to time: `tokens` prompt tokens in one go (pp) or one by one (tg), behind `depth` others."""
+
+    kind: str
+    tokens: int
+    depth: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in llama-bench's way."""
+        return f"{self.kind}{self.tokens}" + (f" @ d{self.depth}" if self.depth else "")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a benchmark does. `say` gets a line of progress at a time."""
+
+    specs: tuple[Spec, ...]
+    configurations: tuple[Configuration, ...]
+    repetitions: int = 5
+    cold: bool = False
+    interleave: bool = True
+    warm_up: bool = True
+    interval_s: float = 0.5
+    say: Callable[[str], None] = field(default=lambda line: None)
+
+
+class Benchmark:
+    """One run over one model. `interrupted` tells that Ctrl-C cut it short."""
+
+    def __init__(self, folder: Path, settings: Settings, command: list[str]) -> None:
+        """Check the model's folder and what is asked of it; raises ConfigError, FormatError."""
+        self._package = Package.open(folder)
+        self._folder = folder
+        self._settings = settings
+        self._command = command
+        self._files = [self._package.data_file, self._package.model_file]
+        self._tests = [
+            _empty_test(spec, configuration, settings.cold)
+            for configuration in settings.configurations
+            for spec in settings.specs
+        ]
+        self._checks: list[dict[str, Any]] = []
+        self._plan: dict[str, Any] | None = None
+        self.interrupted = False
+        for spec in settings.specs:
+            if spec.tokens + spec.depth > self._package.context_length:
+                raise ConfigError(
+                    f"{spec.name}: {spec.tokens + spec.depth} tokens are more than the context of {folder}, "
+                    f"which holds {self._package.context_length}; ask for fewer"
+                )
+
+    def run(self) -> dict[str, Any]:
+        """Measure, and return the result; raises LpcError if nothing at all could be measured."""
+        settings = self._settings
+        created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        surroundings = environment.environment()
+        sources = discover(interval_s=settings.interval_s)
+        with Sampler(sources, interval_s=settings.interval_s) as sampler:
+            zero = time.monotonic()
+            try:
+                self._measure(sampler)
+            except KeyboardInterrupt:
+                self.interrupted = True
+        telemetry = sampler.telemetry()
+        if not any(test["repetitions"] for test in self._tests):
+            failures = sorted({test["failed"] for test in self._tests if test.get("failed")})
+            raise LpcError("; ".join(failures) or "interrupted before anything was measured")
+        for test in self._tests:
+            finish_test(test, telemetry, zero)
+        result = {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "created": created,
+            "command": self._command,
+            "model": environment.model(self._folder, self._package.manifest),
+            "environment": surroundings,
+            "board": environment.board(),
+            "build": environment.build(),
+            "settings": _settings_json(settings),
+            "excluded": list(EXCLUDED if settings.cold or not settings.warm_up else (*EXCLUDED, _EXCLUDED_WARM)),
+            "check": self._checks[0] if self._checks else {},
+            "tests": self._tests,
+            "telemetry": telemetry.to_json(zero),
+            "plan": self._plan,
+        }
+        result["warnings"] = warnings_of(result, self._checks, self.interrupted)
+        return result
+
+    def _measure(self, sampler: Sampler) -> None:
+        configurations = self._settings.configurations
+        if self._settings.cold:
+            self._measure_cold(sampler)
+        elif self._settings.interleave:
+            self._measure_warm(configurations, sampler)
+        else:
+            for configuration in configurations:
+                self._measure_warm((configuration,), sampler)
+
+    def _measure_cold(self, sampler: Sampler) -> None:
+        """Every repetition in a new process, behind an empty page cache."""
+        for configuration in self._settings.configurations:
+            worker = self._open(configuration)
+            if worker is not None:
+                with worker:
+                    self._check(worker, configuration)
+        for _ in range(self._settings.repetitions):
+            for test in self._tests:
+                if not test.get("failed"):
+                    self._repeat_cold(test, sampler)
+
+    def _repeat_cold(self, test: dict[str, Any], sampler: Sampler) -> None:
+        page_cache.drop(self._files)
+        cached = page_cache.cached_fraction(self._files)
+        worker = self._open(Configuration(test["provider"], test["threads"], test["load"]))
+        if worker is None:
+            return
+        with worker:
+            extra = {"cached_before": cached, "load_seconds": worker.opened["load_seconds"]}
+            self._repeat(test, worker, sampler, extra)
+
+    def _measure_warm(self, configurations: tuple[Configuration, ...], sampler: Sampler) -> None:
+        """All configurations open at once, taking turns, so that what disturbs the machine disturbs them alike."""
+        workers: list[tuple[Worker, list[dict[str, Any]]]] = []
+        try:
+            for configuration in configurations:
+                worker = self._open(configuration)
+                if worker is not None:
+                    workers.append((worker, self._tests_of(configuration)))
+                    self._check(worker, configuration)
+            if self._settings.warm_up:
+                self._warm_up(workers)
+            for _ in range(self._settings.repetitions):
+                for worker, tests in workers:
+                    for test in tests:
+                        if not test.get("failed"):
+                            self._repeat(test, worker, sampler, {})
+        except KeyboardInterrupt:
+            for worker, _ in workers:
+                worker.kill()
+            raise
+        finally:
+            for worker, _ in workers:
+                worker.close()
+
+    def _warm_up(self, workers: list[tuple[Worker, list[dict[str, Any]]]]) -> None:
+        for worker, tests in workers:
+            for test in tests:
+                self._settings.say(f"{label(test)}: warm-up")
+                try:
+                    worker.ask(_OPERATIONS[test["kind"]], tokens=test["tokens"], depth=test["depth"])
+                except LpcError as error:
+                    test["failed"] = str(error)
+
+    def _open(self, configuration: Configuration) -> Worker | None:
+        """Open a worker; None, with the tests marked as failed, if the model cannot be opened that way."""
+        tests = self._tests_of(configuration)
+        try:
+            worker = Worker(self._folder, configuration)
+        except LpcError as error:
+            self._settings.say(f"{configuration.describe()}: {error}")
+            for test in tests:
+                test["failed"] = str(error)
+            return None
+        for test in tests:
+            test.setdefault("load_seconds", worker.opened["load_seconds"])
+        self._plan = self._plan or worker.opened["plan"]
+        return worker
+
+    def _check(self, worker: Worker, configuration: Configuration) -> None:
+        """Let it generate a few tokens before anything is timed: they must be the same for all configurations."""
+        try:
+            self._checks.append({"configuration": configuration.describe(), **worker.ask("check")})
+        except LpcError as error:
+            for test in self._tests_of(configuration):
+                test["failed"] = str(error)
+
+    def _repeat(self, test: dict[str, Any], worker: Worker, sampler: Sampler, extra: dict[str, Any]) -> None:
+        sampler.watch(worker.pid)
+        try:
+            answer = worker.ask(_OPERATIONS[test["kind"]], tokens=test["tokens"], depth=test["depth"])
+        except LpcError as error:
+            test["failed"] = str(error)
+            self._settings.say(f"{label(test)}: {error}")
+            return
+        finally:
+            sampler.watch(None)
+        seconds = sum(answer["pass_seconds"])
+        test["repetitions"].append({"seconds": seconds, "tokens_per_s": test["tokens"] / seconds, **answer, **extra})
+        done = f"{len(test['repetitions'])} of {self._settings.repetitions}"
+        self._settings.say(f"{label(test)}: {done}: {test['tokens'] / seconds:.2f} tokens/s")
+
+    def _tests_of(self, configuration: Configuration) -> list[dict[str, Any]]:
+        key = (configuration.provider, configuration.threads, configuration.load)
+        return [test for test in self._tests if (test["provider"], test["threads"], test["load"]) == key]
+
+
+_OPERATIONS = {"pp": "prompt", "tg": "generate"}
+
+
+def _empty_test(spec: Spec, configuration: Configuration, cold: bool) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "tokens": spec.tokens,
+        "depth": spec.depth,
+        "threads": configuration.threads,
+        "provider": configuration.provider,
+        "load": dict(configuration.load),
+        "mode": "cold" if cold else "warm",
+        "repetitions": [],
+    }
+
+
+def _settings_json(settings: Settings) -> dict[str, Any]:
+    return {
+        "repetitions": settings.repetitions,
+        "mode": "cold" if settings.cold else "warm",
+        "order": "interleaved" if settings.interleave or settings.cold else "sequential",
+        "warm_up": settings.warm_up and not settings.cold,
+        "telemetry_interval_s": settings.interval_s,
+    }

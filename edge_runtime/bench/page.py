@@ -1,0 +1,260 @@
+"""The report page of one or more results: what was measured, on what, and the plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from edge_runtime.bench import svg
+from edge_runtime.bench.results import identity, label, speeds, summary
+from edge_runtime.bench.tables import rows
+from edge_runtime.cli.common import format_bytes
+
+Named = tuple[str, dict[str, Any]]
+
+_COLOURS = ("#3465a4", "#d9730d", "#2e8b57", "#a83279", "#7a5c00", "#138d9f", "#b03a2e", "#5d6d7e")
+_PART_COLOURS = ("#4c8c5c", "#c9a227", "#9aa5b1", "#b5533c")
+_STYLE = """
+:root { --ink: #1c2127; --soft: #5b6570; --line: #dfe3e8; --back: #fff; --warn: #8a4b00; --warnback: #fff4e0 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaed; --soft: #a0a8b2; --line: #3a414a; --back: #16191d; --warn: #ffc977; --warnback: #33260f }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 920px;
+  margin: 2em auto; padding: 0 1em }
+h1 { font-size: 1.5em; margin: 0 }
+h2 { font-size: 1.1em; margin: 2.2em 0 .4em; border-bottom: 1px solid var(--line); padding-bottom: .2em }
+table { border-collapse: collapse; width: 100%; font-size: 13px }
+th, td { text-align: left; padding: .25em .6em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+.soft, figcaption { color: var(--soft); font-size: 13px }
+.warn { background: var(--warnback); color: var(--warn); padding: .4em .8em; margin: .3em 0; font-size: 13px }
+svg { width: 100%; height: auto; font: 12px system-ui, sans-serif }
+svg text { fill: var(--soft) }
+.grid { stroke: var(--line) }
+.dot { fill: var(--ink); fill-opacity: .45 }
+.line { fill: none; stroke-width: 1.8 }
+.dashed { stroke-dasharray: 6 4 }
+.legend span { margin-right: 1.4em; font-size: 13px }
+.legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em }
+""" + "".join(
+    f"rect.{k}{{fill:{c}}}circle.{k}{{fill:{c}}}.line.{k}{{stroke:{c}}}i.{k}{{background:{c}}}\n"
+    for letter, colours in (("s", _COLOURS), ("p", _PART_COLOURS))
+    for k, c in ((f"{letter}{index}", colour) for index, colour in enumerate(colours))
+)
+
+
+def page(results: list[Named]) -> str:
+    """Return a whole HTML page that needs nothing else; `results` are (name, result) in the order to show."""
+    sections = [
+        ("Speed", _speed(results)),
+        ("Results", _table(results)),
+        ("Seconds a token", _attribution(results)),
+        ("Each token of a generation", _tokens(results)),
+        ("Memory over time", _over_time(results, _memory_lines, "MB", True)),
+        ("Power over time", _power(results)),
+        ("Temperature over time", _over_time(results, _temperature_lines, "°C", False)),
+        ("What was measured, and on what", _facts(results)),
+    ]
+    body = "".join(f"<h2>{escape(title)}</h2>\n{content}\n" for title, content in sections)
+    names = ", ".join(name for name, _ in results)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>lpc-bench report</title>'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>\n<h1>lpc-bench report</h1>\n'
+        f'<p class="soft">{escape(names)}</p>\n{_warnings(results)}{body}</body></html>\n'
+    )
+
+
+def _style(index: int) -> str:
+    return f"s{index % len(_COLOURS)}"
+
+
+def _warnings(results: list[Named]) -> str:
+    return "".join(
+        f'<p class="warn">{escape(name)}: {escape(warning)}</p>\n'
+        for name, result in results
+        for warning in result["warnings"]
+    )
+
+
+def _speed(results: list[Named]) -> str:
+    groups: dict[Any, tuple[str, list[svg.Bar]]] = {}
+    for index, (name, result) in enumerate(results):
+        for test in result["tests"]:
+            speed = summary(test)
+            if speed is not None:
+                _, bars = groups.setdefault(identity(test), (label(test), []))
+                bars.append(svg.Bar(speed.mean, speeds(test), _style(index), name))
+    by_kind = [
+        svg.bars([group for key, group in groups.items() if key[0] == kind], f"tokens/s ({what})")
+        for kind, what in (("tg", "one token at a time"), ("pp", "prompt in one go"))
+        if any(key[0] == kind for key in groups)
+    ]
+    note = "<figcaption>Bars are means, dots the repetitions.</figcaption>"
+    return "".join(by_kind) + svg.legend([(_style(index), name) for index, (name, _) in enumerate(results)]) + note
+
+
+def _table(results: list[Named]) -> str:
+    head = ("result", "test", "tokens/s", "±", "peak memory", "read/token", "J/token", "opening")
+    cells = []
+    for name, result in results:
+        for test, row in zip(result["tests"], rows(result), strict=True):
+            speed = row["tokens_per_s_mean"]
+            cells.append((
+                name, label(test), f"failed: {row['failed']}" if speed is None else f"{speed:.2f}",
+                _or_dash(row["tokens_per_s_deviation"], lambda value: f"{value:.2f}"),
+                _or_dash(row["peak_rss_bytes"], format_bytes), _or_dash(row["bytes_read_per_token"], format_bytes),
+                "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
+                _or_dash(row["load_seconds"], lambda value: f"{value:.2f} s"),
+            ))  # fmt: skip
+    return _html_table(head, cells, numbers_from=2)
+
+
+def _attribution(results: list[Named]) -> str:
+    parts = []
+    for name, result in results:
+        layers = result.get("layers")
+        if layers:
+            table = [(layer["name"], [layer.get(f"{part}_s") or 0.0 for part in _PARTS]) for layer in layers]
+            parts.append(f"<p>{escape(name)}</p>" + svg.stacked(table, _PARTS, "seconds a token"))
+        else:
+            parts.append(_waits(name, result))
+    return "".join(parts)
+
+
+_PARTS = ("read", "decode", "compute", "wait")
+
+
+def _waits(name: str, result: dict[str, Any]) -> str:
+    """What the provider's counters tell where no layer was timed."""
+    table, background = [], []
+    for test in result["tests"]:
+        counters = [repetition.get("counters") or {} for repetition in test["repetitions"]]
+        if test["kind"] != "tg" or not counters or not all({"wait_ns", "compute_ns"} <= set(item) for item in counters):
+            continue
+        tokens = test["tokens"] * len(counters)
+        compute, wait, read, decode = (
+            sum(item.get(f"{part}_ns", 0) for item in counters) / 1e9 / tokens
+            for part in ("compute", "wait", "read", "decode")
+        )
+        seconds = sum(repetition["seconds"] for repetition in test["repetitions"]) / tokens
+        table.append((label(test), [compute, wait, max(0.0, seconds - compute - wait)]))
+        background.append(f"{label(test)}: reading {read * 1000:.3g} ms, decoding {decode * 1000:.3g} ms")
+    if not table:
+        return f'<p class="soft">{escape(name)}: not attributed: the provider kept no counters.</p>'
+    plot = svg.stacked(table, ("products with weights", "waiting for weights", "everything else"), "seconds a token")
+    beside = f"Beside it, in the threads that prefetch, summed over them, a token: {'; '.join(background)}."
+    return f'<p>{escape(name)}</p>{plot}<p class="soft">{escape(beside)}</p>'
+
+
+def _tokens(results: list[Named]) -> str:
+    series: list[svg.Line] = []
+    for name, result in results:
+        for test in result["tests"]:
+            passes = [repetition.get("pass_seconds", []) for repetition in test["repetitions"]]
+            if test["kind"] == "tg" and passes and all(passes):
+                middle = [sorted(values)[len(values) // 2] for values in zip(*passes, strict=False)]
+                points = [(float(number), seconds * 1000) for number, seconds in enumerate(middle, 1)]
+                series.append(svg.Line(points, _style(len(series)), f"{name}: {label(test)}"))
+    if not series:
+        return '<p class="soft">No test generated tokens.</p>'
+    note = "<figcaption>Median over the repetitions.</figcaption>"
+    return svg.lines(series, "token", "milliseconds") + note
+
+
+def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+    samples = result["telemetry"].get("samples", [])
+    points = [(sample["t_s"], sample["rss_bytes"] / 1e6) for sample in samples if "rss_bytes" in sample]
+    if points:
+        yield svg.Line(points, _style(index), f"{name}: resident memory of the measured process")
+    budget = (result.get("plan") or {}).get("budget_bytes")
+    if budget and points:
+        ends = [(points[0][0], budget / 1e6), (points[-1][0], budget / 1e6)]
+        yield svg.Line(ends, _style(index), f"{name}: memory budget", dashed=True)
+
+
+def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+    telemetry = result["telemetry"]
+    points = [(sample["t_s"], sample["power_w"]) for sample in telemetry.get("samples", []) if "power_w" in sample]
+    if points:
+        yield svg.Line(points, _style(index), f"{name}: {telemetry.get('power', {}).get('basis', 'power')}")
+
+
+def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+    """The hottest zone of each moment: boards have up to a dozen zones, and the hottest one throttles."""
+    samples = [sample for sample in result["telemetry"].get("samples", []) if sample.get("temperatures_c")]
+    points = [(sample["t_s"], max(sample["temperatures_c"].values())) for sample in samples]
+    if points:
+        yield svg.Line(points, _style(index), f"{name}: hottest zone")
+
+
+def _over_time(
+    results: list[Named],
+    lines_of: Callable[[int, str, dict[str, Any]], Iterable[svg.Line]],
+    unit: str,
+    from_zero: bool,
+) -> str:
+    series: list[svg.Line] = []
+    notes = ""
+    for index, (name, result) in enumerate(results):
+        found = list(lines_of(index, name, result))
+        series += found
+        if not found:
+            missing = "; ".join(f"{source}: {why}" for source, why in result["telemetry"].get("missing", {}).items())
+            notes += f'<p class="soft">{escape(name)}: unavailable ({escape(missing or "no samples")})</p>'
+    plot = svg.lines(series, "seconds since the start", unit, from_zero=from_zero) if series else ""
+    return plot + notes
+
+
+def _power(results: list[Named]) -> str:
+    series = [line for index, (name, result) in enumerate(results) for line in _power_lines(index, name, result)]
+    notes = "".join(
+        f'<p class="soft">{escape(name)}: unavailable: {escape(result["telemetry"]["power"]["unavailable"])}</p>'
+        for name, result in results
+        if "unavailable" in result["telemetry"].get("power", {})
+    )
+    return (svg.lines(series, "seconds since the start", "W") if series else "") + notes
+
+
+def _facts(results: list[Named]) -> str:
+    keys: dict[tuple[str, str], None] = {}
+    for _, result in results:
+        for place in ("model", "board", "environment", "build", "settings"):
+            keys |= dict.fromkeys((place, name) for name in result[place])
+    table = [
+        (f"{place}: {name.replace('_', ' ')}", *(_fact(name, result[place].get(name)) for _, result in results))
+        for place, name in keys
+    ]
+    table.append(("measured at", *(result["created"] for _, result in results)))
+    table.append(("command", *(" ".join(map(str, result["command"])) for _, result in results)))
+    table.append(("not in the figures", *("; ".join(result["excluded"]) for _, result in results)))
+    return _html_table(("", *(name for name, _ in results)), table, numbers_from=len(results) + 1)
+
+
+def _fact(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith("bytes"):
+        return format_bytes(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_fact(name, item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 or " " in text else f"{text[:16]}..."
+
+
+def _or_dash(value: Any, form: Callable[[Any], str]) -> str:
+    return "-" if value is None else form(value)
+
+
+def _html_table(head: Iterable[str], table: Iterable[Iterable[str]], numbers_from: int) -> str:
+    def row(cells: Iterable[str], tag: str) -> str:
+        marked = (
+            f"<{tag}{' class=n' if index >= numbers_from else ''}>{escape(str(cell))}</{tag}>"
+            for index, cell in enumerate(cells)
+        )
+        return f"<tr>{''.join(marked)}</tr>"
+
+    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in table)}</table>"

@@ -1,0 +1,147 @@
+"""The result of a benchmark: one versioned JSON schema, checked when read, with every raw sample in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.bench.statistics import Summary, summarise
+from edge_runtime.errors import ConfigError, FormatError
+
+SCHEMA = "lpc-bench-result"
+SCHEMA_VERSION = 1
+
+_TOP = {
+    "created": str,
+    "command": list,
+    "model": dict,
+    "environment": dict,
+    "board": dict,
+    "build": dict,
+    "settings": dict,
+    "excluded": list,
+    "check": dict,
+    "tests": list,
+    "telemetry": dict,
+    "warnings": list,
+}
+_TEST: dict[str, Any] = {
+    "name": str,
+    "kind": str,
+    "tokens": int,
+    "depth": int,
+    "threads": int,
+    "provider": str,
+    "load": dict,
+    "mode": str,
+    "repetitions": list,
+}
+_KINDS = ("pp", "tg")
+_MODES = ("warm", "cold")
+
+
+def load_result(path: str | Path) -> dict[str, Any]:
+    """Read and check a result file.
+
+    Raises ConfigError if it is not there, FormatError, naming file and field, if it is no result or of another version.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as a result of lpc-bench ({error})") from error
+    try:
+        result = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"{file}: not JSON ({error}); expected what `lpc-bench run -o` wrote", file=str(file)
+        ) from error
+    validate(result, str(file))
+    checked: dict[str, Any] = result
+    return checked
+
+
+def save_result(path: str | Path, result: dict[str, Any]) -> None:
+    """Write a result so that a reader sees the old file or the whole new one; raises OSError."""
+    file = Path(path)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def validate(result: Any, file: str = "result") -> None:
+    """Raise FormatError, naming the field, if `result` does not follow the schema."""
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        got = repr(result.get("schema")) if isinstance(result, dict) else f"a JSON {type(result).__name__}"
+        raise FormatError(f"{file}: schema is {got}; expected {SCHEMA!r}, a file of `lpc-bench run -o`", file=file)
+    if result.get("schema_version") != SCHEMA_VERSION:
+        raise FormatError(
+            f"{file}: schema_version is {result.get('schema_version')!r}; this lpc-bench reads {SCHEMA_VERSION}: "
+            "measure again, or use the version that wrote it",
+            file=file,
+            field="schema_version",
+        )
+    _check_fields(result, _TOP, "", file)
+    for index, test in enumerate(result["tests"]):
+        _check_test(test, f"tests[{index}]", file)
+
+
+def _check_test(test: Any, field: str, file: str) -> None:
+    if not isinstance(test, dict):
+        raise _wrong(file, field, test, "an object")
+    _check_fields(test, _TEST, f"{field}.", file)
+    if test["kind"] not in _KINDS:
+        raise _wrong(file, f"{field}.kind", test["kind"], f"one of {', '.join(_KINDS)}")
+    if test["mode"] not in _MODES:
+        raise _wrong(file, f"{field}.mode", test["mode"], f"one of {', '.join(_MODES)}")
+    for number, repetition in enumerate(test["repetitions"]):
+        place = f"{field}.repetitions[{number}]"
+        if not isinstance(repetition, dict):
+            raise _wrong(file, place, repetition, "an object")
+        for name in ("seconds", "tokens_per_s"):
+            value = repetition.get(name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise _wrong(file, f"{place}.{name}", value, "a number above 0")
+    if not test["repetitions"] and not isinstance(test.get("failed"), str):
+        raise _wrong(file, f"{field}.repetitions", [], 'at least one, or a "failed" with the reason')
+
+
+def _check_fields(values: dict[str, Any], kinds: dict[str, Any], prefix: str, file: str) -> None:
+    for name, kind in kinds.items():
+        value = values.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            names = {str: "a string", list: "a list", dict: "an object", int: "an integer"}
+            raise _wrong(file, prefix + name, value, names[kind])
+
+
+def _wrong(file: str, field: str, got: Any, expected: str) -> FormatError:
+    return FormatError(f"{file}: {field} is {got!r}; expected {expected}", file=file, field=field)
+
+
+def speeds(test: dict[str, Any]) -> list[float]:
+    """Tokens a second of each repetition."""
+    return [float(repetition["tokens_per_s"]) for repetition in test["repetitions"]]
+
+
+def summary(test: dict[str, Any]) -> Summary | None:
+    """Tokens a second over the repetitions; None if the test failed."""
+    values = speeds(test)
+    return summarise(values) if values else None
+
+
+def identity(test: dict[str, Any]) -> tuple[Any, ...]:
+    """What makes two tests the same one in two results."""
+    load = json.dumps(test["load"], sort_keys=True)
+    return (test["kind"], test["tokens"], test["depth"], test["threads"], test["provider"], test["mode"], load)
+
+
+def label(test: dict[str, Any]) -> str:
+    """Name of a test with its configuration, for people."""
+    threads = f"{test['threads']} threads" if test["threads"] else "automatic threads"
+    load = "".join(f", {name}={value}" for name, value in test["load"].items())
+    return f"{test['name']}, {test['provider']}, {threads.replace('1 threads', '1 thread')}, {test['mode']}{load}"

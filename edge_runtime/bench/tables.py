@@ -1,0 +1,119 @@
+"""A result as rows: md, csv and jsonl have the same columns, one row a test."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from edge_runtime.bench.results import summary
+from edge_runtime.cli.common import format_bytes
+
+COLUMNS = (
+    "model", "bits_per_weight", "board", "cpu", "isa", "build", "provider", "threads", "load", "mode", "test", "n",
+    "tokens_per_s_mean", "tokens_per_s_deviation", "tokens_per_s_median", "tokens_per_s_min", "tokens_per_s_max",
+    "tokens_per_s_samples", "load_seconds", "peak_rss_bytes", "bytes_read_per_token", "joules_per_token",
+    "joules_reason", "failed", "created",
+)  # fmt: skip
+
+
+def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one flat row a test; what is not known is None."""
+    shared = {
+        "model": result["model"].get("name") or result["model"].get("folder"),
+        "bits_per_weight": result["model"].get("bits_per_weight"),
+        "board": result["board"].get("id"),
+        "cpu": result["environment"].get("cpu"),
+        "isa": result["build"].get("isa"),
+        "build": result["build"].get("commit", result["build"].get("version")),
+        "created": result["created"],
+    }
+    return [{name: {**shared, **_test_row(test)}.get(name) for name in COLUMNS} for test in result["tests"]]
+
+
+def _test_row(test: dict[str, Any]) -> dict[str, Any]:
+    speed = summary(test)
+    energy = test.get("energy") or {}
+    row: dict[str, Any] = {
+        "provider": test["provider"],
+        "threads": test["threads"],
+        "load": " ".join(f"{name}={value}" for name, value in test["load"].items()) or None,
+        "mode": test["mode"],
+        "test": test["name"],
+        "n": len(test["repetitions"]),
+        "load_seconds": test.get("load_seconds"),
+        "peak_rss_bytes": test.get("peak_rss_bytes"),
+        "bytes_read_per_token": test.get("bytes_read_per_token"),
+        "joules_per_token": energy.get("joules_per_token"),
+        "joules_reason": energy.get("unavailable"),
+        "failed": test.get("failed"),
+    }
+    if speed is not None:
+        row |= {
+            "tokens_per_s_mean": speed.mean,
+            "tokens_per_s_deviation": speed.deviation,
+            "tokens_per_s_median": speed.median,
+            "tokens_per_s_min": speed.minimum,
+            "tokens_per_s_max": speed.maximum,
+            "tokens_per_s_samples": [repetition["tokens_per_s"] for repetition in test["repetitions"]],
+        }
+    return row
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """The whole result."""
+    return json.dumps(result)
+
+
+def to_jsonl(result: dict[str, Any]) -> str:
+    """One JSON object a test, in lines."""
+    return "\n".join(json.dumps(row) for row in rows(result))
+
+
+def to_csv(result: dict[str, Any]) -> str:
+    """A header and one line a test; samples are separated by blanks."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(result):
+        samples = row["tokens_per_s_samples"]
+        writer.writerow({**row, "tokens_per_s_samples": " ".join(f"{value:.6g}" for value in samples or [])})
+    return out.getvalue().rstrip("\n")
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """A table for people, and below it what is not in the figures and what to be careful about."""
+    head = ("model", "size", "provider", "threads", "mode", "test", "tokens/s", "peak memory", "J/token")
+    size = result["model"].get("blob_bytes")
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for row in rows(result):
+        cells = (
+            row["model"], "-" if size is None else format_bytes(size),
+            row["provider"] + (f" {row['load']}" if row["load"] else ""), row["threads"] or "auto", row["mode"],
+            row["test"], _speed(row), "-" if row["peak_rss_bytes"] is None else format_bytes(row["peak_rss_bytes"]),
+            "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
+        )  # fmt: skip
+        lines.append(" | ".join(str(cell) for cell in cells))
+    table = "\n".join(f"| {line} |" for line in lines)
+    notes = [f"Not in the figures: {'; '.join(result['excluded'])}."]
+    reasons = {row["joules_reason"] for row in rows(result) if row["joules_reason"]}
+    notes += [f"J/token unavailable: {reason}." for reason in sorted(reasons)]
+    notes += [f"Warning: {warning}." for warning in result["warnings"]]
+    return "\n\n".join([table, *notes])
+
+
+def _speed(row: dict[str, Any]) -> str:
+    if row["tokens_per_s_mean"] is None:
+        return f"failed: {row['failed']}"
+    deviation = row["tokens_per_s_deviation"]
+    return f"{row['tokens_per_s_mean']:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "json": to_json,
+    "jsonl": to_jsonl,
+}

@@ -1,0 +1,182 @@
+"""One configuration of a model in a process of its own: `python -m edge_runtime.bench.worker`.
+
+Requests come as JSON lines on stdin, each is answered by one JSON line. A process of its own gives every configuration
+its own peak memory, lets several take turns, and its death ends one test instead of the whole benchmark.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+from edge_runtime.errors import ConfigError, LpcError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_runtime.session import Model
+
+CHECK_PROMPT_TOKENS = 8
+CHECK_TOKENS = 16
+
+_SEED = 20240607
+_RESET_PEAK = "5"
+# Counters of the provider that say how things are, not how often something happened.
+_GAUGES = ("nodes_claimed", "nodes_unclaimed", "ring_bytes", "pinned_bytes")
+
+
+class Runner:
+    """The model, and what can be asked of it."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        from edge_runtime.session import load
+
+        known = inspect.signature(load).parameters
+        unknown = [name for name in request["load"] if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"--load {unknown[0]}: unknown; expected one of {', '.join(sorted(set(known) - {'path'}))}"
+            )
+        started = time.perf_counter()
+        self._model: Model = load(
+            request["path"], provider=request["provider"], threads=request["threads"], **request["load"]
+        )
+        self._load_seconds = time.perf_counter() - started
+
+    def opened(self) -> dict[str, Any]:
+        """Say what was opened."""
+        plan = getattr(self._model, "plan", None)
+        as_dict = getattr(plan, "as_dict", None)
+        return {
+            "load_seconds": self._load_seconds,
+            "context_length": self._model.context_length,
+            "vocab_size": self._model.package.vocab_size,
+            "plan": as_dict() if callable(as_dict) else None,
+        }
+
+    def check(self) -> dict[str, Any]:
+        """Generate a few tokens greedily from fixed ids: what other configurations must give as well."""
+        import numpy as np
+
+        prompt = self._tokens(min(CHECK_PROMPT_TOKENS, self._model.context_length // 2))
+        count = min(CHECK_TOKENS, self._model.context_length - len(prompt))
+        decoder = self._model.decoder(len(prompt) + count)
+        logits = decoder.prefill(prompt)
+        ids: list[int] = []
+        finite = True
+        for _ in range(count):
+            finite = finite and bool(np.isfinite(logits).all())
+            ids.append(int(logits.argmax()))
+            logits = decoder.step(ids[-1])
+        if not finite:
+            raise LpcError("the logits are not finite: this model or configuration computes garbage, nothing was timed")
+        return {"prompt_ids": prompt, "token_ids": ids}
+
+    def prompt(self, tokens: int, depth: int) -> dict[str, Any]:
+        """Time one pass over `tokens` prompt tokens behind `depth` others."""
+        ids = self._tokens(depth + tokens)
+        decoder = self._model.decoder(depth + tokens)
+        if depth:
+            decoder.prefill(ids[:depth])
+        return self._timed(lambda: [_seconds(lambda: decoder.prefill(ids[depth:]))], tokens)
+
+    def generate(self, tokens: int, depth: int) -> dict[str, Any]:
+        """Time `tokens` passes of one token each, behind `depth` others."""
+        ids = self._tokens(depth + tokens)
+        decoder = self._model.decoder(depth + tokens)
+        if depth:
+            decoder.prefill(ids[:depth])
+
+        def passes() -> list[float]:
+            first = 0 if depth else 1
+            seconds = [] if depth else [_seconds(lambda: decoder.prefill(ids[:1]))]
+            return seconds + [_seconds(lambda token=token: decoder.step(token)) for token in ids[depth + first :]]
+
+        return {**self._timed(passes, tokens), "per_token": True}
+
+    def _timed(self, measured: Any, tokens: int) -> dict[str, Any]:
+        _reset_peak()
+        before = self._stats()
+        started = time.monotonic()
+        seconds = measured()
+        ended = time.monotonic()
+        after = self._stats()
+        return {
+            "tokens": tokens,
+            "started": started,
+            "ended": ended,
+            "pass_seconds": seconds,
+            "counters": {name: value - before[name] * (name not in _GAUGES) for name, value in after.items()},
+            "peak_rss_bytes": _peak_rss(),
+        }
+
+    def _stats(self) -> dict[str, int]:
+        stats = self._model.stats()
+        return asdict(stats) if stats is not None else {}
+
+    def _tokens(self, count: int) -> list[int]:
+        """The same ids whoever asks; spread over the vocabulary, so that embedding rows are not all in one place."""
+        import numpy as np
+
+        ids: NDArray[np.int64] = np.random.default_rng(_SEED).integers(0, self._model.package.vocab_size, count)
+        return [int(token) for token in ids]
+
+
+def _seconds(call: Any) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _peak_rss() -> int | None:
+    from edge_runtime.cli.common import peak_rss_bytes
+
+    return peak_rss_bytes()
+
+
+def _reset_peak() -> None:
+    """Let VmHWM start anew; where the kernel refuses, the peak is that of the whole process."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write(_RESET_PEAK)
+    except OSError:
+        return
+
+
+def _answer(replies: TextIO, values: dict[str, Any]) -> None:
+    replies.write(json.dumps(values) + "\n")
+    replies.flush()
+
+
+def _serve(requests: TextIO, replies: TextIO) -> None:
+    runner: Runner | None = None
+    for line in requests:
+        request = json.loads(line)
+        operation = request.pop("do")
+        try:
+            if operation == "open":
+                runner = Runner(request)
+                _answer(replies, runner.opened())
+            elif runner is not None:
+                _answer(replies, getattr(runner, operation)(**request))
+        except LpcError as error:
+            _answer(replies, {"error": str(error), "kind": type(error).__name__})
+
+
+def main() -> None:
+    """Serve until stdin ends. Ctrl-C is the parent's business. Nothing else may write to the answers' pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    _serve(sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""The command `lpc-board`: board profiles, which board this is, its speeds, and plans for it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from edge_runtime.cli.common import debug_option, format_bytes, run_command, version_option
+
+if TYPE_CHECKING:
+    from boards import Figure, Profile
+    from edge_runtime.plan import Figures, Plan
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+_EPILOG = """\b
+Examples:
+  lpc-board list
+  lpc-board show raspberry-pi-5
+  lpc-board detect
+  lpc-board measure --save here.toml
+  lpc-board plan llama-lpc --board here.toml --memory-budget 4.5GiB --context 2048
+  lpc-board console list
+"""
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def _parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback that reads an option's text with a function of edge_runtime.memory."""
+
+    def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        from edge_runtime import memory
+        from edge_runtime.errors import ConfigError
+
+        try:
+            return None if text is None else getattr(memory, parser)(text)
+        except ConfigError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
+
+
+class _Group(click.Group):
+    """Finds `console` in a module of its own, loaded only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, "console"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "console":
+            return super().get_command(ctx, cmd_name)
+        from edge_runtime.cli.console import command as console
+
+        return console
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings=_HELP)
+@version_option
+def command() -> None:
+    """Board profiles: list, show, detect, measure, plan; and a serial console."""
+
+
+def main() -> NoReturn:
+    """Entry point of `lpc-board`."""
+    run_command(command, "lpc-board")
+
+
+@command.command("list", context_settings=_HELP)
+@_json_option
+@debug_option
+def list_command(as_json: bool, debug: bool) -> None:
+    """List the boards with a profile."""
+    from boards import load, names
+
+    profiles = [load(name) for name in names()]
+    if as_json:
+        click.echo(json.dumps([{"id": p.id, "name": p.name, "soc": p.soc} for p in profiles]))
+        return
+    width = max(len(profile.id) for profile in profiles)
+    for profile in profiles:
+        click.echo(f"{profile.id:<{width}}  {profile.name}")
+
+
+@command.command("show", context_settings=_HELP)
+@click.argument("board", metavar="NAME|FILE")
+@_json_option
+@debug_option
+def show_command(board: str, as_json: bool, debug: bool) -> None:
+    """Show all figures of a board, each with unit, kind and source. What is unknown is not there."""
+    from edge_runtime.board import load_profile
+
+    profile = load_profile(board)
+    click.echo(json.dumps(_profile_json(profile)) if as_json else _profile_text(profile))
+
+
+@command.command("detect", context_settings=_HELP)
+@click.option(
+    "--root", type=click.Path(path_type=Path), default="/", help="Look below another root, such as a mounted image."
+)
+@_json_option
+@debug_option
+def detect_command(root: Path, as_json: bool, debug: bool) -> int:
+    """Find the profile of the board that this runs on. Exits 1 if there is none."""
+    from boards.detect import detect
+
+    found = detect(root)
+    profile = found.profile
+    if as_json:
+        names = {"id": profile.id, "name": profile.name} if profile else {"id": None, "name": None}
+        reasons = {"exact": found.exact, "reasons": list(found.reasons)}
+        click.echo(json.dumps({**names, **reasons, "power_mode": _power_mode(), "identity": found.identity.as_dict()}))
+        return 0 if profile else 1
+    known = {name: value for name, value in found.identity.as_dict().items() if value not in (None, "", ())}
+    for name, value in known.items():
+        click.echo(f"{name}: {', '.join(value) if isinstance(value, tuple) else value}", err=True)
+    if mode := _power_mode():
+        click.echo(f"power_mode: {mode}", err=True)
+    if profile is None:
+        click.echo("lpc-board: no profile fits this machine; make one with `lpc-board measure --save FILE`", err=True)
+        return 1
+    near = "" if found.exact else " (the nearest there is: its figures may not hold here)"
+    click.echo(f"{profile.id}{near}")
+    return 0
+
+
+@command.command("measure", context_settings=_HELP)
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the profile to this TOML file.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".", show_default=True,
+    help="Where a temporary file is written: a folder on the storage to measure.",
+)  # fmt: skip
+@click.option("--file", type=click.Path(path_type=Path), help="Read this file instead, such as a model.lpc.")
+@click.option("--seconds", type=click.FloatRange(0.05, 1.2), default=0.5, show_default=True, help="Time of one step.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Most threads; 0: all.")
+@_json_option
+@debug_option
+def measure_command(save: Path | None, as_json: bool, debug: bool, **options: Any) -> None:
+    """Measure this machine: memory, storage, decoding. Takes under a minute; let nothing else run."""
+    from boards.dump import to_toml
+    from edge_runtime.measure import Settings, measure
+
+    profile = measure(Settings(**options), _progress)
+    text = to_toml(profile)
+    if save is not None:
+        save.write_text(text, encoding="utf-8")
+        click.echo(f"written to {save}", err=True)
+    if as_json:
+        click.echo(json.dumps(_profile_json(profile)))
+    elif save is None:
+        click.echo(text, nl=False)
+
+
+@command.command("plan", context_settings=_HELP)
+@click.argument("model", type=click.Path())
+@click.option("--board", metavar="NAME|FILE", help="Whose figures.  [default: the profile of this machine's board]")
+@click.option(
+    "--storage", help="Which of the board's storage holds the model, such as nvme or sd.  [default: the fastest]"
+)
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    callback=_parsed("parse_size"),
+    help="Such as 4.5GiB.  [default: what is available, less a reserve]",
+)
+@click.option(
+    "--bus-limit", metavar="RATE", callback=_parsed("parse_rate"), help="Plan for a slower bus, such as 1.5GB/s."
+)
+@click.option("--context", type=click.IntRange(min=1), help="Tokens to keep room for.  [default: the model's most]")
+@click.option(
+    "--kv-dtype",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of the KV cache.",
+)
+@click.option("--prefill-chunk", type=click.IntRange(min=1), help="Prompt tokens a pass.  [default: chosen]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to plan for.  [default: the board's cores]")
+@_json_option
+@debug_option
+def plan_command(model: str, as_json: bool, debug: bool, **options: Any) -> int:
+    """Plan how MODEL, a folder written by lpc-export, would run. Nothing is loaded. Exits 1 if it cannot run."""
+    from edge_runtime.plan import table
+
+    made = _plan(model, options)
+    click.echo(json.dumps(made.as_dict()) if as_json else table(made))
+    return 1 if made.verdict == "impossible" else 0
+
+
+def _plan(model: str, options: dict[str, Any]) -> Plan:
+    from edge_runtime.package import Package
+    from edge_runtime.plan import plan_for
+
+    package = Package.open(model)
+    figures, budget = _figures_and_budget(options)
+    return plan_for(
+        package,
+        figures,
+        budget,
+        context_length=options["context"],
+        kv_dtype=options["kv_dtype"],
+        prefill_chunk=options["prefill_chunk"],
+    )
+
+
+def _figures_and_budget(options: dict[str, Any]) -> tuple[Figures, int]:
+    """The board's, this machine's where none is named; a given budget or bus limit wins."""
+    from dataclasses import replace
+
+    from boards.detect import detect
+    from edge_runtime import memory
+    from edge_runtime.board import budget_of, figures_of, load_profile
+    from edge_runtime.plan import Rate
+
+    here = options["board"] is None
+    profile = detect().profile if here else load_profile(options["board"])
+    if profile is None:
+        raise click.UsageError(
+            "no profile fits this machine: give --board NAME or a file of `lpc-board measure --save`"
+        )
+    threads = options["threads"] or (_own_threads() if here else None)
+    figures = figures_of(profile, options["storage"], threads)
+    limit = options["bus_limit"]
+    if limit is not None and limit < figures.bus.bytes_per_s:
+        figures = replace(figures, bus=Rate(limit, "given", "--bus-limit"))
+    if options["memory_budget"] is not None:
+        return figures, options["memory_budget"]
+    if here:
+        return figures, memory.default_budget()
+    budget, source = budget_of(profile)
+    click.echo(f"memory budget {format_bytes(budget)}: {source}", err=True)
+    return figures, budget
+
+
+def _own_threads() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def _power_mode() -> str | None:
+    """The name of a Jetson's power mode; None elsewhere."""
+    import shutil
+    import subprocess
+
+    from boards.detect import power_mode
+
+    if shutil.which("nvpmodel") is None:
+        return None
+    try:
+        done = subprocess.run(["nvpmodel", "-q"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return power_mode(done.stdout)
+
+
+def _progress(done: int, total: int, text: str) -> None:
+    """One line a step, because each is a figure; to stderr."""
+    click.echo(f"[{done:>2}/{total}] {text}", file=sys.stderr)
+
+
+def _figure_json(figure: Figure) -> dict[str, Any]:
+    values = {
+        "value": figure.value,
+        "unit": figure.unit,
+        **figure.details,
+        "kind": figure.kind,
+        "source": figure.source,
+    }
+    return {name: value for name, value in {**values, "note": figure.note}.items() if value is not None}
+
+
+def _profile_json(profile: Profile) -> dict[str, Any]:
+    return {
+        "id": profile.id,
+        "name": profile.name,
+        "soc": profile.soc,
+        "notes": list(profile.notes),
+        "match": {name: list(texts) for name, texts in profile.match.items()},
+        "figures": {name: [_figure_json(figure) for figure in figures] for name, figures in profile.figures.items()},
+        "software": [{name: _figure_json(figure) for name, figure in entry.items()} for entry in profile.software],
+    }
+
+
+def _profile_text(profile: Profile) -> str:
+    lines = [f"{profile.id}: {profile.name}"]
+    lines += [_figure_line(name, figure) for name, figures in profile.figures.items() for figure in figures]
+    for entry in profile.software:
+        lines += [_figure_line(f"software.{name}", figure) for name, figure in entry.items()]
+    lines += [f"note: {note}" for note in profile.notes]
+    return "\n".join(lines)
+
+
+def _figure_line(name: str, figure: Figure) -> str:
+    value = ", ".join(map(str, figure.value)) if isinstance(figure.value, list) else str(figure.value)
+    unit = f" {figure.unit}" if figure.unit else ""
+    details = "".join(f", {key.replace('_', ' ')} {text}" for key, text in figure.details.items())
+    return f"{name:<24} {value}{unit}{details}  [{figure.kind}: {figure.source}]"

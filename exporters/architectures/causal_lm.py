@@ -1,0 +1,113 @@
+"""What all decoder-only families share: reading the common keys, embedding, blocks in order, head, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from exporters.architectures import Architecture, Decoder
+from exporters.attention import DecoderIO, Heads, RotaryEmbedding, kv_width
+from exporters.checkpoint import Checkpoint
+from exporters.config import ConfigReader
+from exporters.graph import Graph, Value
+from exporters.layers import Embedding, Linear, Residual, scaled, softcapped
+from exporters.rope import Rope
+
+
+class CausalLM:
+    """A model under construction. `tied` and `positions` are the family's defaults of tie_word_embeddings and of the
+    key `positions_key`; `embedding` and `head` are names in the checkpoint."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, heads: Heads, *, positions: int, tied: bool = False,
+        embedding: str = "model.embed_tokens", head: str = "lm_head", layers_key: str = "num_hidden_layers",
+        positions_key: str = "max_position_embeddings",
+    ) -> None:  # fmt: skip
+        c = checkpoint.config
+        self.checkpoint, self.heads, self._embedding, self._head = checkpoint, heads, embedding, head
+        self.model_type = str(c.get("model_type"))
+        self.layers = c.integer(layers_key)
+        self.positions = c.integer(positions_key, positions)
+        self.vocabulary = c.integer("vocab_size")
+        self.tied, self._warnings = _is_tied(checkpoint, c.flag("tie_word_embeddings", tied), embedding, head)
+        self.g = Graph(self.model_type)
+        self.io = DecoderIO(self.g, self.layers, heads.kv_heads, heads.head_dim)
+
+    def rotary(self, rope: Rope, name: str = "rotary") -> RotaryEmbedding:
+        """Return the rotary positions of `rope`, `name` telling several from one another."""
+        dim, c = rope.rotary_dim(self.heads.head_dim), self.checkpoint.config
+        if dim == 0 or dim % 2:
+            key = "head_dim" if rope.partial == 1 else "partial_rotary_factor"
+            value = dim if rope.partial == 1 else rope.partial
+            raise c.error(key, value, "an even number: rotary positions turn pairs")
+        if rope.longrope and {len(rope.longrope.short), len(rope.longrope.long)} != {dim // 2}:
+            sizes = [len(rope.longrope.short), len(rope.longrope.long)]
+            raise c.error("short_factor, long_factor", sizes, f"{dim // 2} numbers each: one a rotated pair")
+        return RotaryEmbedding.make(self.io, rope, self.positions, self.heads.head_dim, name)
+
+    def embed(self, scale: float = 1.0, width: int = 0) -> Value:
+        """Return the embeddings of the tokens, times `scale`; `width` is their size if not the hidden size."""
+        with self.g.layer("embed_tokens"):
+            x = Embedding(self.g, self._embedding, self.vocabulary, width or self.heads.hidden)(self.io.input_ids)
+        return scaled(self.g, x, scale, self._embedding)
+
+    def blocks(self, name: str = "model.layers") -> Iterator[tuple[int, str]]:
+        """Yield number and name of every block; what is built meanwhile belongs to that layer."""
+        for i in range(self.layers):
+            with self.g.layer(f"layers.{i}"):
+                yield i, f"{name}.{i}"
+
+    def finish(self, x: Value, *, scale: float = 1.0, softcap: float | None = None, width: int = 0) -> Architecture:
+        """Multiply by the head, times `scale`, capped; declare the outputs and return the model."""
+        with self.g.layer(self._head):
+            weight = f"{self._embedding}.weight" if self.tied else ""
+            logits = Linear(self.g, self._head, width or self.heads.hidden, self.vocabulary, weight=weight)(x)
+        logits = softcapped(self.g, scaled(self.g, logits, scale, self._head), softcap, self._head)
+        self.io.finish(logits, self.vocabulary)
+        decoder = Decoder(
+            vocab_size=self.vocabulary,
+            hidden_size=self.heads.hidden,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads.heads,
+            num_key_value_heads=self.heads.kv_heads,
+            kv_head_dim=kv_width(self.heads.head_dim),
+            context_length=self.positions,
+        )
+        ignored = {name for name in self.checkpoint.tensors if name.endswith(".rotary_emb.inv_freq")}
+        if self.tied:
+            ignored.add(f"{self._head}.weight")
+        return Architecture(self.model_type, self.g, decoder, frozenset(ignored), self._warnings)
+
+    def residual(self, x: Value) -> Residual:
+        """Return the residual stream that begins with x."""
+        return Residual(self.g, x)
+
+
+def windows(
+    c: ConfigReader, m: CausalLM, size: int | None, slides: Callable[[int], bool] = lambda layer: True
+) -> list[int]:
+    """Return the attention window of every layer, 0 for all tokens before.
+
+    layer_types tells which layers have the window; `slides` does where config.json has no such key.
+    """
+    kinds = c.get("layer_types")
+    if kinds is None:
+        kinds = ["sliding_attention" if slides(i) else "full_attention" for i in range(m.layers)]
+    if not isinstance(kinds, list) or len(kinds) != m.layers or set(kinds) - {"sliding_attention", "full_attention"}:
+        raise c.error("layer_types", kinds, f'{m.layers} of "full_attention" or "sliding_attention"')
+    if size is None or size >= m.positions:
+        return [0] * m.layers
+    return [size if kind == "sliding_attention" else 0 for kind in kinds]
+
+
+def prefix_of(checkpoint: Checkpoint, tensor: str, prefixes: tuple[str, ...]) -> str:
+    """Return the first of `prefixes` under which the checkpoint has `tensor`, the first of all if none has."""
+    return next((prefix for prefix in prefixes if f"{prefix}{tensor}" in checkpoint.tensors), prefixes[0])
+
+
+def _is_tied(checkpoint: Checkpoint, tied: bool, embedding: str, head: str) -> tuple[bool, tuple[str, ...]]:
+    """As transformers does it: a head that is stored and differs from the embedding is used, whatever config says."""
+    head, table = f"{head}.weight", f"{embedding}.weight"
+    stored = head in checkpoint.tensors and table in checkpoint.tensors
+    if not tied or not stored or checkpoint.same_values(table, head):
+        return tied, ()
+    return False, (f"tie_word_embeddings is true, but {head} differs from {table}: not tied",)

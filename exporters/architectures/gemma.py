@@ -1,0 +1,34 @@
+"""Gemma: scaled embeddings, norms that multiply by 1 + weight, a GELU-gated MLP, the head tied (arXiv 2403.08295)."""
+
+from __future__ import annotations
+
+import math
+
+from exporters.architectures import Architecture
+from exporters.architectures.causal_lm import CausalLM
+from exporters.attention import Heads, SelfAttention
+from exporters.checkpoint import Checkpoint
+from exporters.layers import GatedMLP, RMSNorm
+from exporters.rope import Rope
+
+
+def build(checkpoint: Checkpoint) -> Architecture:
+    """Build the graph of a Gemma checkpoint."""
+    c = checkpoint.config
+    c.choice("hidden_act", ("gelu", "gelu_pytorch_tanh"), "gelu_pytorch_tanh")  # "gelu" always meant the other
+    c.choice("hidden_activation", ("gelu_pytorch_tanh",), "gelu_pytorch_tanh")
+    heads, inner, epsilon = Heads.read(c, 256), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    bias = c.flag("attention_bias", False)
+    m = CausalLM(checkpoint, heads, positions=8192, tied=True)
+    rotary = m.rotary(Rope.from_config(c, m.positions))
+
+    def norm(name: str) -> RMSNorm:
+        return RMSNorm(m.g, name, heads.hidden, epsilon, offset=1.0)
+
+    x = m.residual(m.embed(scale=math.sqrt(heads.hidden)))
+    for _, name in m.blocks():
+        attention = SelfAttention(m.g, f"{name}.self_attn", heads, bias=bias)
+        mlp = GatedMLP(m.g, f"{name}.mlp", heads.hidden, inner, activation="gelu_pytorch_tanh")
+        x.add(attention(x.normed(norm(f"{name}.input_layernorm")), m.io, rotary))
+        x.add(mlp(x.normed(norm(f"{name}.post_attention_layernorm"))))
+    return m.finish(x.normed(norm("model.norm")))

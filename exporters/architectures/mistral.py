@@ -1,0 +1,30 @@
+"""Mistral: a Llama whose attention sees a sliding window (Jiang et al., "Mistral 7B", arXiv 2310.06825)."""
+
+from __future__ import annotations
+
+from exporters.architectures import Architecture
+from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.attention import Heads, SelfAttention
+from exporters.checkpoint import Checkpoint
+from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
+from exporters.rope import Rope
+
+
+def build(checkpoint: Checkpoint) -> Architecture:
+    """Build the graph of a Mistral checkpoint."""
+    c = checkpoint.config
+    activation = c.choice("hidden_act", ACTIVATIONS, "silu")
+    heads, inner, epsilon = Heads.read(c), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    m = CausalLM(checkpoint, heads, positions=131072)
+    rotary = m.rotary(Rope.from_config(c, m.positions))
+    window = windows(c, m, c.nullable_integer("sliding_window", 4096))
+
+    x = m.residual(m.embed())
+    for i, name in m.blocks():
+        attention = SelfAttention(m.g, f"{name}.self_attn", heads)
+        mlp = GatedMLP(m.g, f"{name}.mlp", heads.hidden, inner, activation=activation)
+        input_norm = RMSNorm(m.g, f"{name}.input_layernorm", heads.hidden, epsilon)
+        post_norm = RMSNorm(m.g, f"{name}.post_attention_layernorm", heads.hidden, epsilon)
+        x.add(attention(x.normed(input_norm), m.io, rotary, window[i]))
+        x.add(mlp(x.normed(post_norm)))
+    return m.finish(x.normed(RMSNorm(m.g, "model.norm", heads.hidden, epsilon)))

@@ -1,0 +1,59 @@
+"""StableLM: layer norms, a quarter of each head rotated, a SiLU-gated MLP, on request beside the attention.
+
+Bellagente et al., "Stable LM 2 1.6B Technical Report" (arXiv 2402.17834).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exporters.architectures import Architecture
+from exporters.architectures.causal_lm import CausalLM
+from exporters.attention import Heads, SelfAttention
+from exporters.checkpoint import Checkpoint
+from exporters.graph import Graph, Value
+from exporters.layers import ACTIVATIONS, GatedMLP, LayerNorm
+from exporters.rope import Rope
+
+
+def build(checkpoint: Checkpoint) -> Architecture:
+    """Build the graph of a StableLM checkpoint."""
+    c = checkpoint.config
+    activation, inner = c.choice("hidden_act", ACTIVATIONS, "silu"), c.integer("intermediate_size")
+    heads, epsilon = Heads.read(c), c.number("layer_norm_eps", 1e-5)
+    bias, head_norms = c.flag("use_qkv_bias", False), c.flag("qk_layernorm", False)
+    parallel = c.flag("use_parallel_residual", False)
+    m = CausalLM(checkpoint, heads, positions=4096)
+    rotary = m.rotary(Rope.from_config(c, m.positions, partial=0.25))
+
+    x = m.residual(m.embed())
+    for _, name in m.blocks():
+        attention = SelfAttention(m.g, f"{name}.self_attn", heads, bias=bias, out_bias=False)
+        if head_norms:
+            attention.q_norm = NormPerHead(m.g, f"{name}.self_attn.q_layernorm", heads.heads, heads.head_dim, epsilon)
+            attention.k_norm = NormPerHead(
+                m.g, f"{name}.self_attn.k_layernorm", heads.kv_heads, heads.head_dim, epsilon
+            )
+        mlp = GatedMLP(m.g, f"{name}.mlp", heads.hidden, inner, activation=activation)
+        h = x.normed(LayerNorm(m.g, f"{name}.input_layernorm", heads.hidden, epsilon))
+        x.add(attention(h, m.io, rotary))
+        if not parallel:
+            h = x.normed(LayerNorm(m.g, f"{name}.post_attention_layernorm", heads.hidden, epsilon))
+        x.add(mlp(h))
+    return m.finish(x.normed(LayerNorm(m.g, "model.norm", heads.hidden, epsilon)))
+
+
+class NormPerHead:
+    """A layer norm of every head, each with a weight of its own."""
+
+    def __init__(self, g: Graph, name: str, heads: int, head_dim: int, epsilon: float) -> None:
+        self.g, self.name, self.heads, self.head_dim, self.epsilon = g, name, heads, head_dim, epsilon
+
+    def __call__(self, x: Value) -> Value:
+        g, at = self.g, self.name
+        weights = [g.parameter(f"{at}.norms.{head}.weight", (self.head_dim,)) for head in range(self.heads)]
+        x = g.op("Reshape", x, g.integers(0, 0, self.heads, self.head_dim), at=at)
+        ones = g.constant(f"ones_{self.head_dim}", np.ones(self.head_dim, np.float32))
+        x = g.op("LayerNormalization", x, ones, at=at, axis=-1, epsilon=self.epsilon)
+        x = g.op("Reshape", x, g.integers(0, 0, self.heads * self.head_dim), at=at)
+        return g.op("Mul", x, g.op("Concat", *weights, at=at, axis=0), at=at)

@@ -1,0 +1,75 @@
+"""What an exported folder holds, read from its manifest: no weight is touched."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import ConfigError, FormatError
+from exporters.staging import MANIFEST, PACKAGE
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return lpc.json of `folder`; ConfigError if it is no exported folder, FormatError if the file is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ConfigError(f"{folder}: has no {MANIFEST}; expected a folder that lpc-export made")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path}: not readable as JSON ({error}); export again", file=str(path)) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != PACKAGE:
+        raise FormatError(f"{path}: is no manifest of {PACKAGE}; export again", file=str(path))
+    return manifest
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Return the manifest with sums by codec and by layer; sizes in bytes."""
+    manifest = read_manifest(folder)
+    codecs: dict[str, dict[str, int]] = defaultdict(lambda: {"tensors": 0, "bytes": 0, "decoded_bytes": 0})
+    for tensor in manifest["tensors"]:
+        entry = codecs[tensor["codec"]]
+        entry["tensors"] += 1
+        entry["bytes"] += tensor["bytes"]
+        entry["decoded_bytes"] += tensor["decoded_bytes"]
+    return {"folder": str(folder), **manifest, "codecs": dict(codecs)}
+
+
+def table(folder: Path) -> str:
+    """Return the same for people: head, codecs, layers, tensors."""
+    found = summary(folder)
+    source, totals = found["source"], found["totals"]
+    lines = [
+        f"{found['folder']}: {source['name']} ({source['model_type']}, {source['dtype']}), "
+        f"{'lossless' if found['lossless'] else 'not lossless'}, by {found['generator']}",
+        f"{totals['tensors']} tensors, {_mb(totals['blob_bytes'])} from {_mb(totals['source_bytes'])}, "
+        f"{totals['bits_per_weight']:.2f} bits a weight; context {found['context_length']} tokens",
+    ]
+    for name, entry in sorted(found["codecs"].items()):
+        ratio = entry["bytes"] / max(entry["decoded_bytes"], 1)
+        lines.append(f"codec {name}: {entry['tensors']} tensors, {entry['bytes'] / 1e6:,.1f} MB ({ratio:.1%})")
+    lines += ["", f"{'layer':<28} {'offset':>14} {'bytes':>14} {'decoded':>14}"]
+    for layer in found["layers"]:
+        lines.append(f"{layer['name']:<28} {layer['offset']:>14,} {layer['bytes']:>14,} {layer['decoded_bytes']:>14,}")
+    lines += ["", _row("tensor", "dtype", "shape", "codec", "bits", "bytes")]
+    for tensor in found["tensors"]:
+        bits = f"{tensor['bits_per_weight']:.2f}"
+        lines.append(_row(tensor["name"], tensor["dtype"], _shape(tensor), tensor["codec"], bits, tensor["bytes"]))
+    for constant in found["constants"]:
+        lines.append(_row(constant["name"], constant["dtype"], _shape(constant), "plain", "", constant["bytes"]))
+    return "\n".join(lines)
+
+
+def _row(name: str, dtype: str, shape: str, codec: str, bits: str, size: int | str) -> str:
+    text = f"{size:,}" if isinstance(size, int) else size
+    return f"{name:<52} {dtype:<9} {shape:<16} {codec:<7} {bits:>6} {text:>13}"
+
+
+def _shape(entry: dict[str, Any]) -> str:
+    return "x".join(map(str, entry["shape"]))
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

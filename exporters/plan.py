@@ -1,0 +1,77 @@
+"""What an export is made of, whatever it comes from: tensors, the graph that uses them, and the small files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from exporters.graph import Extent, Parameter, Weight
+from exporters.safetensors_file import TensorInfo
+
+
+class Tensors(Protocol):
+    """A source of weights: arrays in the layout in which they are stored, dense and row-major."""
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """Every tensor by name; shapes are the stored ones."""
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return a tensor; a view on the file where the source has it in the stored layout."""
+
+    def prefetch(self, name: str) -> None:
+        """Let the system begin to read the tensor."""
+
+    def release(self, name: str) -> None:
+        """Give the tensor's memory back."""
+
+    def close(self) -> None:
+        """Unmap the files."""
+
+
+class WeightGraph(Protocol):
+    """A graph whose weights are told where they went (`exporters.graph.Graph`, or an ONNX file's own graph)."""
+
+    layers: list[str]
+    weights: dict[str, Weight]
+    parameters: dict[str, Parameter]
+    constants: dict[str, NDArray[Any]]
+
+    def used_in(self, layer: int) -> list[str]:
+        """Return the weights that a layer uses."""
+
+    def place(self, tensor: str, extent: Extent, dtype: str, codec: str) -> None:
+        """Tell where the blob of a weight lies and what it holds."""
+
+    def place_constant(self, name: str, extent: Extent) -> None:
+        """Tell where a constant, or a weight that was left uncompressed, lies."""
+
+    def fill(self, tensor: str, array: NDArray[np.float32]) -> None:
+        """Give the values of a parameter."""
+
+    def model(self, producer: str, version: str) -> onnx.ModelProto:
+        """Return the finished model."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before the first weight is read.
+
+    `context_length` is 0 where the source does not tell; the files `copied` are taken over as they are.
+    """
+
+    name: str
+    model_type: str
+    context_length: int
+    tensors: Tensors
+    graph: WeightGraph
+    genai_config: Mapping[str, Any] | None = None
+    copied: Sequence[Path] = ()
+    checked: bool = True  # the finished graph must pass onnx.checker
+    warnings: tuple[str, ...] = ()

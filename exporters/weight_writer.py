@@ -1,0 +1,238 @@
+"""Reads, converts, encodes and writes weight after weight, in the order of use; takes up where a killed export was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge_runtime import codec as blobs
+from edge_runtime import native
+from edge_runtime.errors import ExportError, LpcError
+from exporters import __version__, codec_choice, dtypes, journal
+from exporters.blob_writer import BlobWriter
+from exporters.codec_choice import Encoded, Encoder
+from exporters.graph import DATA_FILE, Extent, Weight
+from exporters.manifest import WrittenConstant, WrittenTensor
+from exporters.plan import Plan
+from exporters.progress import Progress
+from exporters.verify import DataFile, hash_of
+
+_OVERLAP_BYTES = 160 << 20  # two weights up to this size are in memory at once: one is written, one encoded
+_SYNC_BYTES = 64 << 20  # written bytes after which they are forced to the device and noted in the journal
+
+
+@dataclass(frozen=True)
+class Written:
+    """What went into the data file; sizes in bytes, `seconds` of encoding and writing, `resumed` weights kept."""
+
+    tensors: list[WrittenTensor]
+    constants: list[WrittenConstant]
+    bytes: int
+    seconds: float
+    resumed: int
+    not_finite: list[str]
+
+
+class WeightWriter:
+    """Writes the weights of one plan. `codec` and `dtype` as in ExportOptions; `threads` 0 is one a core."""
+
+    def __init__(self, plan: Plan, folder: Path, codec: str, dtype: str, threads: int) -> None:
+        self.plan, self.graph, self.folder = plan, plan.graph, folder
+        self._codec, self._dtype, self._threads = codec, dtype, threads
+        self._key = self._fingerprint()
+        self._tensors: list[WrittenTensor] = []
+        self._constants: list[WrittenConstant] = []
+        self._not_finite: list[str] = []
+
+    def kept_bytes(self) -> int:
+        """Size of what a killed export of the same source and options left; not verified yet."""
+        finished = journal.read(self.folder, self._key)
+        return max((record.extent.offset + record.extent.length for record in finished), default=0)
+
+    def run(self) -> Written:
+        """Write every weight that is not there yet, then the large constants."""
+        kept = self._resume()
+        weights = list(self.graph.weights.values())
+        source = self.plan.tensors
+        total = sum(source.tensors[name].nbytes for name in self.graph.weights)
+        with Progress("encoding", total) as progress:
+            progress.skip(sum(record.source_bytes for record in kept))
+            with BlobWriter(self.folder / DATA_FILE, _end(kept)) as writer:
+                line = _Line(writer, journal.Journal(self.folder, self._key, kept), self._codec, self._threads)
+                try:
+                    names = [weight.tensor for weight in weights]
+                    for position in range(len(kept), len(weights)):
+                        if position + 1 < len(weights):
+                            source.prefetch(names[position + 1])
+                        self._write(weights[position], line)
+                        progress.advance(source.tensors[names[position]].nbytes)
+                    self._tensors = [*kept, *line.finish()]
+                finally:
+                    line.close()
+                self._place()
+                for name, array in self.graph.constants.items():
+                    self._constant(name, array, writer)
+                size = writer.size
+        return Written(self._tensors, self._constants, size, progress.seconds, len(kept), self._not_finite)
+
+    def _write(self, weight: Weight, line: _Line) -> None:
+        """Read and convert one weight and hand it on."""
+        source = self.plan.tensors
+        info = source.tensors[weight.tensor]
+        array = source.read(weight.tensor)
+        source_dtype, source_bytes = blobs.dtype_name(array.dtype), array.nbytes
+        if dtypes.has_nan(array):
+            self._not_finite.append(weight.tensor)
+        stored, changed = self._convert(array, weight, info.file)
+        if stored is not array:
+            source.release(weight.tensor)
+            del array
+        line.add(
+            stored, weight, source_dtype, source_bytes, changed, lambda: source.release(weight.tensor)
+        )  # fmt: skip
+
+    def _convert(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int]:
+        """Return the array as it is stored, and how many elements were rounded."""
+
+        def release() -> None:
+            self.plan.tensors.release(weight.tensor)
+
+        if weight.fixed:
+            return array, 0
+        if self._dtype == dtypes.KEEP:
+            return dtypes.narrow(array, release), 0
+        try:
+            return dtypes.convert(array, self._dtype, release)
+        except OverflowError as error:
+            raise ExportError(f"{file}: {weight.tensor}: {error}; choose --dtype keep, bf16 or fp32") from None
+
+    def _place(self) -> None:
+        for record in self._tensors:
+            if record.plain:
+                self.graph.place_constant(record.name, record.extent)
+            else:
+                self.graph.place(record.name, record.extent, record.dtype, record.codec)
+
+    def _constant(self, name: str, array: NDArray[Any], writer: BlobWriter) -> None:
+        extent = writer.append(array)
+        dtype = "fp32" if array.dtype == "float32" else array.dtype.name
+        self._constants.append(WrittenConstant(name, array.shape, extent, hash_of(array), dtype))
+        self.graph.place_constant(name, extent)
+
+    def _resume(self) -> list[WrittenTensor]:
+        """Return the weights that a killed export finished and that still decode to what was hashed then."""
+        finished = journal.read(self.folder, self._key)
+        path = self.folder / DATA_FILE
+        if not finished or not path.is_file() or path.stat().st_size < finished[0].extent.length:
+            return []
+        kept = []
+        with Progress("checking what is there", sum(r.decoded_bytes for r in finished)) as progress:
+            data = DataFile(path, self._threads)
+            for record, weight in zip(finished, self.graph.weights.values(), strict=False):
+                if record.name != weight.tensor or not _intact(data, record):
+                    break
+                kept.append(record)
+                progress.advance(record.decoded_bytes)
+            data.close()
+        return kept
+
+    def _fingerprint(self) -> str:
+        infos = self.plan.tensors.tensors
+        weights = []
+        for weight in self.graph.weights.values():
+            info = infos[weight.tensor]
+            weights.append([weight.tensor, weight.shape, weight.layer, weight.by_row, weight.fixed,
+                            info.dtype, str(info.file.resolve()), info.offset, info.nbytes])  # fmt: skip
+        files = {info.file for info in infos.values()}
+        states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)]
+        library = native.library().lpc_version().decode()
+        return journal.fingerprint([__version__, library, self._codec, self._dtype, weights, states])
+
+
+class _Line:
+    """The second half of the work, overlapped: while one weight is written, the next is hashed and encoded.
+
+    Two encoders take turns, so that a blob stays valid until it is written; large weights wait for one another.
+    """
+
+    def __init__(self, writer: BlobWriter, log: journal.Journal, codec: str, threads: int) -> None:
+        self._writer, self._journal = writer, log
+        self._encoders = [Encoder(codec, threads), Encoder(codec, threads)]
+        self._writing: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(2)
+        self._records: list[WrittenTensor] = []
+        self._noted, self._synced = 0, writer.size
+
+    def add(
+        self, array: NDArray[Any], weight: Weight, source_dtype: str, source_bytes: int, changed: int, release: Any
+    ) -> None:
+        """Hash and encode one weight; return when its own memory is no longer needed."""
+        if array.nbytes > _OVERLAP_BYTES:
+            self._wait()
+            self._encoders[1].close()
+        digest = self._pool.submit(hash_of, array)
+        encoded = self._encoders[0].encode(array, weight)
+        plain = weight.fixed and encoded.codec == codec_choice.STORED
+        record = WrittenTensor(
+            name=weight.tensor, layer=weight.layer, source_dtype=source_dtype, dtype=blobs.dtype_name(array.dtype),
+            shape=weight.shape, codec=encoded.codec, extent=Extent(0, 0), source_bytes=source_bytes,
+            decoded_bytes=array.nbytes, elements=array.size, hash=digest.result(), changed=changed,
+            reason=encoded.reason, plain=plain,
+        )  # fmt: skip
+        self._wait()
+        if plain:
+            self._append(array.reshape(-1), record)
+        else:
+            self._writing = self._pool.submit(self._append, encoded.blob, record)
+            self._encoders.reverse()
+        if array.nbytes > _OVERLAP_BYTES:
+            self._wait()
+        release()
+
+    def finish(self) -> list[WrittenTensor]:
+        """Wait for the last weight and return all, in order."""
+        self._wait()
+        self._sync()
+        return self._records
+
+    def close(self) -> None:
+        """Stop the threads and give the memory back."""
+        self._pool.shutdown()
+        self._journal.close()
+        for encoder in self._encoders:
+            encoder.close()
+
+    def _append(self, blob: NDArray[Any], record: WrittenTensor) -> None:
+        self._records.append(record.at(self._writer.append(blob)))
+        if self._writer.size - self._synced >= _SYNC_BYTES:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Bring what is written to the device, and then say so in the journal."""
+        self._writer.sync()
+        self._journal.add(self._records[self._noted :])
+        self._noted, self._synced = len(self._records), self._writer.size
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+
+def _intact(data: DataFile, record: WrittenTensor) -> bool:
+    try:
+        return data.hash_of_tensor(record) == record.hash
+    except LpcError:
+        return False
+
+
+def _end(records: Sequence[WrittenTensor]) -> int:
+    return max((record.extent.offset + record.extent.length for record in records), default=0)
+
+
+__all__ = ["Encoded", "WeightWriter", "Written"]

@@ -1,0 +1,47 @@
+// `ans`: interleaved rANS over exponents or whole bytes (docs/format.md, 4.2). Parameters: the tensor's table.
+#include "codecs/ans/ans_codec.h"
+
+#include "codecs/ans/ans_decode.h"
+#include "codecs/ans/ans_encode.h"
+#include "codecs/ans/params.h"
+
+namespace lpc {
+namespace {
+
+class AnsCodec final : public Codec {
+ public:
+  lpc_codec id() const override { return LPC_CODEC_ANS; }
+  const char* name() const override { return "ans"; }
+
+  size_t params_bound(const lpc_tensor_desc& tensor) const override {
+    return ans::params_bytes(ans::table_kind(tensor.dtype));
+  }
+  std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
+    return ans::make_params(tensor.dtype, ans::count_codes(tensor.dtype, src));
+  }
+  void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
+    ans::check_params(tensor.dtype, params);
+  }
+
+  size_t encode_scratch_bytes(const SegmentShape& shape) const override { return ans::encode_scratch_bytes(shape); }
+  size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst,
+                MutableBytes scratch) const override {
+    return ans::encode(shape, params, src, dst, scratch);
+  }
+
+  size_t min_stored_bytes(const SegmentShape& shape) const override { return ans::min_stored_bytes(shape); }
+
+  size_t decode_scratch_bytes(const SegmentShape&) const override { return 0; }
+  void decode(const SegmentShape& shape, Bytes params, Bytes stored, MutableBytes out, MutableBytes) const override {
+    ans::decode(shape, params, stored, out);
+  }
+};
+
+}  // namespace
+
+const Codec& ans_codec() {
+  static const AnsCodec codec;
+  return codec;
+}
+
+}  // namespace lpc

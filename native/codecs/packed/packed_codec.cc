@@ -1,0 +1,114 @@
+#include "codecs/packed/packed_codec.h"
+
+#include <algorithm>
+
+#include "codecs/layout.h"
+#include "codecs/packed/packed_encode.h"
+#include "codecs/packed/params.h"
+#include "codecs/packed/segment_layout.h"
+
+namespace lpc {
+namespace packed {
+
+PackedRows open_segment(PackedLayout kind, const SegmentShape& shape, Bytes stored) {
+  const Layout layout(kind, shape);
+  if (stored.size() < layout.side_offset + kPackedPadding) {
+    throw_field(LPC_FORMAT_ERROR, "segment size", 0, std::to_string(stored.size()),
+                "at least " + std::to_string(layout.side_offset + kPackedPadding) + " for this shape");
+  }
+  const size_t side_bytes = stored.size() - layout.side_offset - kPackedPadding;
+  uint32_t before = 0;
+  for (size_t i = 0; i < layout.table_entries; ++i) {
+    const uint32_t entry = load<uint32_t>(&stored[4 * i]);
+    const bool edge = (i == 0 && entry != 0) || (i + 1 == layout.table_entries && entry != side_bytes);
+    // The second part of an e2+3 row begins after three planes of equal size.
+    const bool uneven = kind == PackedLayout::kE2p3 && i % 2 == 1 && (entry - before) % 3 != 0;
+    if (edge || uneven || entry < before || entry > side_bytes) {
+      throw_field(LPC_FORMAT_ERROR, "row_table[" + std::to_string(i) + "]", 4 * i, std::to_string(entry),
+                  "ascending offsets from 0 to the end of the side stream, " + std::to_string(side_bytes));
+    }
+    before = entry;
+  }
+  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], layout.columns};
+}
+
+}  // namespace packed
+
+namespace {
+
+using packed::kParamsBytes;
+
+class PackedCodec : public Codec {
+ public:
+  // Null: the smallest for the tensor.
+  explicit PackedCodec(const PackedLayout* layout) : layout_(layout) {}
+
+  lpc_codec id() const override { return LPC_CODEC_PACKED; }
+  const char* name() const override { return "packed"; }
+  const Codec& variant(uint32_t layout) const override;
+
+  size_t params_bound(const lpc_tensor_desc& tensor) const override {
+    return tensor.dtype == LPC_DTYPE_BF16 ? kParamsBytes : 0;
+  }
+  std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
+    if (tensor.dtype != LPC_DTYPE_BF16) return {};
+    return packed::choose_params(src, layout_);
+  }
+  void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
+    if (tensor.dtype != LPC_DTYPE_BF16) return Codec::check_params(tensor, params);
+    packed::check_params(params);
+  }
+
+  size_t encode_scratch_bytes(const SegmentShape& shape) const override { return packed::encode_scratch_bytes(shape); }
+  size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst,
+                MutableBytes scratch) const override {
+    return packed::encode(shape, params, src, dst, scratch);
+  }
+
+  size_t min_stored_bytes(const SegmentShape& shape) const override {
+    if (shape.dtype != LPC_DTYPE_BF16) return shape.bytes();
+    size_t least = shape.bytes();
+    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p}) {
+      least = std::min(least, packed::Layout(kind, shape).side_offset + kPackedPadding);
+    }
+    return least;
+  }
+
+  size_t decode_scratch_bytes(const SegmentShape&) const override { return 0; }
+  void decode(const SegmentShape& shape, Bytes params, Bytes stored, MutableBytes out, MutableBytes) const override {
+    if (shape.dtype != LPC_DTYPE_BF16) {
+      throw_field(LPC_FORMAT_ERROR, "encoding", 0, "1", "0, as codec packed keeps all dtypes but bf16 raw");
+    }
+    const PackedTables tables = packed::read_tables(params);
+    const PackedRows rows = packed::open_segment(tables.layout, shape, stored);
+    const size_t done = packed_kernels().decode(tables, rows, 0, shape.rows, out.data());
+    if (done == shape.rows) return;
+    const size_t entry = packed_parts_per_row(tables.layout) * done;
+    throw_field(LPC_FORMAT_ERROR, "side stream of row " + std::to_string(done),
+                static_cast<size_t>(rows.side - rows.table) + load<uint32_t>(rows.table + 4 * entry),
+                "another number of escapes than the codes of the row have", "as many");
+  }
+
+ private:
+  const PackedLayout* layout_;
+};
+
+}  // namespace
+
+const Codec& packed_codec() {
+  static const PackedCodec codec(nullptr);
+  return codec;
+}
+
+const Codec& PackedCodec::variant(uint32_t layout) const {
+  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p};
+  static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2])};
+  if (layout == 0) return packed_codec();
+  if (layout > 3) {
+    throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) +
+                                          ", expected 0 (smallest), 1 (e2+3), 2 (e3) or 3 (hi4p)");
+  }
+  return codecs[layout - 1];
+}
+
+}  // namespace lpc

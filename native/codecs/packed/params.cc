@@ -1,0 +1,111 @@
+#include "codecs/packed/params.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "codecs/layout.h"
+
+namespace lpc::packed {
+namespace {
+
+using Counts = std::array<uint64_t, 256>;
+
+// How often each exponent and each high byte occurs.
+struct Histogram {
+  Counts exponents{};
+  Counts high_bytes{};
+  uint64_t elements = 0;
+};
+
+Histogram count(Bytes src) {
+  constexpr size_t kTables = 4;  // neighbours are often equal: counting them apart avoids waiting for each other
+  std::vector<std::array<uint64_t, 512>> counts(kTables);
+  Histogram histogram;
+  histogram.elements = src.size() / 2;
+  for (size_t i = 0; i < histogram.elements; ++i) ++counts[i % kTables][load<uint16_t>(&src[2 * i]) >> 7];
+  for (size_t value = 0; value < 512; ++value) {
+    uint64_t total = 0;
+    for (const auto& table : counts) total += table[value];
+    histogram.exponents[value & 255] += total;
+    histogram.high_bytes[value >> 1] += total;
+  }
+  return histogram;
+}
+
+// Values from the most frequent to the rarest; equal ones in ascending order.
+std::array<uint8_t, 256> by_frequency(const Counts& counts) {
+  std::array<uint8_t, 256> values;
+  std::iota(values.begin(), values.end(), uint8_t{0});
+  std::stable_sort(values.begin(), values.end(), [&](uint8_t a, uint8_t b) { return counts[a] > counts[b]; });
+  return values;
+}
+
+// Bits of all elements, without what rows and segments add.
+uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
+  Counts sorted = layout == PackedLayout::kHi4p ? histogram.high_bytes : histogram.exponents;
+  std::sort(sorted.rbegin(), sorted.rend());
+  const auto beyond = [&](size_t values) { return std::accumulate(sorted.begin() + values, sorted.end(), uint64_t{0}); };
+  const uint64_t escapes = beyond(level1_values(layout));
+  switch (layout) {
+    case PackedLayout::kE2p3: return 10 * histogram.elements + 3 * escapes + 8 * beyond(10);
+    case PackedLayout::kE3: return 11 * histogram.elements + 8 * escapes;
+    case PackedLayout::kHi4p: return 12 * histogram.elements + 32 * escapes;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
+  const Histogram histogram = count(src);
+  PackedLayout chosen = PackedLayout::kE2p3;
+  for (PackedLayout other : {PackedLayout::kE3, PackedLayout::kHi4p}) {
+    if (bits_with(other, histogram) < bits_with(chosen, histogram)) chosen = other;
+  }
+  if (layout != nullptr) chosen = *layout;
+  const auto values = by_frequency(chosen == PackedLayout::kHi4p ? histogram.high_bytes : histogram.exponents);
+  std::vector<uint8_t> params(kParamsBytes, 0);
+  params[0] = static_cast<uint8_t>(chosen);
+  const auto level2 = values.begin() + level1_values(chosen);
+  std::copy(values.begin(), level2, params.begin() + kLevel1Offset);
+  std::copy(level2, level2 + level2_values(chosen), params.begin() + kLevel2Offset);
+  return params;
+}
+
+void check_params(Bytes params) {
+  if (params.size() != kParamsBytes) {
+    throw_malformed(field::kCodecParamsBytes, params.size(), std::to_string(kParamsBytes) + " for bf16 in codec packed");
+  }
+  if (params[0] < 1 || params[0] > 3) {
+    throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1 to 3");
+  }
+  const auto layout = static_cast<PackedLayout>(params[0]);
+  const auto check_zero = [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      if (params[i] != 0) throw_field(LPC_FORMAT_ERROR, "codec_params.reserved", i, std::to_string(params[i]), "0");
+    }
+  };
+  check_zero(1, kLevel1Offset);
+  check_zero(kLevel1Offset + level1_values(layout), kLevel2Offset);
+  check_zero(kLevel2Offset + level2_values(layout), kParamsBytes);
+}
+
+PackedTables read_tables(Bytes params) {
+  PackedTables tables;
+  tables.layout = static_cast<PackedLayout>(params[0]);
+  const auto read = [&](size_t offset, size_t values, uint8_t* level) {
+    const auto begin = params.begin() + static_cast<ptrdiff_t>(offset);
+    const auto end = begin + static_cast<ptrdiff_t>(values);
+    uint8_t escape = 0;
+    while (std::find(begin, end, escape) != end) ++escape;
+    std::fill(level, level + 16, escape);
+    std::copy(begin, end, level);
+    return escape;
+  };
+  tables.escape1 = read(kLevel1Offset, level1_values(tables.layout), tables.level1);
+  tables.escape2 = read(kLevel2Offset, level2_values(tables.layout), tables.level2);
+  return tables;
+}
+
+}  // namespace lpc::packed

@@ -1,0 +1,29 @@
+// The parameters of a packed tensor: layout and tables (docs/format.md, 4.3).
+#pragma once
+
+#include "codecs/codec.h"
+#include "simd/packed.h"
+
+namespace lpc::packed {
+
+inline constexpr size_t kParamsBytes = 32;
+inline constexpr size_t kLevel1Offset = 8;
+inline constexpr size_t kLevel2Offset = 24;
+inline constexpr uint64_t kMaxHi4pColumns = uint64_t{1} << 24;  // what a list entry can name
+
+// How many values the codes of a level stand for; the next code, where there is one, is the escape.
+constexpr size_t level1_values(PackedLayout layout) {
+  return layout == PackedLayout::kHi4p ? 16 : (layout == PackedLayout::kE3 ? 7 : 3);
+}
+constexpr size_t level2_values(PackedLayout layout) { return layout == PackedLayout::kE2p3 ? 7 : 0; }
+
+// Tables of the layout, or of the smallest one, for these bf16 values.
+std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout);
+
+// Throws LPC_FORMAT_ERROR.
+void check_params(Bytes params);
+
+// Of checked parameters.
+PackedTables read_tables(Bytes params);
+
+}  // namespace lpc::packed

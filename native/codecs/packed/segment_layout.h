@@ -1,0 +1,32 @@
+// Where the parts of a packed segment lie (docs/format.md, 4.3).
+#pragma once
+
+#include "codecs/codec.h"
+#include "codecs/layout.h"
+#include "simd/packed.h"
+
+namespace lpc::packed {
+
+struct Layout {
+  Layout(PackedLayout layout, const SegmentShape& shape)
+      : columns(shape.row_bytes / 2),
+        table_entries(packed_table_entries(layout, shape.rows)),
+        fixed_offset(align_up(4 * table_entries, kSegmentAlignment)),
+        row_bytes(packed_row_bytes(layout, columns)),
+        side_offset(fixed_offset + shape.rows * row_bytes) {}
+
+  size_t columns;
+  size_t table_entries;
+  size_t fixed_offset;
+  size_t row_bytes;
+  size_t side_offset;
+};
+
+// Position within its group at which column `column` of the group is stored: 8 columns of the first half and 8 of the
+// second take turns, so that interleaving two vectors of any width gives columns in order.
+constexpr size_t stored_position(size_t column) { return column % 32 / 8 * 16 + column / 32 * 8 + column % 8; }
+
+// Checks the sizes and the row table of a segment. Throws LPC_FORMAT_ERROR.
+PackedRows open_segment(PackedLayout layout, const SegmentShape& shape, Bytes stored);
+
+}  // namespace lpc::packed

@@ -1,0 +1,156 @@
+#include "matmul/packed_matrix.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "codecs/packed/params.h"
+#include "codecs/packed/segment_layout.h"
+#include "matmul/scratch.h"
+#include "simd/dot.h"
+
+namespace lpc {
+namespace {
+
+constexpr size_t kBytesPerRun = size_t{128} << 10;    // stored: worth handing to another thread
+constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
+constexpr size_t kColumnsPerTask = 256;
+
+struct Call {
+  const PackedMatrix& matrix;
+  const float* x;  // arranged if m is 1
+  size_t m;
+  float* y;
+  const PackedKernels& packed = packed_kernels();
+  const DotKernels& dot = dot_kernels();
+};
+
+void decode(const Call& call, const PackedMatrix::Run& run, size_t begin, size_t end, uint8_t* out) {
+  const size_t row_bytes = 2 * call.matrix.columns();
+  if (run.raw != nullptr) {
+    std::memcpy(out, run.raw + begin * row_bytes, (end - begin) * row_bytes);
+  } else {
+    call.packed.decode(call.matrix.tables(), run.packed, begin, end, out);
+  }
+}
+
+void one_row(void* context, size_t task) {
+  const Call& call = *static_cast<const Call*>(context);
+  const PackedMatrix::Run& run = call.matrix.runs()[task];
+  float* const y = call.y + run.first_row;
+  if (run.raw != nullptr) {
+    call.dot.rows_bf16(run.raw, call.matrix.columns(), run.begin, run.end, call.x, y);
+  } else {
+    call.packed.dot(call.matrix.tables(), run.packed, run.begin, run.end, call.x, y);
+  }
+}
+
+void several_rows(void* context, size_t task) {
+  thread_local Scratch scratch;
+  const Call& call = *static_cast<const Call*>(context);
+  const PackedMatrix::Run& run = call.matrix.runs()[task];
+  const size_t columns = call.matrix.columns();
+  auto* const decoded = scratch.get<uint8_t>(run.count() * columns * 2);
+  decode(call, run, run.begin, run.end, decoded);
+  call.dot.rows(LPC_DTYPE_BF16, decoded, columns, 0, run.count(), call.x, call.m, call.y + run.row(),
+                call.matrix.total_rows());
+}
+
+// Some rows of the matrix decoded, to be added to y.
+struct Panel {
+  const Call& call;
+  uint8_t* decoded;
+  size_t first_run;
+  size_t runs;
+
+  const PackedMatrix::Run& run(size_t i) const { return call.matrix.runs()[first_run + i]; }
+  size_t first_row() const { return run(0).row(); }
+  size_t rows() const { return run(runs - 1).row() + run(runs - 1).count() - first_row(); }
+};
+
+void fill_panel(void* context, size_t task) {
+  const Panel& panel = *static_cast<const Panel*>(context);
+  const PackedMatrix::Run& run = panel.run(task);
+  decode(panel.call, run, run.begin, run.end,
+         panel.decoded + (run.row() - panel.first_row()) * panel.call.matrix.columns() * 2);
+}
+
+void add_panel(void* context, size_t task) {
+  const Panel& panel = *static_cast<const Panel*>(context);
+  const Call& call = panel.call;
+  const size_t columns = call.matrix.columns();
+  const size_t begin = task * kColumnsPerTask;
+  const size_t end = std::min(begin + kColumnsPerTask, columns);
+  if (panel.first_row() == 0) {
+    for (size_t i = 0; i < call.m; ++i) std::fill_n(call.y + i * columns + begin, end - begin, 0.0f);
+  }
+  call.dot.columns(LPC_DTYPE_BF16, panel.decoded, panel.rows(), columns, begin, end, call.x + panel.first_row(),
+                   call.matrix.total_rows(), call.m, call.y);
+}
+
+void columns_are_outputs(const Call& call, const ParallelLoop& loop) {
+  thread_local Scratch scratch;
+  const auto& runs = call.matrix.runs();
+  const size_t row_bytes = 2 * call.matrix.columns();
+  size_t most_rows = kBytesPerPanel / row_bytes;
+  for (const auto& run : runs) most_rows = std::max(most_rows, run.count());
+  Panel panel{call, scratch.get<uint8_t>(most_rows * row_bytes), 0, 0};
+  for (; panel.first_run < runs.size(); panel.first_run += panel.runs) {
+    panel.runs = 1;
+    while (panel.first_run + panel.runs < runs.size() && panel.rows() + panel.run(panel.runs).count() <= most_rows) {
+      ++panel.runs;
+    }
+    loop.run(loop.self, fill_panel, panel.runs, &panel);
+    loop.run(loop.self, add_panel, (call.matrix.columns() + kColumnsPerTask - 1) / kColumnsPerTask, &panel);
+  }
+}
+
+}  // namespace
+
+bool PackedMatrix::can_hold(const BlobHeader& header) {
+  return header.codec == LPC_CODEC_PACKED && header.tensor.dtype == LPC_DTYPE_BF16 && header.tensor.rank == 2 &&
+         !header.segments.empty();
+}
+
+PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_t segment_count, Bytes stored)
+    : columns_(header.tensor.shape[1]), total_rows_(header.tensor.shape[0]) {
+  if (!can_hold(header) || segment_count == 0) {
+    throw Error(LPC_INVALID_ARGUMENT, "PackedMatrix: expected segments of a packed bf16 matrix");
+  }
+  tables_ = packed::read_tables(header.codec_params);
+  const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
+  const size_t rows_per_run = std::max<size_t>(kBytesPerRun / row_bytes, 1);
+  const uint64_t base = header.segments.at(first_segment).offset;
+  for (size_t i = first_segment; i < first_segment + segment_count; ++i) {
+    const Segment& segment = header.segments.at(i);
+    if (segment.offset - base > stored.size() || segment.bytes > stored.size() - (segment.offset - base)) {
+      throw Error(LPC_INVALID_ARGUMENT, "PackedMatrix: got " + std::to_string(stored.size()) +
+                                            " bytes, which end before segment " + std::to_string(i));
+    }
+    const Bytes bytes = stored.subspan(segment.offset - base, segment.bytes);
+    Run run;
+    run.first_row = header.segment_first_row(i);
+    const size_t rows = header.segment_rows(i);
+    if (segment.encoding == Encoding::kRaw) {
+      run.raw = bytes.data();
+    } else {
+      run.packed = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
+    }
+    for (; run.begin < rows; run.begin = run.end) {
+      run.end = std::min(rows, run.begin + rows_per_run);
+      runs_.push_back(run);
+    }
+    row_count_ += rows;
+  }
+}
+
+void multiply(const PackedMatrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
+              const ParallelLoop& loop) {
+  if (m == 0) return;
+  Call call{matrix, x, m, y};
+  if (!rows_are_outputs) return columns_are_outputs(call, loop);
+  if (m == 1) call.x = arranged(x, matrix.columns());
+  loop.run(loop.self, m == 1 ? one_row : several_rows, matrix.runs().size(), &call);
+}
+
+}  // namespace lpc
