@@ -1,10 +1,11 @@
-"""Write a Llama checkpoint with random weights in the shape of a real model: for measuring size, speed and memory.
+"""Write a checkpoint with random weights in the shape of a real model: for measuring size, speed and memory.
 
 Weights are normal(0, 0.02), norms 1. Numbers come from numpy alone and depend on seed and shape, not on threads;
 memory stays at some dozen MB because they are made and written in pieces.
 
     python benchmarks/make_checkpoint.py tinyllama-1.1b build/tinyllama
     python benchmarks/make_checkpoint.py llama-2-13b build/llama-2-13b-8 --layers 8
+    python benchmarks/make_checkpoint.py opt-13b build/opt-13b-8 --layers 8
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -39,6 +41,50 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int, int, float]] = {
     "llama-2-13b": (5120, 40, 40, 40, 13824, 32000, 4096, 10000.0),
 }
 _TIED = {"llama-3.2-1b"}
+# Other families: their own config.json; the exporter says which tensors it means.
+OTHERS: dict[str, dict[str, Any]] = {
+    "gpt2": {
+        "model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
+    },
+    "opt-1.3b": {
+        "model_type": "opt", "vocab_size": 50272, "hidden_size": 2048, "num_hidden_layers": 24, "ffn_dim": 8192,
+        "num_attention_heads": 32, "max_position_embeddings": 2048, "word_embed_proj_dim": 2048,
+    },
+    "opt-13b": {
+        "model_type": "opt", "vocab_size": 50272, "hidden_size": 5120, "num_hidden_layers": 40, "ffn_dim": 20480,
+        "num_attention_heads": 40, "max_position_embeddings": 2048, "word_embed_proj_dim": 5120,
+    },
+    "mistral-7b": {
+        "model_type": "mistral", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+        "max_position_embeddings": 32768, "sliding_window": 4096,
+    },
+    "qwen2.5-0.5b": {
+        "model_type": "qwen2", "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864,
+        "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "rope_theta": 1000000.0,
+        "max_position_embeddings": 32768, "tie_word_embeddings": True,
+    },
+    "qwen3-0.6b": {
+        "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072, "head_dim": 128,
+        "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "rope_theta": 1000000.0,
+        "max_position_embeddings": 40960, "tie_word_embeddings": True,
+    },
+    "phi-3-mini": {
+        "model_type": "phi3", "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "sliding_window": 2047,
+        "max_position_embeddings": 4096,
+    },
+    "gemma-2-2b": {
+        "model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216,
+        "num_hidden_layers": 26, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+        "max_position_embeddings": 8192,
+    },
+    "mixtral-8x7b": {
+        "model_type": "mixtral", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "num_local_experts": 8,
+        "num_experts_per_tok": 2, "max_position_embeddings": 32768, "rope_theta": 1000000.0,
+    },
+}  # fmt: skip
 _DTYPES: dict[str, tuple[str, np.dtype[Any], str]] = {
     "bf16": ("BF16", np.dtype(ml_dtypes.bfloat16), "bfloat16"),
     "fp16": ("F16", np.dtype(np.float16), "float16"),
@@ -51,6 +97,10 @@ _SPECIAL = ("<unk>", "<s>", "</s>")
 
 def make_config(shape: str, layers: int | None, dtype: str) -> dict[str, Any]:
     """Return config.json for a shape, with another number of layers if given."""
+    if shape in OTHERS:
+        config = {"bos_token_id": 1, "eos_token_id": 2, "torch_dtype": _DTYPES[dtype][2], **OTHERS[shape]}
+        key = "n_layer" if "n_layer" in config else "num_hidden_layers"
+        return config | ({key: layers} if layers is not None else {})
     config = dict(zip(_KEYS, SHAPES[shape], strict=True))
     if layers is not None:
         config["num_hidden_layers"] = layers
@@ -72,6 +122,8 @@ def make_config(shape: str, layers: int | None, dtype: str) -> dict[str, Any]:
 
 def tensor_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the checkpoint's tensors in the order in which they are written."""
+    if config["model_type"] != "llama":
+        return _shapes_by_exporter(config)
     hidden, inner, vocab = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     kv = config["num_key_value_heads"] * config["head_dim"]
     block: dict[str, tuple[int, ...]] = {
@@ -92,6 +144,16 @@ def tensor_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     if not config["tie_word_embeddings"]:
         shapes["lm_head.weight"] = (vocab, hidden)
     return shapes
+
+
+def _shapes_by_exporter(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return what the family needs, in the order of use, from the graph that the exporter builds."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from exporters.architectures import build
+    from exporters.config import ConfigReader
+
+    checkpoint: Any = SimpleNamespace(config=ConfigReader(Path("config.json"), config), tensors={})
+    return build(checkpoint).graph.shapes()
 
 
 def make_header(shapes: dict[str, tuple[int, ...]], dtype: str) -> tuple[bytes, int]:
@@ -123,7 +185,7 @@ def pieces(
     numpy_dtype = _DTYPES[dtype][1]
     for tensor, (name, shape) in enumerate(shapes.items()):
         count = math.prod(shape)
-        if "norm" in name:
+        if len(shape) == 1 and name.endswith(".weight"):
             yield pool.submit(np.ones, count, numpy_dtype)
             continue
         for chunk, begin in enumerate(range(0, count, _CHUNK)):
@@ -164,7 +226,7 @@ def write_tokenizer(path: Path, vocab_size: int) -> None:
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("shape", choices=sorted(SHAPES))
+    parser.add_argument("shape", choices=sorted([*SHAPES, *OTHERS]))
     parser.add_argument("out", type=Path, help="folder to write; made if it is not there")
     parser.add_argument("--layers", type=int, help="number of layers, if not the model's own")
     parser.add_argument("--dtype", choices=sorted(_DTYPES), default="bf16")

@@ -18,7 +18,7 @@ _ORDER: tuple[Kind, ...] = ("wired", "wireless", "other", "usb")
 _INTERNAL = re.compile(r"lo|docker\d*|br-.*|veth.*|virbr.*|cni.*|flannel.*|dummy.*|tun\d*|zt.*")
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("usb", re.compile(r"usb\d+|l4tbr0|rndis\d+")),
-    ("wired", re.compile(r"eth\d+|en[opsx].*|end\d+|lan\d+|mgbe.*|eqos.*")),
+    ("wired", re.compile(r"eth\d+|en[opsxP].*|end\d+|lan\d+|mgbe.*|eqos.*")),
     ("wireless", re.compile(r"wl.*")),
 )
 _IP_LINE = re.compile(r"^\d+:\s+(\S+?)(?:@\S+)?\s+inet6?\s+([0-9a-fA-F.:]+)/\d+", re.MULTILINE)

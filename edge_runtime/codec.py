@@ -22,7 +22,7 @@ from edge_runtime.errors import CodecError
 Array: TypeAlias = npt.NDArray[Any]
 Blob: TypeAlias = npt.NDArray[np.uint8]
 
-CODECS = {"stored": 0, "lz4": 1, "packed": 3}
+CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
 PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3}
 

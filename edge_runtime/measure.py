@@ -28,7 +28,7 @@ MEMORY_BYTES = 256 << 20
 BLOCKS = (64 << 10, 256 << 10, 1 << 20, 4 << 20)
 QUEUE_DEPTHS = (1, 2, 4, 8, 16)
 FILE_BYTES = 1 << 30
-_DECODED_BYTES = 32 << 20
+DECODED_BYTES = 32 << 20
 _WRITE_SECONDS = 10.0
 _PIECE = 8 << 20
 _ROOM = 2 << 30
@@ -67,6 +67,8 @@ class Settings:
     blocks: tuple[int, ...] = BLOCKS
     queue_depths: tuple[int, ...] = QUEUE_DEPTHS
     threads: int = 0
+    memory_bytes: int = MEMORY_BYTES
+    decoded_bytes: int = DECODED_BYTES
 
     @property
     def cores(self) -> int:
@@ -102,7 +104,7 @@ def file_read(
     return float(measured.bytes / measured.nanoseconds * 1e9)
 
 
-def decode_rate(codec: str, threads: int, seconds: float, size: int = _DECODED_BYTES) -> float:
+def decode_rate(codec: str, threads: int, seconds: float, size: int = DECODED_BYTES) -> float:
     """Return decoded bytes/s of `codec` on Gaussian BF16 weights, which compress as trained ones do. CodecError."""
     import ml_dtypes
     import numpy as np
@@ -158,7 +160,9 @@ class _Steps:
     def memory(self) -> list[Figure]:
         return [
             self._figure(
-                memory_read(threads, self._settings.seconds), f"memory read, {threads} threads", threads=threads
+                memory_read(threads, self._settings.seconds, self._settings.memory_bytes),
+                f"memory read, {threads} threads",
+                threads=threads,
             )
             for threads in self._counts
         ]
@@ -182,7 +186,7 @@ class _Steps:
         for codec in self._codecs:
             for threads in sorted({1, self._settings.cores}):
                 try:
-                    rate = decode_rate(codec, threads, self._settings.seconds)
+                    rate = decode_rate(codec, threads, self._settings.seconds, self._settings.decoded_bytes)
                 except CodecError as error:  # a codec of another build, or one that only takes other dtypes
                     self._step(f"decode {codec}: {error}")
                     continue

@@ -135,6 +135,14 @@ _PROTOTYPES = {
     "lpc_describe_segment": (c_int, [c_void_p, c_uint64, c_uint64, POINTER(SegmentInfo)]),
     "lpc_decode": (c_int, [c_void_p, c_uint64, c_void_p, c_uint64, c_uint32]),
     "lpc_decode_rows": (c_int, [c_void_p, c_uint64, c_uint64, c_uint64, c_void_p, c_uint64, c_uint32]),
+    "lpc_matrix_create": (c_int, [c_void_p, c_uint64, c_uint32, c_uint32, POINTER(c_void_p)]),
+    "lpc_matrix_free": (None, [c_void_p]),
+    "lpc_matrix_multiply": (
+        c_int,
+        [c_void_p, c_uint32, c_uint64, c_void_p, c_uint64, c_void_p, c_uint64, c_uint32],
+    ),
+    "lpc_matrix_decode": (c_int, [c_void_p, c_void_p, c_uint64, c_uint32]),
+    "lpc_matrix_read": (c_int, [c_void_p, c_uint32, POINTER(c_uint64)]),
 }
 
 

@@ -15,12 +15,14 @@ from edge_runtime import provider as lpc_provider
 from edge_runtime.errors import ConfigError
 from edge_runtime.generate import Generation
 from edge_runtime.package import Package
+from edge_runtime.placement import Placement, place
 from edge_runtime.provider import SessionStats
 from edge_runtime.sampling import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P, Sampler, SamplingParams
 from edge_runtime.sequence import Graph, SequenceDecoder, runtime_error
 from edge_runtime.tokens import Tokenizer
 
 ProviderName = Literal["lpc", "cpu"]
+ReadMode = Literal["auto", "direct", "buffered"]
 
 DEFAULT_MAX_NEW_TOKENS = 128
 PREFILL_CHUNK = 512
@@ -38,17 +40,24 @@ def load(
     threads: int = 0,
     context_length: int | None = None,
     prefill_chunk: int = PREFILL_CHUNK,
+    memory_budget: int | None = None,
+    bus_limit: float | None = None,
+    read_mode: ReadMode = "auto",
+    trace: str | Path | None = None,
     debug: bool = False,
 ) -> Model:
     """Open an exported model; no weight is read yet.
 
     `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
     threads for arithmetic and for decompression (0: chosen by onnxruntime and by the provider). `context_length` lowers
-    the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass. `debug` lets
-    onnxruntime log to stderr.
+    the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass. `memory_budget` is
+    all that the process may take, in bytes: what does not fit is streamed from the file for every token (default: what
+    this machine has left). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads past the page
+    cache, "buffered" through it, "auto" directly where the file system allows it. `trace` is a file that gets a Chrome
+    trace of reading, decoding, waiting and computing when the model is closed. `debug` lets onnxruntime log to stderr.
 
     Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
-    RuntimeUnavailableError without a usable onnxruntime or native library.
+    BudgetError for a budget that is too small, RuntimeUnavailableError without a usable onnxruntime or native library.
     """
     package = Package.open(path)
     if provider not in ("lpc", "cpu"):
@@ -63,7 +72,19 @@ def load(
         )
     tokenizer = Tokenizer(package)
     session_id = f"lpc-{os.getpid()}-{next(_session_numbers)}"
-    session = _open_session(package, provider, threads, session_id, debug)
+    choices = {lpc_provider.OPTION_SESSION_ID: session_id, lpc_provider.OPTION_DECODE_THREADS: str(threads)}
+    placement = None
+    if provider == "lpc":
+        placement = place(
+            package,
+            memory_budget=memory_budget,
+            context_length=context_length,
+            threads=threads,
+            bus_limit=bus_limit,
+        )
+        choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
+        choices |= {"trace_file": str(trace)} if trace else {}
+    session = _open_session(package, choices if provider == "lpc" else None, threads, debug)
     return Model(
         package=package,
         tokenizer=tokenizer,
@@ -71,7 +92,8 @@ def load(
         provider=provider,
         session_id=session_id,
         context_length=context_length or package.context_length,
-        prefill_chunk=prefill_chunk,
+        prefill_chunk=placement.plan.prefill_chunk if placement and placement.plan else prefill_chunk,
+        placement=placement,
     )
 
 
@@ -88,8 +110,10 @@ class Model:
         session_id: str,
         context_length: int,
         prefill_chunk: int,
+        placement: Placement | None,
     ) -> None:
         """Use `load`."""
+        self.placement = placement
         self.package = package
         self.tokenizer = tokenizer
         self.provider: ProviderName = provider
@@ -162,8 +186,8 @@ class Model:
             raise ConfigError(f"token id {wrong} is out of range: this model has ids 0 to {self._graph.vocab_size - 1}")
 
 
-def _open_session(package: Package, provider: ProviderName, threads: int, session_id: str, debug: bool) -> Any:
-    """Create the onnxruntime session; no weight is read."""
+def _open_session(package: Package, provider_options: dict[str, str] | None, threads: int, debug: bool) -> Any:
+    """Create the onnxruntime session, on the CPU alone without `provider_options`; no weight is read."""
     ort = lpc_provider.import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_WARNINGS if debug else _LOG_FATAL
@@ -171,12 +195,8 @@ def _open_session(package: Package, provider: ProviderName, threads: int, sessio
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     lpc_provider.register_custom_ops(options)
     providers = None
-    if provider == "lpc":
-        choices = {
-            lpc_provider.OPTION_SESSION_ID: session_id,
-            lpc_provider.OPTION_DECODE_THREADS: str(threads),
-        }
-        options.add_provider_for_devices(lpc_provider.devices(), choices)
+    if provider_options is not None:
+        options.add_provider_for_devices(lpc_provider.devices(), provider_options)
     else:
         providers = ["CPUExecutionProvider"]
     try:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edge_runtime import codec as blobs
 from edge_runtime import native
 from edge_runtime.errors import ExportError, LpcError
-from exporters import __version__, codec_choice, dtypes, journal
+from exporters import __version__, dtypes, journal
 from exporters.blob_writer import BlobWriter
-from exporters.codec_choice import Encoded, Encoder
+from exporters.codec_choice import Encoder
 from exporters.graph import DATA_FILE, Extent, Weight
 from exporters.manifest import WrittenConstant, WrittenTensor
 from exporters.plan import Plan
@@ -23,6 +23,7 @@ from exporters.progress import Progress
 from exporters.verify import DataFile, hash_of
 
 _OVERLAP_BYTES = 160 << 20  # two weights up to this size are in memory at once: one is written, one encoded
+_PLAIN_RATIO = 0.99  # where the graph takes plain data, a blob must be smaller than this
 _SYNC_BYTES = 64 << 20  # written bytes after which they are forced to the device and noted in the journal
 
 
@@ -92,9 +93,7 @@ class WeightWriter:
         if stored is not array:
             source.release(weight.tensor)
             del array
-        line.add(
-            stored, weight, source_dtype, source_bytes, changed, lambda: source.release(weight.tensor)
-        )  # fmt: skip
+        line.add(stored, weight, source_dtype, source_bytes, changed, lambda: source.release(weight.tensor))
 
     def _convert(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int]:
         """Return the array as it is stored, and how many elements were rounded."""
@@ -177,7 +176,7 @@ class _Line:
             self._encoders[1].close()
         digest = self._pool.submit(hash_of, array)
         encoded = self._encoders[0].encode(array, weight)
-        plain = weight.fixed and encoded.codec == codec_choice.STORED
+        plain = weight.fixed and encoded.blob.nbytes > _PLAIN_RATIO * array.nbytes
         record = WrittenTensor(
             name=weight.tensor, layer=weight.layer, source_dtype=source_dtype, dtype=blobs.dtype_name(array.dtype),
             shape=weight.shape, codec=encoded.codec, extent=Extent(0, 0), source_bytes=source_bytes,
@@ -233,6 +232,3 @@ def _intact(data: DataFile, record: WrittenTensor) -> bool:
 
 def _end(records: Sequence[WrittenTensor]) -> int:
     return max((record.extent.offset + record.extent.length for record in records), default=0)
-
-
-__all__ = ["Encoded", "WeightWriter", "Written"]

@@ -15,7 +15,7 @@ import tty
 from types import TracebackType
 
 USER = "pilot"
-PASSWORD = "not-a-secret"  # noqa: S105 (of a login that exists in this test alone)
+PASSWORD = "not-a-secret"
 LOGIN = r"""
 while :; do
   printf 'orin-nano login: '

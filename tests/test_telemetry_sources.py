@@ -212,7 +212,8 @@ def test_nothing_readable_says_why_for_each_source(tmp_path: Path) -> None:
     assert sources.found == ()
     assert sources.power_reason() == (
         "no power sensor is readable (tegrastats: not installed; "
-        "INA3221/hwmon: no power monitor under /sys/class/hwmon; vcgencmd: not installed; RAPL: no counter under /sys/class/powercap)"
+        "INA3221/hwmon: no power monitor under /sys/class/hwmon; vcgencmd: not installed; "
+        "RAPL: no counter under /sys/class/powercap)"
     )
 
 

@@ -113,6 +113,7 @@ def reference(folder: Path) -> dict[str, Any]:
     if info["missing_keys"] or info["unexpected_keys"] or info["mismatched_keys"]:
         raise ValueError(f"{folder}: transformers does not load what it saved: {info}")
     model.eval()
+    torch.set_num_threads(1)
     tokens, _ = greedy(model, families.PROMPT, families.NEW_TOKENS)
     with torch.no_grad():
         prompt = model(torch.tensor([families.PROMPT])).logits[0]
@@ -145,6 +146,6 @@ def make_safe_record(name: str) -> dict[str, Any]:
     for seed in range(20):
         with tempfile.TemporaryDirectory() as folder:
             record = make_record(name, Path(folder), seed)
-        if record["gap"] > 1e-3:
+        if record["gap"] > 2e-5:  # ten times the rounding errors that we see
             return record
     raise ValueError(f"{name}: no seed of 20 has clear tokens")

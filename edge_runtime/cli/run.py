@@ -28,6 +28,8 @@ Examples:
   lpc-run llama-lpc -p "Once upon a time" -n 64 --greedy
   lpc-run llama-lpc -p "List three colours:" --temperature 0.3 --top-p 0.9 --seed 7
   lpc-run llama-lpc -p "Once upon a time" --json > result.json
+  lpc-run llama-lpc -p "Once upon a time" --memory-budget 4.5GiB
+  lpc-run llama-lpc --plan --memory-budget 2GiB
 
 \b
 The generated text goes to stdout, everything else to stderr.
@@ -38,7 +40,7 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path())
-@click.option("-p", "--prompt", required=True, help="The text to continue.")
+@click.option("-p", "--prompt", help="The text to continue.")
 @click.option(
     "-n", "--max-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Most tokens to generate."
 )
@@ -72,14 +74,44 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     help="cpu: plain onnxruntime, weights decompressed by the fallback operator.",
 )
 @click.option("--context", type=click.IntRange(min=2), help="Most positions, prompt included.  [default: the model's]")
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    help="All that may be used, such as 4.5GiB; what does not fit is streamed.  [default: what is available]",
+)
+@click.option(
+    "--plan", "plan_only", is_flag=True, help="Print what would stay in memory and how fast it is; run nothing."
+)
+@click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s.")
+@click.option(
+    "--read-mode",
+    type=click.Choice(["auto", "direct", "buffered"]),
+    default="auto",
+    show_default=True,
+    help="Read the weights past the page cache or through it.",
+)
+@click.option("--trace", type=click.Path(), metavar="FILE", help="Write a Chrome trace of the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
 @click.pass_context
 def command(
-    context_: click.Context, /, model: str, prompt: str, max_tokens: int, greedy: bool, as_json: bool, **options: Any
+    context_: click.Context,
+    /,
+    model: str,
+    prompt: str | None,
+    max_tokens: int,
+    greedy: bool,
+    as_json: bool,
+    plan_only: bool,
+    **options: Any,
 ) -> int:
     """Continue a prompt with MODEL, a folder written by lpc-export."""
+    options |= _sizes(options)
+    if plan_only:
+        return _print_plan(model, options, as_json)
+    if prompt is None:
+        raise click.UsageError("Missing option '-p' / '--prompt'.")
     if greedy:
         _refuse_sampling_options(context_)
     sampling = _sampling(options, greedy)
@@ -137,6 +169,38 @@ def summary(report: GenerationReport, stats: SessionStats | None) -> str:
     return " | ".join(parts)
 
 
+def _sizes(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are sizes, in bytes and bytes a second."""
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.memory import parse_rate, parse_size
+
+    budget, bus = options["memory_budget"], options["bus_limit"]
+    try:
+        return {
+            "memory_budget": None if budget is None else parse_size(budget),
+            "bus_limit": None if bus is None else parse_rate(bus),
+        }
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
+    from edge_runtime.memory import default_budget
+    from edge_runtime.package import Package
+    from edge_runtime.placement import make_plan
+    from edge_runtime.plan import table
+
+    plan = make_plan(
+        Package.open(path),
+        options["memory_budget"] or default_budget(),
+        context_length=options["context"],
+        threads=options["threads"],
+        bus_limit=options["bus_limit"],
+    )
+    click.echo(json.dumps(plan.as_dict()) if as_json else table(plan))
+    return 1 if plan.verdict == "impossible" else 0
+
+
 def _refuse_sampling_options(context: click.Context) -> None:
     given = [
         flag for name, flag in _NOT_GREEDY.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -167,6 +231,10 @@ def _load(path: str, options: dict[str, Any]) -> Model:
         provider=options["provider"],
         threads=options["threads"],
         context_length=options["context"],
+        memory_budget=options["memory_budget"],
+        bus_limit=options["bus_limit"],
+        read_mode=options["read_mode"],
+        trace=options["trace"],
         debug=options["debug"],
     )
     stats = model.stats()

@@ -16,7 +16,7 @@ KV_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
 """Prompt tokens in one pass that a plan considers, largest first."""
 
-PROCESS_BYTES = 128 << 20
+PROCESS_BYTES = 96 << 20
 """Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
 ROW_SEGMENT_BYTES = 256 << 10
 """Largest segment of a table that is read row by row (docs/format.md, section 5)."""

@@ -39,7 +39,8 @@ def build(checkpoint: Checkpoint) -> Architecture:
 def _mlp(g: Graph, name: str, c: ConfigReader, layer: int, hidden: int) -> Layer:
     """Experts in every decoder_sparse_step-th layer that mlp_only_layers does not name; else one MLP."""
     activation = c.choice("hidden_act", ACTIVATIONS, "silu")
-    dense, count = c.get("mlp_only_layers", []), c.integer("num_experts", 128, at_least=0)
+    dense = c.get("mlp_only_layers", [])
+    count = c.integer("num_experts", c.integer("num_local_experts", 128, at_least=0), at_least=0)  # 5.x's new name
     if layer in dense or count == 0 or (layer + 1) % c.integer("decoder_sparse_step", 1):
         return GatedMLP(g, name, hidden, c.integer("intermediate_size"), activation=activation)
     inner, chosen = c.integer("moe_intermediate_size", 768), c.integer("num_experts_per_tok", 8)

@@ -18,7 +18,7 @@ extern "C" LPC_EXPORT OrtStatus* CreateEpFactories(const char*, const OrtApiBase
   *factory_count = 0;
   const lpc_status status = lpc::guarded([&] {
     if (max_factories < 1) throw lpc::Error(LPC_INVALID_ARGUMENT, "max_factories: got 0, expected at least 1");
-    factories[0] = new lpc::Factory(lpc::Api(base));
+    factories[0] = new lpc::Factory(lpc::Api(base), base->GetVersionString());
     *factory_count = 1;
   });
   return status == LPC_OK ? nullptr : too_old(base);

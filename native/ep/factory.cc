@@ -2,10 +2,25 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
+
+#include "ep/fallback_op.h"
 
 namespace lpc {
-Factory::Factory(const Api& api) : OrtEpFactory{}, api_(api) {
-  ort_version_supported = kOrtApiVersion;
+namespace {
+
+constexpr uint32_t kDomainsVersion = 24;  // the first ONNX Runtime that asks a factory for its operators
+
+// 31 of "1.31.1"; 0 of anything else.
+uint32_t minor_version(const std::string& version) {
+  const size_t dot = version.find('.');
+  return dot == std::string::npos ? 0 : static_cast<uint32_t>(std::strtoul(version.c_str() + dot + 1, nullptr, 10));
+}
+
+}  // namespace
+
+Factory::Factory(const Api& api, const std::string& ort_version) : EpFactory124{}, api_(api) {
+  ort_version_supported = minor_version(ort_version) >= kDomainsVersion ? kDomainsVersion : kOrtApiVersion;
   GetName = get_name;
   GetVendor = get_vendor;
   GetVendorId = get_vendor_id;
@@ -17,6 +32,8 @@ Factory::Factory(const Api& api) : OrtEpFactory{}, api_(api) {
   ReleaseAllocator = release_no_allocator;
   CreateDataTransfer = no_data_transfer;
   IsStreamAware = not_stream_aware;
+  GetNumCustomOpDomains = count_domains;
+  GetCustomOpDomains = get_domains;
 }
 
 // Provider options reach a plugin as session configuration entries "ep.<lower-case name>.<key>".
@@ -86,6 +103,18 @@ void ORT_API_CALL Factory::release_no_allocator(OrtEpFactory*, OrtAllocator*) no
 OrtStatus* ORT_API_CALL Factory::no_data_transfer(OrtEpFactory*, OrtDataTransferImpl** transfer) noexcept {
   *transfer = nullptr;
   return nullptr;
+}
+
+OrtStatus* ORT_API_CALL Factory::count_domains(OrtEpFactory*, size_t* count) noexcept {
+  *count = 1;
+  return nullptr;
+}
+
+OrtStatus* ORT_API_CALL Factory::get_domains(OrtEpFactory* self, OrtCustomOpDomain** domains, size_t count) noexcept {
+  const Api& api = static_cast<Factory*>(self)->api_;
+  return api.guard([&] {
+    if (count > 0) domains[0] = decompress_domain(api);
+  });
 }
 
 bool ORT_API_CALL Factory::not_stream_aware(const OrtEpFactory*) noexcept { return false; }

@@ -5,9 +5,19 @@
 
 namespace lpc {
 
-class Factory : public OrtEpFactory {
+// What ONNX Runtime 1.24 added behind the 1.23 structure that the headers here know: the factory hands its operators
+// over itself, so that sessions need no custom ops library.
+struct EpFactory124 : OrtEpFactory {
+  void* GetHardwareDeviceIncompatibilityDetails = nullptr;  // not offered
+  void* CreateExternalResourceImporterForDevice = nullptr;  // not offered
+  OrtStatus*(ORT_API_CALL* GetNumCustomOpDomains)(OrtEpFactory*, size_t*) noexcept = nullptr;
+  OrtStatus*(ORT_API_CALL* GetCustomOpDomains)(OrtEpFactory*, OrtCustomOpDomain**, size_t) noexcept = nullptr;
+};
+
+class Factory : public EpFactory124 {
  public:
-  explicit Factory(const Api& api);
+  // `ort_version` is that of the ONNX Runtime that asks, such as "1.31.1".
+  Factory(const Api& api, const std::string& ort_version);
   Factory(const Factory&) = delete;
   Factory& operator=(const Factory&) = delete;
 
@@ -34,6 +44,8 @@ class Factory : public OrtEpFactory {
   static void ORT_API_CALL release_no_allocator(OrtEpFactory* self, OrtAllocator* allocator) noexcept;
   static OrtStatus* ORT_API_CALL no_data_transfer(OrtEpFactory* self, OrtDataTransferImpl** transfer) noexcept;
   static bool ORT_API_CALL not_stream_aware(const OrtEpFactory* self) noexcept;
+  static OrtStatus* ORT_API_CALL count_domains(OrtEpFactory* self, size_t* count) noexcept;
+  static OrtStatus* ORT_API_CALL get_domains(OrtEpFactory* self, OrtCustomOpDomain** domains, size_t count) noexcept;
 
   const Api api_;
   SharedModels models_;

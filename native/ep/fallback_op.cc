@@ -244,13 +244,17 @@ struct Domain {
 
 }  // namespace
 
-void add_decompress_op(const Api& api, OrtSessionOptions* options) {
+OrtCustomOpDomain* decompress_domain(const Api& api) {
   static std::mutex mutex;
   static auto* domains = new std::map<const OrtApi*, std::unique_ptr<Domain>>;
   const std::lock_guard lock(mutex);
   std::unique_ptr<Domain>& domain = (*domains)[api.ort];
   if (domain == nullptr) domain = std::make_unique<Domain>(api);
-  api.check(api.ort->AddCustomOpDomain(options, domain->domain));
+  return domain->domain;
+}
+
+void add_decompress_op(const Api& api, OrtSessionOptions* options) {
+  api.check(api.ort->AddCustomOpDomain(options, decompress_domain(api)));
 }
 
 }  // namespace lpc

@@ -6,7 +6,10 @@
 
 namespace lpc {
 
-// Adds the `lpc` domain with Decompress to the session's options. The domain lives until the process ends.
+// The `lpc` domain with Decompress for one ONNX Runtime. It lives until the process ends.
+OrtCustomOpDomain* decompress_domain(const Api& api);
+
+// Adds the domain to the session's options.
 void add_decompress_op(const Api& api, OrtSessionOptions* options);
 
 }  // namespace lpc

@@ -25,15 +25,6 @@ struct Call {
   const DotKernels& dot = dot_kernels();
 };
 
-void decode(const Call& call, const PackedMatrix::Run& run, size_t begin, size_t end, uint8_t* out) {
-  const size_t row_bytes = 2 * call.matrix.columns();
-  if (run.raw != nullptr) {
-    std::memcpy(out, run.raw + begin * row_bytes, (end - begin) * row_bytes);
-  } else {
-    call.packed.decode(call.matrix.tables(), run.packed, begin, end, out);
-  }
-}
-
 void one_row(void* context, size_t task) {
   const Call& call = *static_cast<const Call*>(context);
   const PackedMatrix::Run& run = call.matrix.runs()[task];
@@ -51,7 +42,7 @@ void several_rows(void* context, size_t task) {
   const PackedMatrix::Run& run = call.matrix.runs()[task];
   const size_t columns = call.matrix.columns();
   auto* const decoded = scratch.get<uint8_t>(run.count() * columns * 2);
-  decode(call, run, run.begin, run.end, decoded);
+  call.matrix.decode(run, decoded);
   call.dot.rows(LPC_DTYPE_BF16, decoded, columns, 0, run.count(), call.x, call.m, call.y + run.row(),
                 call.matrix.total_rows());
 }
@@ -71,8 +62,8 @@ struct Panel {
 void fill_panel(void* context, size_t task) {
   const Panel& panel = *static_cast<const Panel*>(context);
   const PackedMatrix::Run& run = panel.run(task);
-  decode(panel.call, run, run.begin, run.end,
-         panel.decoded + (run.row() - panel.first_row()) * panel.call.matrix.columns() * 2);
+  const PackedMatrix& matrix = panel.call.matrix;
+  matrix.decode(run, panel.decoded + (run.row() - panel.first_row()) * matrix.columns() * 2);
 }
 
 void add_panel(void* context, size_t task) {
@@ -141,6 +132,15 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
       runs_.push_back(run);
     }
     row_count_ += rows;
+  }
+}
+
+void PackedMatrix::decode(const Run& run, uint8_t* out) const {
+  const size_t row_bytes = 2 * columns_;
+  if (run.raw != nullptr) {
+    std::memcpy(out, run.raw + run.begin * row_bytes, run.count() * row_bytes);
+  } else {
+    packed_kernels().decode(tables_, run.packed, run.begin, run.end, out);
   }
 }
 

@@ -41,6 +41,8 @@ class PackedMatrix {
   size_t row_count() const { return row_count_; }
   // All rows in order, in runs of about equal size.
   const std::vector<Run>& runs() const { return runs_; }
+  // A run's rows to `out`: dense bf16, any alignment.
+  void decode(const Run& run, uint8_t* out) const;
 
  private:
   PackedTables tables_;

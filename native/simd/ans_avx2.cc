@@ -17,7 +17,7 @@ inline __m256i broadcast(const uint8_t* table) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
 }
 
-// Vectors of a half: bytes k of 32-bit lane j belong to vector k. Vectors 0 and 1 as 16-bit pairs, then 2 and 3.
+// Four vectors of which byte k of each 32-bit lane belongs to vector k, as 16-bit numbers: 0 and 2, 1 and 3.
 struct Pairs {
   __m256i first, second;
 };
@@ -61,8 +61,8 @@ struct Narrow {
   // Advances the four vectors x[0], x[2], x[4], x[6] and returns their symbols.
   __m256i step(__m256i* x) const {
     const __m256i low_byte = _mm256_set1_epi16(0x00FF);
-    const __m256i first = _mm256_blend_epi16(x[0], _mm256_slli_epi32(x[2], 16), 0xAA);
-    const __m256i second = _mm256_blend_epi16(x[4], _mm256_slli_epi32(x[6], 16), 0xAA);
+    const __m256i first = _mm256_blend_epi16(x[0], _mm256_slli_epi32(x[4], 16), 0xAA);
+    const __m256i second = _mm256_blend_epi16(x[2], _mm256_slli_epi32(x[6], 16), 0xAA);
     const __m256i rest = _mm256_or_si256(_mm256_and_si256(first, low_byte), _mm256_slli_epi16(second, 8));
     const __m256i high = _mm256_or_si256(_mm256_srli_epi16(first, 8), _mm256_andnot_si256(low_byte, second));
     const __m256i bucket = _mm256_and_si256(high, _mm256_set1_epi8(15));
@@ -76,8 +76,8 @@ struct Narrow {
     const __m256i offset0 = _mm256_add_epi16(delta.first, _mm256_and_si256(rest, low_byte));
     const __m256i offset1 = _mm256_add_epi16(delta.second, _mm256_srli_epi16(rest, 8));
     x[0] = advance(x[0], even(frequency.first), even(offset0));
-    x[2] = advance(x[2], odd(frequency.first), odd(offset0));
-    x[4] = advance(x[4], even(frequency.second), even(offset1));
+    x[4] = advance(x[4], odd(frequency.first), odd(offset0));
+    x[2] = advance(x[2], even(frequency.second), even(offset1));
     x[6] = advance(x[6], odd(frequency.second), odd(offset1));
     return symbol;
   }

@@ -16,7 +16,7 @@ inline uint16x8_t halves_of(uint8x16_t v) { return vreinterpretq_u16_u8(v); }
 inline uint32x4_t even(uint16x8_t v) { return vandq_u32(vreinterpretq_u32_u16(v), vdupq_n_u32(0xFFFF)); }
 inline uint32x4_t odd(uint16x8_t v) { return vshrq_n_u32(vreinterpretq_u32_u16(v), 16); }
 
-// 16-bit numbers of four vectors from their low and high bytes; byte k of lane j belongs to vector k.
+// Four vectors of which byte k of each 32-bit lane belongs to vector k, as 16-bit numbers: 0 and 2, 1 and 3.
 inline uint16x8_t first_pair(uint8x16_t low, uint8x16_t high) {
   return vsliq_n_u16(vandq_u16(halves_of(low), vdupq_n_u16(0xFF)), halves_of(high), 8);
 }
@@ -52,8 +52,8 @@ struct Narrow {
 
   // Advances the vectors x[0], x[4], x[8], x[12] and returns their symbols.
   uint8x16_t step(uint32x4_t* x) const {
-    const uint16x8_t first = vreinterpretq_u16_u32(vsliq_n_u32(vandq_u32(x[0], vdupq_n_u32(0xFFFF)), x[4], 16));
-    const uint16x8_t second = vreinterpretq_u16_u32(vsliq_n_u32(vandq_u32(x[8], vdupq_n_u32(0xFFFF)), x[12], 16));
+    const uint16x8_t first = vreinterpretq_u16_u32(vsliq_n_u32(vandq_u32(x[0], vdupq_n_u32(0xFFFF)), x[8], 16));
+    const uint16x8_t second = vreinterpretq_u16_u32(vsliq_n_u32(vandq_u32(x[4], vdupq_n_u32(0xFFFF)), x[12], 16));
     const uint16x8_t low_byte = vdupq_n_u16(0xFF);
     const uint16x8_t rests = vsliq_n_u16(vandq_u16(first, low_byte), second, 8);
     const uint8x16_t rest = vreinterpretq_u8_u16(rests);
@@ -69,8 +69,8 @@ struct Narrow {
     const uint16x8_t frequency0 = first_pair(low, high);
     const uint16x8_t frequency1 = second_pair(low, high);
     x[0] = advance(x[0], even(frequency0), even(offset0));
-    x[4] = advance(x[4], odd(frequency0), odd(offset0));
-    x[8] = advance(x[8], even(frequency1), even(offset1));
+    x[8] = advance(x[8], odd(frequency0), odd(offset0));
+    x[4] = advance(x[4], even(frequency1), even(offset1));
     x[12] = advance(x[12], odd(frequency1), odd(offset1));
     return symbol;
   }

@@ -162,8 +162,22 @@ void rows_bf16(const void* w, size_t k, size_t row_begin, size_t row_end, const 
   for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
 }
 
+uint64_t read(const void* lines, size_t bytes) {
+  const auto* from = static_cast<const uint8_t*>(lines);
+  WordVector sums[4] = {};
+  constexpr size_t kStep = sizeof sums > 64 ? sizeof sums : 64;
+  for (size_t at = 0; at + kStep <= bytes; at += kStep) {
+    for (size_t line = 0; line < kStep; line += 64) prefetch_line(from + at + line);
+    for (size_t i = 0; i < 4; ++i) sums[i] ^= load_vector<WordVector>(from + at + i * LPC_VECTOR_BYTES);
+  }
+  const WordVector all = (sums[0] ^ sums[1]) ^ (sums[2] ^ sums[3]);
+  uint64_t total = 0;
+  for (size_t i = 0; i < kLanes; ++i) total ^= static_cast<uint64_t>(all[i]) << (i % 2 * 32);
+  return total;
+}
+
 extern const DotKernels kernels;
-const DotKernels kernels = {rows, arrange_activations, rows_bf16, columns, widen};
+const DotKernels kernels = {rows, arrange_activations, rows_bf16, columns, read, widen};
 
 }  // namespace LPC_SIMD_NAMESPACE
 }  // namespace lpc

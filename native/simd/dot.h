@@ -24,6 +24,8 @@ struct DotKernels {
   // `w` is row-major with k rows and n columns.
   void (*columns)(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end,
                   const float* x, size_t x_stride, size_t m, float* y);
+  // The xor of whole 64-byte lines: as fast as one core can read memory, the ceiling of every product.
+  uint64_t (*read)(const void* lines, size_t bytes);
   // out[i] = in[i] widened exactly.
   void (*widen)(uint32_t dtype, const void* in, size_t count, float* out);
 };

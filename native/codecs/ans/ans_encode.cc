@@ -69,11 +69,11 @@ EncodeTable make_table(Bytes params) {
 // Codes one symbol on `state`; `words` moves down if the state gives a word away.
 inline uint32_t put(const EncodeTable& table, uint8_t code, uint32_t state, uint8_t*& words) {
   const Symbol& symbol = table.symbols[code];
-  const bool full = state >= symbol.frequency << 20;
+  const uint32_t full = state >= symbol.frequency << 20;  // no branch on it: it is as good as random
   const auto word = static_cast<uint16_t>(state);
   std::memcpy(words - 2, &word, 2);  // kept only if full
-  words -= full ? 2 : 0;
-  state >>= full ? 16 : 0;
+  words -= 2 * full;
+  state >>= 16 * full;
   const auto quotient = static_cast<uint32_t>(state * symbol.reciprocal >> kReciprocalBits);
   const uint32_t rest = state - quotient * symbol.frequency;
   return (quotient << kAnsPrecision) + table.slots[symbol.first + rest];

@@ -152,6 +152,32 @@ LPC_EXPORT lpc_status lpc_decode(const void* blob, uint64_t blob_bytes, void* ds
 LPC_EXPORT lpc_status lpc_decode_rows(const void* blob, uint64_t blob_bytes, uint64_t first_row, uint64_t row_count,
                                       void* dst, uint64_t dst_capacity, uint32_t threads);
 
+/* ---- products ------------------------------------------------------------------------------------------------- */
+
+/* A weight matrix in memory of its own (huge pages where the system grants them), ready for products. */
+typedef struct lpc_matrix lpc_matrix;
+
+typedef enum lpc_matrix_form {
+  LPC_MATRIX_DECODED = 0, /* any codec, bf16, fp16, fp32 or int8 */
+  LPC_MATRIX_PACKED = 1   /* stays as stored; codec packed and bf16, else LPC_UNSUPPORTED */
+} lpc_matrix_form;
+
+/* From a blob of rank 2, whose checksums are verified; the blob is no longer needed after. `threads` 0: one a core. */
+LPC_EXPORT lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, uint32_t form, uint32_t threads,
+                                        lpc_matrix** matrix);
+/* Takes NULL. No other call may use the matrix. */
+LPC_EXPORT void lpc_matrix_free(lpc_matrix* matrix);
+/* y[m, outputs] = x[m, inputs] . W, dense float32. `rows_are_outputs` 1: W is the transpose of the matrix (inputs =
+ * columns, outputs = rows); 0: W is the matrix. For one SIMD implementation the result is the same bit for bit in either
+ * form. Several threads may multiply with one matrix at once. */
+LPC_EXPORT lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t rows_are_outputs, uint64_t m,
+                                          const float* x, uint64_t x_elements, float* y, uint64_t y_elements,
+                                          uint32_t threads);
+/* The matrix as it decodes, without checksums: from the decoded form a copy. */
+LPC_EXPORT lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uint64_t dst_capacity, uint32_t threads);
+/* Reads all of the matrix's memory and gives its size: how fast a product could be at best. */
+LPC_EXPORT lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads, uint64_t* bytes);
+
 /* ---- execution provider --------------------------------------------------------------------------------------- */
 
 /* What the execution provider did for one session so far. Sessions are named by the provider option "session_id". */

@@ -1,0 +1,165 @@
+// The products half of the C API.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "codecs/decode.h"
+#include "codecs/tensor.h"
+#include "matmul/packed_matrix.h"
+#include "matmul/product.h"
+#include "simd/dot.h"
+#include "store/memory.h"
+
+struct lpc_matrix {
+  lpc::BlobHeader header;
+  lpc::MappedMemory memory;  // the decoded matrix, or the segments as they are stored
+  std::optional<lpc::PackedMatrix> packed;
+};
+
+namespace {
+
+using lpc::Error;
+
+constexpr uint64_t kPiece = uint64_t{128} << 10;  // bytes that a thread copies or reads at a time
+
+void require(const void* pointer, const char* name) {
+  if (pointer == nullptr) throw Error(LPC_INVALID_ARGUMENT, std::string(name) + ": null pointer");
+}
+
+void require_equal(uint64_t got, uint64_t expected, const char* name) {
+  if (got != expected) {
+    throw Error(LPC_INVALID_ARGUMENT,
+                std::string(name) + ": got " + std::to_string(got) + ", expected " + std::to_string(expected));
+  }
+}
+
+lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
+  const lpc_tensor_desc& tensor = matrix.header.tensor;
+  return {matrix.memory.data(), tensor.dtype, tensor.shape[1], 0, tensor.shape[0], tensor.shape[0]};
+}
+
+void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
+  const uint32_t dtype = matrix.header.tensor.dtype;
+  if (dtype != LPC_DTYPE_BF16 && dtype != LPC_DTYPE_FP16 && dtype != LPC_DTYPE_FP32 && dtype != LPC_DTYPE_INT8) {
+    throw Error(LPC_UNSUPPORTED, std::string("blob: got dtype ") + lpc::dtype_name(dtype) +
+                                     ", expected bf16, fp16, fp32 or int8");
+  }
+  matrix.memory = lpc::MappedMemory(matrix.header.decoded_bytes());
+  lpc::decode_rows(matrix.header, blob, 0, matrix.header.rows, {matrix.memory.data(), matrix.memory.size()}, threads);
+}
+
+void keep_packed(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
+  const lpc::BlobHeader& header = matrix.header;
+  if (!lpc::PackedMatrix::can_hold(header)) {
+    throw Error(LPC_UNSUPPORTED, "blob: expected codec packed and dtype bf16, not empty, for the packed form");
+  }
+  const uint64_t begin = header.segments.front().offset;
+  matrix.memory = lpc::MappedMemory(blob.size() - begin);
+  std::memcpy(matrix.memory.data(), blob.data() + begin, blob.size() - begin);
+  lpc::parallel_for(header.segments.size(), threads, [&](size_t i) {
+    const lpc::Segment& segment = header.segments[i];
+    lpc::verify_segment(header, i, {matrix.memory.data() + segment.offset - begin, segment.bytes});
+  });
+  matrix.packed.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.memory.size()});
+}
+
+// The process-wide pool as a loop.
+struct PoolLoop {
+  unsigned threads;
+
+  static void run(void* self, void (*body)(void*, size_t), size_t count, void* context) {
+    lpc::parallel_for(count, static_cast<PoolLoop*>(self)->threads, [&](size_t i) { body(context, i); });
+  }
+};
+
+void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y, unsigned threads) {
+  PoolLoop pool{threads};
+  const lpc::ParallelLoop loop{PoolLoop::run, &pool};
+  if (matrix.packed) {
+    lpc::multiply(*matrix.packed, rows_are_outputs, x, m, y, loop);
+  } else {
+    lpc::multiply(decoded_rows(matrix), rows_are_outputs, x, m, y, loop);
+  }
+}
+
+// Calls body(begin, end) for pieces of [0, bytes).
+template <typename Body>
+void for_pieces(uint64_t bytes, unsigned threads, const Body& body) {
+  lpc::parallel_for((bytes + kPiece - 1) / kPiece, threads,
+                    [&](size_t i) { body(i * kPiece, std::min(bytes, (i + 1) * kPiece)); });
+}
+
+}  // namespace
+
+extern "C" lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, uint32_t form, uint32_t threads,
+                                        lpc_matrix** matrix) {
+  return lpc::guarded([&] {
+    require(blob, "blob");
+    require(matrix, "matrix");
+    const lpc::Bytes bytes{static_cast<const uint8_t*>(blob), blob_bytes};
+    auto made = std::make_unique<lpc_matrix>();
+    made->header = lpc::parse_whole_blob(bytes);
+    if (made->header.tensor.rank != 2) require_equal(made->header.tensor.rank, 2, "blob: rank");
+    if (form > LPC_MATRIX_PACKED) throw Error(LPC_INVALID_ARGUMENT, "form: got " + std::to_string(form) + ", expected 0 or 1");
+    form == LPC_MATRIX_PACKED ? keep_packed(*made, bytes, threads) : decode_into(*made, bytes, threads);
+    *matrix = made.release();
+  });
+}
+
+extern "C" void lpc_matrix_free(lpc_matrix* matrix) { delete matrix; }
+
+extern "C" lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t rows_are_outputs, uint64_t m,
+                                          const float* x, uint64_t x_elements, float* y, uint64_t y_elements,
+                                          uint32_t threads) {
+  return lpc::guarded([&] {
+    require(matrix, "matrix");
+    if (rows_are_outputs > 1) throw Error(LPC_INVALID_ARGUMENT, "rows_are_outputs: expected 0 or 1");
+    const uint64_t rows = matrix->header.tensor.shape[0], columns = matrix->header.tensor.shape[1];
+    if (m > (uint64_t{1} << 31)) throw Error(LPC_INVALID_ARGUMENT, "m: expected at most 2^31");
+    require_equal(x_elements, m * (rows_are_outputs != 0 ? columns : rows), "x_elements");
+    require_equal(y_elements, m * (rows_are_outputs != 0 ? rows : columns), "y_elements");
+    if (x_elements != 0) require(x, "x");
+    if (y_elements != 0) require(y, "y");
+    multiply(*matrix, rows_are_outputs != 0, x, m, y, threads);
+  });
+}
+
+extern "C" lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uint64_t dst_capacity, uint32_t threads) {
+  return lpc::guarded([&] {
+    require(matrix, "matrix");
+    const uint64_t bytes = matrix->header.decoded_bytes();
+    if (bytes != 0) require(dst, "dst");
+    if (dst_capacity < bytes) {
+      throw Error(LPC_BUFFER_TOO_SMALL, "dst_capacity: got " + std::to_string(dst_capacity) +
+                                            " bytes, expected at least " + std::to_string(bytes));
+    }
+    auto* const out = static_cast<uint8_t*>(dst);
+    if (matrix->packed) {
+      const auto& runs = matrix->packed->runs();
+      lpc::parallel_for(runs.size(), threads, [&](size_t i) {
+        matrix->packed->decode(runs[i], out + runs[i].row() * matrix->header.row_bytes);
+      });
+    } else {
+      for_pieces(bytes, threads, [&](uint64_t begin, uint64_t end) {
+        std::memcpy(out + begin, matrix->memory.data() + begin, end - begin);
+      });
+    }
+  });
+}
+
+extern "C" lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads, uint64_t* bytes) {
+  return lpc::guarded([&] {
+    require(matrix, "matrix");
+    require(bytes, "bytes");
+    std::atomic<uint64_t> sum{0};  // so that no read is left out
+    for_pieces(matrix->memory.size(), threads, [&](uint64_t begin, uint64_t end) {
+      sum += lpc::dot_kernels().read(matrix->memory.data() + begin, end - begin);
+    });
+    *bytes = matrix->memory.size();
+  });
+}

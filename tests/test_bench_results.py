@@ -1,0 +1,114 @@
+"""The result schema: every field checked, files written whole; md, csv and jsonl with the same columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_results import make_result, make_test
+
+from edge_runtime.bench.results import label, load_result, save_result, summary, validate
+from edge_runtime.bench.tables import COLUMNS, to_csv, to_jsonl, to_markdown
+from edge_runtime.errors import ConfigError, FormatError
+
+
+def test_result_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
+    result = make_result(make_test("tg", [10.0, 11.0]))
+    save_result(tmp_path / "r.json", result)
+    assert load_result(tmp_path / "r.json") == result
+    assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    save_result(tmp_path / "r.json", make_result(make_test("tg", [10.0])))
+    with pytest.raises(TypeError):
+        save_result(tmp_path / "r.json", make_result(make_test("tg", [10.0]), board={"id": object()}))
+    assert load_result(tmp_path / "r.json")["board"]["id"] == "jetson-orin-nano-8gb"
+    assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("[]", "schema is a JSON list"),
+        ("{}", "schema is None; expected 'lpc-bench-result'"),
+        ('{"schema": "lpc-bench-result", "schema_version": 2}', "schema_version is 2; this lpc-bench reads 1"),
+        ('{"schema": "lpc-bench-result", "schema_version": 1}', "created is None; expected a string"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_file_that_is_no_result_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.json").write_text(text, encoding="utf-8")
+    with pytest.raises(FormatError, match=message):
+        load_result(tmp_path / "r.json")
+
+
+def test_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing", "binary", "."):
+        with pytest.raises(ConfigError, match="cannot be read as a result of lpc-bench"):
+            load_result(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tests": {}}, "tests is {}; expected a list"),
+        ({"tests": ["tg128"]}, r"tests\[0\] is 'tg128'; expected an object"),
+        ({"tests": [make_test("tg", [1.0], kind="xx")]}, r"tests\[0\].kind is 'xx'; expected one of pp, tg"),
+        ({"tests": [make_test("tg", [1.0], mode="hot")]}, r"tests\[0\].mode is 'hot'; expected one of warm, cold"),
+        ({"tests": [make_test("tg", [1.0], threads=True)]}, r"tests\[0\].threads is True; expected an integer"),
+        ({"tests": [make_test("tg", [])]}, r'tests\[0\].repetitions is \[\]; expected at least one, or a "failed"'),
+        ({"tests": [make_test("tg", [1.0], repetitions=[7])]}, r"repetitions\[0\] is 7; expected an object"),
+        ({"telemetry": None}, "telemetry is None; expected an object"),
+    ],
+)
+def test_field_of_a_wrong_kind_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        validate(make_result(**change))
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "9", None, True])
+def test_speed_that_is_no_positive_number_is_named(value: Any) -> None:
+    test = make_test("tg", [1.0, 2.0])
+    test["repetitions"][1]["tokens_per_s"] = value
+    with pytest.raises(FormatError, match=r"tests\[0\].repetitions\[1\].tokens_per_s is .*expected a number above 0"):
+        validate(make_result(test))
+
+
+def test_summary_is_of_the_repetitions() -> None:
+    found = summary(make_test("tg", [8.0, 10.0, 12.0]))
+    assert found is not None
+    assert (found.n, found.mean, found.deviation, found.median) == (3, 10.0, 2.0, 10.0)
+    assert summary(make_test("tg", [], failed="x")) is None
+
+
+def test_tables_have_the_same_columns_and_every_sample() -> None:
+    result = make_result(make_test("pp", [100.0, 110.0]), make_test("tg", [], failed="killed"))
+    lines = [json.loads(line) for line in to_jsonl(result).splitlines()]
+    table = list(csv.DictReader(io.StringIO(to_csv(result))))
+    assert [tuple(line) for line in lines] == [COLUMNS, COLUMNS]
+    assert [tuple(row) for row in table] == [COLUMNS, COLUMNS]
+    assert lines[0]["tokens_per_s_samples"] == [100.0, 110.0]
+    assert table[0]["tokens_per_s_samples"] == "100 110"
+    assert (table[0]["joules_per_token"], table[1]["failed"]) == ("0.75", "killed")
+
+
+def test_markdown_says_what_is_excluded_unavailable_and_doubtful() -> None:
+    test = make_test("tg", [10.0, 12.0], energy={"unavailable": "no power sensor is readable"})
+    text = to_markdown(make_result(test, warnings=["the machine was busy"]))
+    assert "| a model | 1.50 GB | lpc | 4 | warm | tg128 | 11.00 ± 1.41 | 2.00 GB | unavailable |" in text
+    assert "Not in the figures: opening the model." in text
+    assert "J/token unavailable: no power sensor is readable." in text
+    assert "Warning: the machine was busy." in text
+
+
+def test_label_tells_configurations_apart() -> None:
+    assert label(make_test("tg", [1.0], threads=1)) == "tg128, lpc, 1 thread, warm"
+    test = make_test("tg", [1.0], threads=0, load={"memory_budget": "4GiB"})
+    assert label(test) == "tg128, lpc, automatic threads, warm, memory_budget=4GiB"

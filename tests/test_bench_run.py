@@ -1,0 +1,277 @@
+"""`lpc-bench run` on a real model: the result, its formats, cold runs, failures, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_models import ROOT, ExportModel, RunPython
+
+from edge_runtime.bench import page_cache
+from edge_runtime.bench.results import load_result, validate
+from edge_runtime.bench.workers import Configuration, Worker
+from edge_runtime.errors import LpcError
+from edge_runtime.session import load
+
+LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
+SMALL = ("-p", "24", "-n", "6", "-r", "2", "--interval", "0.1")
+WAIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(export_model: ExportModel) -> Path:
+    return export_model("demo_model", "lz4")
+
+
+@pytest.fixture(scope="module")
+def warm(folder: Path, run_python: RunPython, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A run over two thread counts and both providers, read back from its file."""
+    out = tmp_path_factory.mktemp("bench") / "warm.json"
+    done = run_python(
+        LPC_BENCH, "run", str(folder), *SMALL, "--threads", "1,2", "--provider", "lpc,cpu", "-d", "0,5", "-o", str(out)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| demo_model | " in done.stdout
+    return load_result(out)
+
+
+def test_run_measures_every_combination(warm: dict[str, Any]) -> None:
+    tests = [(test["name"], test["provider"], test["threads"]) for test in warm["tests"]]
+    names = ["pp24", "pp24 @ d5", "tg6", "tg6 @ d5"]
+    assert tests == [(name, provider, threads) for provider in ("lpc", "cpu") for threads in (1, 2) for name in names]
+
+
+def test_run_keeps_every_raw_sample(warm: dict[str, Any]) -> None:
+    for test in warm["tests"]:
+        assert len(test["repetitions"]) == 2
+        for repetition in test["repetitions"]:
+            assert len(repetition["pass_seconds"]) == (1 if test["kind"] == "pp" else 6)
+            assert repetition["seconds"] == pytest.approx(sum(repetition["pass_seconds"]))
+            assert repetition["tokens_per_s"] == pytest.approx(test["tokens"] / repetition["seconds"])
+            assert 0 <= repetition["started_s"] < repetition["ended_s"]
+            assert repetition["ended_s"] - repetition["started_s"] >= repetition["seconds"] * 0.999
+
+
+def test_run_interleaves_the_configurations(warm: dict[str, Any]) -> None:
+    starts = sorted(
+        (repetition["started_s"], number, test["provider"], test["threads"])
+        for test in warm["tests"]
+        for number, repetition in enumerate(test["repetitions"])
+    )
+    assert [number for _, number, _, _ in starts] == [0] * 16 + [1] * 16
+    assert {(provider, threads) for _, _, provider, threads in starts[:16]} == {
+        ("lpc", 1), ("lpc", 2), ("cpu", 1), ("cpu", 2)
+    }  # fmt: skip
+
+
+def test_run_counts_what_the_provider_did(warm: dict[str, Any], folder: Path) -> None:
+    layers = len(json.loads((folder / "lpc.json").read_text(encoding="utf-8"))["layers"])
+    for test in warm["tests"]:
+        counters = test["repetitions"][0]["counters"]
+        if test["provider"] == "cpu":
+            assert counters == {}
+            assert test["bytes_read_per_token"] is None
+            continue
+        assert counters["runs"] == (1 if test["kind"] == "pp" else 6)
+        assert counters["nodes_unclaimed"] == 0
+        assert counters["nodes_claimed"] > layers
+        assert test["bytes_read_per_token"] >= 0
+
+
+def test_run_describes_machine_model_and_build(warm: dict[str, Any], folder: Path) -> None:
+    manifest = json.loads((folder / "lpc.json").read_text(encoding="utf-8"))
+    assert warm["model"]["blob_bytes"] == manifest["totals"]["blob_bytes"]
+    assert warm["model"]["codec_bytes"] == {"lz4": sum(tensor["bytes"] for tensor in manifest["tensors"])}
+    assert warm["environment"]["cpus"] == os.cpu_count()
+    assert warm["environment"]["memory_total_bytes"] > 1e8
+    assert warm["build"]["isa"] in warm["build"]["isa_available"]
+    assert len(warm["build"]["library_sha256"]) == 64
+    assert warm["board"]
+    assert "opening the model (load_seconds has it)" in warm["excluded"]
+    assert warm["settings"]["order"] == "interleaved"
+
+
+def test_run_memory_is_of_each_configuration(warm: dict[str, Any]) -> None:
+    for test in warm["tests"]:
+        assert 20e6 < test["peak_rss_bytes"] < 1e9
+    assert any("rss_bytes" in sample for sample in warm["telemetry"]["samples"])
+
+
+def test_run_energy_is_a_figure_or_a_reason_never_zero(warm: dict[str, Any]) -> None:
+    for test in warm["tests"]:
+        energy = test["energy"]
+        assert energy.get("joules_per_token", 1) > 0
+        assert ("joules_per_token" in energy) != bool(energy.get("unavailable"))
+
+
+def test_run_check_tokens_are_those_of_the_model(warm: dict[str, Any], folder: Path) -> None:
+    decoder = load(folder).decoder(64)
+    logits = decoder.prefill(warm["check"]["prompt_ids"])
+    ids = []
+    for _ in range(16):
+        ids.append(int(logits.argmax()))
+        logits = decoder.step(ids[-1])
+    assert warm["check"]["token_ids"] == ids
+    assert not [warning for warning in warm["warnings"] if "other tokens" in warning]
+
+
+def test_run_json_on_stdout_is_the_whole_result(folder: Path, run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), "-p", "8", "-n", "0", "-r", "1", "--json", "-q", "--sequential")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    validate(result)
+    assert [test["name"] for test in result["tests"]] == ["pp8"]
+    assert (result["settings"]["order"], result["settings"]["warm_up"]) == ("sequential", True)
+
+
+def test_run_defaults_are_llama_benchs_as_far_as_the_context_goes(folder: Path, run_python: RunPython) -> None:
+    options = ("-d", "500", "-r", "1", "--no-warmup", "--json", "-q")
+    done = run_python(LPC_BENCH, "run", str(folder), *options)
+    assert [test["name"] for test in json.loads(done.stdout)["tests"]] == ["pp12 @ d500", "tg12 @ d500"]
+
+
+def test_run_cold_has_a_new_process_and_an_empty_cache_each_time(folder: Path, run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), *SMALL, "--cold", "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    for test in result["tests"]:
+        assert test["mode"] == "cold"
+        for repetition in test["repetitions"]:
+            assert repetition["load_seconds"] > 0
+            assert repetition["counters"]["layers_decompressed"] >= 5
+            if repetition["cached_before"] > 0.01:
+                assert any("not cold" in warning for warning in result["warnings"])
+    assert "one warm-up of each test" not in result["excluded"]
+
+
+def test_page_cache_drop_empties_it_where_a_disk_is_below(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(os.urandom(1 << 20))
+    file.read_bytes()
+    assert page_cache.cached_fraction([file]) == 1.0
+    page_cache.drop([file])
+    left = page_cache.cached_fraction([file])
+    if left == 1.0:
+        pytest.skip("the temporary folder is in memory (tmpfs): its pages cannot be dropped")
+    assert left == 0.0
+    with file.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        stream.seek(1 << 19)
+        stream.raw.read(1)  # type: ignore[attr-defined]
+    assert 0 < (page_cache.cached_fraction([file]) or 0) < 1
+
+
+def test_page_cache_of_an_empty_file_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert page_cache.cached_fraction([tmp_path / "empty"]) is None
+
+
+def test_worker_that_is_killed_says_how_it_ended(folder: Path) -> None:
+    with Worker(folder, Configuration("lpc", 1)) as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(LpcError, match=r"the measuring process was killed by SIGKILL \(out of memory\?"):
+            worker.ask("check")
+
+
+def test_worker_of_a_damaged_model_gives_its_message(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    (copy / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(LpcError, match=r"tokenizer\.json"):
+        Worker(copy, Configuration("lpc", 1))
+
+
+def test_run_of_damaged_weights_fails_with_the_reason(folder: Path, tmp_path: Path, run_python: RunPython) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    data = bytearray((copy / "model.lpc").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4096] = bytes(4096)
+    (copy / "model.lpc").write_bytes(data)
+    done = run_python(LPC_BENCH, "run", str(copy), *SMALL, "-q")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "model.lpc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_unknown_load_argument_is_named(folder: Path, run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), *SMALL, "-q", "--load", "speed=11")
+    assert done.returncode == 1
+    assert "--load speed: unknown; expected one of " in done.stderr
+
+
+def test_run_load_argument_is_part_of_the_test(folder: Path, run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), *SMALL, "-q", "--json", "--load", "prefill_chunk=8")
+    test = json.loads(done.stdout)["tests"][0]
+    assert test["load"] == {"prefill_chunk": 8}
+    assert test["repetitions"][0]["counters"]["runs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-p", "many"), "'many' is not a list of whole numbers"),
+        (("-n", "-4"), "-4 is below 0"),
+        (("--provider", "cuda"), "'cuda' is not one of lpc, cpu"),
+        (("-r", "0"), "Invalid value for '-r'"),
+        (("-p", "0", "-n", "0"), "nothing to measure"),
+        (("--load", "x"), "--load x: expected NAME=VALUE"),
+        (("-o", "no/such/folder/r.json"), "does not exist"),
+    ],
+)
+def test_run_wrong_usage_exits_2(folder: Path, run_python: RunPython, arguments: tuple[str, ...], message: str) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_run_of_more_than_the_context_or_no_model_exits_1(folder: Path, run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "run", str(folder), "-p", "513")
+    assert done.returncode == 1
+    assert "pp513: 513 tokens are more than the context" in done.stderr
+    done = run_python(LPC_BENCH, "run", str(folder / "nothing"))
+    assert done.returncode == 1
+    assert "nothing: does not exist" in done.stderr
+
+
+def test_run_ctrl_c_keeps_what_was_measured(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    code = f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{LPC_BENCH}"
+    command = [sys.executable, "-c", code, "run", str(folder), "-p", "8", "-n", "0", "-r", "100000", "-o", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if " 2 of 100000" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    process.communicate(timeout=WAIT_SECONDS)
+    assert time.monotonic() - started < WAIT_SECONDS
+    assert process.returncode == 130
+    result = load_result(out)
+    assert 2 <= len(result["tests"][0]["repetitions"]) < 100_000
+    assert "interrupted: not all repetitions were made" in result["warnings"]
+
+
+def test_help_of_the_group_and_of_run_load_nothing_heavy(run_python: RunPython) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted({'numpy', 'onnxruntime', 'tokenizers', 'serial'} & set(sys.modules))))\n"
+        + LPC_BENCH
+    )
+    for arguments in (("--help",), ("run", "--help"), ("compare", "--help"), ("report", "--help")):
+        done = run_python(code, *arguments)
+        assert done.returncode == 0
+        assert "Examples:" in done.stdout
+        assert done.stdout.endswith("[]\n")
+
+
+def test_unknown_subcommand_exits_2(run_python: RunPython) -> None:
+    done = run_python(LPC_BENCH, "walk")
+    assert done.returncode == 2
+    assert "No such command 'walk'" in done.stderr

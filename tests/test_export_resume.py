@@ -1,0 +1,121 @@
+"""A killed export goes on where it was, and its result is the same, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkpoints import damage, write_llama
+from test_export_cli import environment
+
+from edge_runtime.errors import ExportError
+from exporters import weight_writer
+from exporters.export import ExportOptions, export
+from exporters.staging import JOURNAL
+
+# Notes every weight at once, and says so: a kill then finds some of them finished.
+STEP_BY_STEP = """
+import sys, time
+from exporters import weight_writer
+weight_writer._SYNC_BYTES = 1
+add = weight_writer.journal.Journal.add
+def slow(self, records):
+    add(self, records)
+    print("noted", flush=True)
+    time.sleep(0.2)
+weight_writer.journal.Journal.add = slow
+from exporters.cli import main
+main()
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def kill_after(model: Path, out: Path, weights: int) -> Path:
+    """Export, kill the process with SIGKILL once so many weights are noted, and return what it left."""
+    command = [sys.executable, "-c", STEP_BY_STEP, str(model), "-o", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        for _ in range(weights):
+            assert process.stdout.readline() == "noted\n"
+        process.kill()
+        process.communicate(timeout=30)
+    assert process.returncode == -9
+    assert not out.exists()
+    return out.with_name(f"{out.name}.partial")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_llama(tmp_path / "model")
+
+
+def test_killed_export_goes_on_and_is_byte_identical(model: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "whole")
+    out = tmp_path / "out"
+    partial = kill_after(model, out, 5)
+    assert len((partial / JOURNAL).read_text().splitlines()) >= 6
+    result = export(model, out)
+    assert 5 <= result.resumed < result.tensors == 16
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not partial.exists()
+
+
+def test_killed_export_twice_goes_on_and_is_byte_identical(model: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "whole")
+    out = tmp_path / "out"
+    kill_after(model, out, 3)
+    kill_after(model, out, 3)
+    result = export(model, out)
+    assert result.resumed >= 6
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_resumed_export_checks_what_it_finds(model: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "whole")
+    out = tmp_path / "out"
+    partial = kill_after(model, out, 5)
+    third = json.loads((partial / JOURNAL).read_text().splitlines()[3])["extent"]
+    damage(partial / "model.lpc", third["offset"] + third["length"] // 2)
+    assert export(model, out).resumed == 2
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_journal_cut_short_counts_up_to_the_cut(model: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "whole")
+    out = tmp_path / "out"
+    partial = kill_after(model, out, 5)
+    journal = (partial / JOURNAL).read_bytes()
+    (partial / JOURNAL).write_bytes(b"\n".join(journal.split(b"\n")[:3]) + b"\n" + journal.split(b"\n")[3][:20])
+    assert export(model, out).resumed == 2
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["weights", "codec", "data_file_gone"])
+def test_export_of_something_else_starts_anew(model: Path, tmp_path: Path, change: str) -> None:
+    out = tmp_path / "out"
+    partial = kill_after(model, out, 3)
+    options = ExportOptions(codec="stored" if change == "codec" else "auto")
+    if change == "weights":
+        write_llama(model, seed=7)
+    if change == "data_file_gone":
+        (partial / "model.lpc").unlink()
+    result = export(model, out, options)
+    assert result.resumed == 0
+    export(model, tmp_path / "whole", options)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_failed_export_leaves_nothing_to_resume(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, name: str, array: object, writer: object) -> None:
+        raise ExportError("the disk is gone")
+
+    monkeypatch.setattr(weight_writer.WeightWriter, "_place", lambda self: fail(self, "", None, None))
+    with pytest.raises(ExportError, match="the disk is gone"):
+        export(model, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
