@@ -86,6 +86,11 @@ def register_custom_ops(options: Any) -> None:
         raise _cannot_load(library, ort, error) from error
 
 
+def brings_custom_ops(ort: Any) -> bool:
+    """True if the provider hands its operators to this onnxruntime itself, which from 1.24 on asks for them."""
+    return tuple(int(part) for part in ort.__version__.split(".")[:2]) >= (1, 24)
+
+
 def devices() -> list[Any]:
     """Register the provider and return its onnxruntime devices (OrtEpDevice), as `add_provider_for_devices` wants them.
 

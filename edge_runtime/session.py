@@ -193,7 +193,8 @@ def _open_session(package: Package, provider_options: dict[str, str] | None, thr
     options.log_severity_level = _LOG_WARNINGS if debug else _LOG_FATAL
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    lpc_provider.register_custom_ops(options)
+    if provider_options is None or not lpc_provider.brings_custom_ops(ort):
+        lpc_provider.register_custom_ops(options)
     providers = None
     if provider_options is not None:
         options.add_provider_for_devices(lpc_provider.devices(), provider_options)

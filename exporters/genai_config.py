@@ -10,9 +10,10 @@ from exporters.config import ConfigReader, read_json
 FILE = "genai_config.json"
 _GENERATION = "generation_config.json"
 _PROVIDER = "LpcExecutionProvider"
-# What onnxruntime-genai 0.18 calls decoder-only families; "decoder" is its name for any other of the same inputs.
+# What onnxruntime-genai 0.18 calls decoder-only families; "decoder" is its name for any other with these inputs, GPT-2
+# among them: "gpt2" stands for one with a combined cache.
 _GENAI_TYPES = frozenset(
-    {"gemma", "gemma2", "gemma3_text", "gpt2", "granite", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"}
+    {"gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"}
 )
 _SEARCH: dict[str, Any] = {
     "diversity_penalty": 0.0,

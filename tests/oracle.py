@@ -14,11 +14,12 @@ import lz4.block
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+import oracle_packed
 import xxhash
 
 Array = npt.NDArray[Any]
 
-STORED, LZ4 = 0, 1
+STORED, LZ4, PACKED = 0, 1, 3
 HEADER_BYTES = 96
 ENTRY_BYTES = 32
 BLOCK_BYTES = 65536
@@ -124,8 +125,8 @@ def parse(blob: bytes) -> Header:
     demand(header_bytes == HEADER_BYTES + ENTRY_BYTES * segment_count + params_bytes, "header_bytes")
     demand(len(blob) >= header_bytes, "header cut short")
     demand(checksum == header_checksum(blob[:header_bytes]), "header_checksum")
-    demand(codec in (STORED, LZ4), "codec")
-    demand(params_bytes == 0, "codec_params_bytes")
+    demand(codec in (STORED, LZ4, PACKED), "codec")
+    demand(params_bytes == (32 if codec == PACKED and dtype_id == 1 else 0), "codec_params_bytes")
     demand(dtype_id in _BY_ID, "dtype")
     demand(not any(blob[9:12]) and not any(blob[80:96]), "reserved")
     dtype = _BY_ID[dtype_id]
@@ -134,6 +135,11 @@ def parse(blob: bytes) -> Header:
     demand(min(rows, rows_per_segment) * row_bytes <= MAX_SEGMENT, "segment size")
     demand(segment_count == (-(-rows // rows_per_segment) if rows * row_bytes else 0), "segment_count")
     header = Header(codec, dtype, shape[:rank], rows, row_bytes, rows_per_segment, [])
+    if params_bytes:
+        try:
+            oracle_packed.check_params(blob[header_bytes - params_bytes : header_bytes])
+        except oracle_packed.Malformed as error:
+            raise OracleError(str(error)) from error
     end = _parse_segments(blob, header, segment_count, header_bytes)
     demand(blob_bytes == align64(end), "blob_bytes")
     demand(blob_bytes == len(blob), "cut short or trailing bytes")
@@ -169,8 +175,27 @@ def decode(blob: bytes | Array) -> Array:
         demand(xxhash.xxh3_64_intdigest(stored) == segment.checksum, f"checksum of segment {index}")
         first, last = header.rows_of(index)
         size = (last - first) * header.row_bytes
-        parts.append(stored if segment.encoding == 0 else _decode_lz4(stored, header.dtype, size))
+        if segment.encoding == 0:
+            parts.append(stored)
+        elif header.codec == PACKED:
+            parts.append(_decode_packed(stored, _params(data, header), header, last - first))
+        else:
+            parts.append(_decode_lz4(stored, header.dtype, size))
     return np.frombuffer(b"".join(parts), header.dtype.numpy).reshape(header.shape)
+
+
+def _params(data: bytes, header: Header) -> bytes:
+    at = HEADER_BYTES + ENTRY_BYTES * len(header.segments)
+    return data[at : at + oracle_packed.PARAMS_BYTES]
+
+
+def _decode_packed(stored: bytes, params: bytes, header: Header, rows: int) -> bytes:
+    """Section 4.3."""
+    demand(header.dtype.id == DTYPES["bf16"].id, "dtype of an encoded segment")
+    try:
+        return oracle_packed.decode_segment(stored, params, rows, header.row_bytes // 2).tobytes()
+    except oracle_packed.Malformed as error:
+        raise OracleError(str(error)) from error
 
 
 def _decode_lz4(stored: bytes, dtype: Dtype, size: int) -> bytes:

@@ -101,7 +101,8 @@ def open_session(model: Path, *, use_provider: bool = True, parallel: bool = Fal
     session_id = f"small-{next(_session_numbers)}"
     session_options = ort.SessionOptions()
     session_options.log_severity_level = 4
-    session_options.register_custom_ops_library(provider.get_library_path())
+    if not (use_provider and provider.brings_custom_ops(ort)):
+        session_options.register_custom_ops_library(provider.get_library_path())
     if parallel:
         session_options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     if use_provider:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import families
+import numpy as np
 import onnx
 import pytest
+from checkpoints import write_safetensors
 
 from edge_runtime import provider
 from edge_runtime.errors import ConfigError
@@ -122,6 +124,53 @@ def test_experts_are_weights_of_their_own(tmp_path: Path) -> None:
     experts = [name for name in graph.weights if ".experts." in name]
     assert len(experts) == 3 * 4 * 3  # layers, experts, products
     assert all(graph.weights[name].shape in [(48, 64), (64, 48)] for name in experts)
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("gpt2", "transformer."), ("opt", "model.")])
+def test_names_of_the_bare_model_are_understood(tmp_path: Path, name: str, prefix: str) -> None:
+    """The first checkpoints of both families lack the prefix, and GPT-2's store their causal masks."""
+    record = families.load(name)
+    model = families.write_checkpoint(tmp_path / "model", record)
+    tensors = families.weights(record["tensors"], record["seed"])
+    bare = {tensor.removeprefix(prefix): array for tensor, array in tensors.items()}
+    if name == "gpt2":
+        bare["h.0.attn.bias"] = np.ones((1, 1, 8, 8), np.float32)
+    write_safetensors(model / "model.safetensors", bare)
+    export(model, tmp_path / "out")
+    logits = families.Runner(tmp_path / "out", use_provider=False).logits(families.PROMPT)
+    assert families.error_of(logits, record["logits"]) < families.TOLERANCE
+
+
+OLD_STYLE: dict[str, dict[str, Any]] = {
+    "gemma3": {
+        "rope_parameters": None, "rope_theta": 1e6, "rope_local_base_freq": 1e4, "layer_types": None,
+        "sliding_window_pattern": 3, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+    },
+    "llama_yarn": {
+        "rope_parameters": None,
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 24},
+    },
+    "stablelm": {"rope_parameters": None, "rope_theta": 1e4, "partial_rotary_factor": 0.25},
+    "smollm3": {"layer_types": None},
+    "qwen2_window": {"layer_types": None, "rope_parameters": None, "rope_theta": 1e4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OLD_STYLE)
+def test_config_as_transformers_4_wrote_it_gives_the_same_logits(tmp_path: Path, name: str) -> None:
+    export(with_config(tmp_path, name, **OLD_STYLE[name]), tmp_path / "out")
+    logits = families.Runner(tmp_path / "out", use_provider=False).logits(families.PROMPT)
+    assert families.error_of(logits, families.load(name)["logits"]) < families.TOLERANCE
+
+
+def test_phi3_longrope_by_its_first_name_gives_the_same_tokens(tmp_path: Path) -> None:
+    record = families.load("phi3_longrope")
+    new = record["config"]["rope_parameters"]
+    old = {"type": "su", "short_factor": new["short_factor"], "long_factor": new["long_factor"]}
+    changes = {"rope_parameters": None, "rope_scaling": old, "original_max_position_embeddings": 24}
+    export(with_config(tmp_path, "phi3_longrope", rope_theta=1e4, **changes), tmp_path / "out")
+    runner = families.Runner(tmp_path / "out", use_provider=False)
+    assert runner.greedy([families.PROMPT], families.NEW_TOKENS)[0] == record["tokens"]
 
 
 def with_config(folder: Path, name: str, **changes: Any) -> Path:

@@ -16,6 +16,7 @@ import pytest
 from real_models import ROOT, ExportModel, RunPython
 
 from edge_runtime.bench import page_cache
+from edge_runtime.bench.layers import PARTS, by_layer
 from edge_runtime.bench.results import load_result, validate
 from edge_runtime.bench.workers import Configuration, Worker
 from edge_runtime.errors import LpcError
@@ -212,6 +213,46 @@ def test_run_load_argument_is_part_of_the_test(folder: Path, run_python: RunPyth
     assert test["repetitions"][0]["counters"]["runs"] == 3
 
 
+def test_run_layers_times_every_layer(folder: Path, run_python: RunPython) -> None:
+    options = ("-p", "8", "-n", "0", "-r", "1", "--json", "-q", "--layers", "--threads", "1")
+    done = run_python(LPC_BENCH, "run", str(folder), *options)
+    assert done.returncode == 0, done.stderr
+    layers = json.loads(done.stdout)["layers"]
+    names = [layer["name"] for layer in json.loads((folder / "lpc.json").read_text(encoding="utf-8"))["layers"]]
+    computed = [layer for layer in layers if layer["compute_s"] > 0]
+    assert [layer["name"] for layer in computed] == [name for name in names if name != "embed_tokens"]
+    assert all(min(layer[f"{part}_s"] for part in PARTS) >= 0 for layer in layers)
+
+
+def test_layers_leave_out_the_first_pass(tmp_path: Path) -> None:
+    events = [
+        {"name": name, "ts": when, "dur": duration, "args": {"layer": layer}}
+        for name, when, duration, layer in (
+            ("read", 0, 9e6, 1), ("compute", 10, 5e6, 1), ("compute", 20, 5e6, 2), ("other", 25, 1e6, 1),
+            ("compute", 30, 2e6, 1), ("wait", 35, 4e6, 2), ("compute", 40, 1e6, 2), ("read", 45, 8e6, 2),
+            ("compute", 50, 4e6, 1), ("compute", 60, 1e6, 2),
+        )
+    ]  # fmt: skip
+    (tmp_path / "trace.json").write_text(json.dumps({"traceEvents": events}), encoding="utf-8")
+    assert by_layer(tmp_path / "trace.json", {1: "layers.0"}) == [
+        {"name": "layers.0", "read_s": 0.0, "decode_s": 0.0, "compute_s": 3.0, "wait_s": 0.0},
+        {"name": "layer 2", "read_s": 4.0, "decode_s": 0.0, "compute_s": 1.0, "wait_s": 2.0},
+    ]
+
+
+def test_layers_of_one_pass_are_none(tmp_path: Path) -> None:
+    events = [{"name": "compute", "ts": 1, "dur": 1, "args": {"layer": layer}} for layer in (1, 2, 3)]
+    (tmp_path / "trace.json").write_text(json.dumps({"traceEvents": events}), encoding="utf-8")
+    assert by_layer(tmp_path / "trace.json", {}) == []
+
+
+def test_run_memory_budget_is_kept_as_plan_and_setting(folder: Path, run_python: RunPython) -> None:
+    options = ("-p", "8", "-n", "4", "-r", "1", "--json", "-q", "--memory-budget", "1GiB", "--threads", "1")
+    result = json.loads(run_python(LPC_BENCH, "run", str(folder), *options).stdout)
+    assert result["plan"]["budget_bytes"] == 1 << 30
+    assert result["tests"][0]["load"] == {"memory_budget": 1 << 30}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -221,6 +262,8 @@ def test_run_load_argument_is_part_of_the_test(folder: Path, run_python: RunPyth
         (("-r", "0"), "Invalid value for '-r'"),
         (("-p", "0", "-n", "0"), "nothing to measure"),
         (("--load", "x"), "--load x: expected NAME=VALUE"),
+        (("--memory-budget", "much"), "size is 'much'"),
+        (("--bus-limit", "0GB/s"), "expected at least one byte"),
         (("-o", "no/such/folder/r.json"), "does not exist"),
     ],
 )

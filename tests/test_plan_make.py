@@ -40,8 +40,7 @@ def test_plan_medium_budget_fits_compressed(package: Package) -> None:
     made = plan(package, 2000, figures(bus=Rate(0.01e9)))  # too slow to hide behind compute
     assert made.verdict == "fits"
     assert "resident" in made.states
-    assert made.memory.read_ring == 0
-    assert made.memory.decode_ring >= 2 * 2 * 5632 * 2048
+    assert made.ring_bytes >= 3 * (16 << 20)
 
 
 def test_plan_small_budget_streams(package: Package) -> None:
@@ -63,7 +62,7 @@ def test_plan_memory_counts_every_part(package: Package) -> None:
     assert memory.decoded == sum(layer.decoded_bytes for layer in kept["decoded"])
     assert memory.resident == pytest.approx(sum(layer.bytes for layer in kept["resident"]), abs=4096 * 25)
     assert memory.activations >= 4 * 64 * (32000 + 32 * 1000)
-    assert min(memory.read_ring, memory.decode_ring, memory.process, memory.on_demand) > 0
+    assert min(memory.ring, memory.staging, memory.process, memory.on_demand) > 0
     assert made.peak_bytes == sum(memory.as_dict().values())
 
 
@@ -87,11 +86,11 @@ def test_plan_impossible_names_the_smallest_budget_that_works(package: Package) 
 
 
 def test_plan_largest_context_is_exact(package: Package) -> None:
-    made = plan(package, 350)
+    made = plan(package, 270)
     assert made.verdict == "impossible"
     assert 0 < made.largest_context < 2048
-    assert plan(package, 350, context=made.largest_context).verdict == "streams"
-    assert plan(package, 350, context=made.largest_context + 1).verdict == "impossible"
+    assert plan(package, 270, context=made.largest_context).verdict == "streams"
+    assert plan(package, 270, context=made.largest_context + 1).verdict == "impossible"
 
 
 def test_plan_hopeless_budget_has_no_context(package: Package) -> None:
@@ -101,8 +100,8 @@ def test_plan_hopeless_budget_has_no_context(package: Package) -> None:
 
 
 def test_plan_prediction_never_falls_as_the_budget_grows(package: Package) -> None:
-    for bus in (0.2e9, 1e9, 6e9):
-        made = [plan(package, mib, figures(bus=Rate(bus))) for mib in range(480, 2600, 80)]
+    for bus in (0.2e9, 2e9):
+        made = [plan(package, mib, figures(bus=Rate(bus))) for mib in range(400, 2600, 200)]
         assert made[0].verdict == "streams"
         assert made[-1].verdict == "fits"
         for slower, faster in itertools.pairwise(made):

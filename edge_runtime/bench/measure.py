@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.bench import environment, page_cache
+from edge_runtime.bench.layers import by_layer
 from edge_runtime.bench.results import SCHEMA, SCHEMA_VERSION, label
 from edge_runtime.bench.summing import finish_test, warnings_of
 from edge_runtime.bench.workers import Configuration, Worker
@@ -22,6 +24,7 @@ EXCLUDED = (
     "tokenizing, sampling and printing: token ids are random and fixed",
     "the passes that fill the context to the depth asked for",
 )
+_TRACED_TOKENS = 9
 _EXCLUDED_WARM = "one warm-up of each test"
 
 
@@ -49,6 +52,7 @@ class Settings:
     cold: bool = False
     interleave: bool = True
     warm_up: bool = True
+    layers: bool = False
     interval_s: float = 0.5
     say: Callable[[str], None] = field(default=lambda line: None)
 
@@ -70,6 +74,7 @@ class Benchmark:
         ]
         self._checks: list[dict[str, Any]] = []
         self._plan: dict[str, Any] | None = None
+        self._layers: list[dict[str, Any]] | None = None
         self.interrupted = False
         for spec in settings.specs:
             if spec.tokens + spec.depth > self._package.context_length:
@@ -88,6 +93,8 @@ class Benchmark:
             zero = time.monotonic()
             try:
                 self._measure(sampler)
+                if settings.layers:
+                    self._layers = self._trace()
             except KeyboardInterrupt:
                 self.interrupted = True
         telemetry = sampler.telemetry()
@@ -111,6 +118,7 @@ class Benchmark:
             "tests": self._tests,
             "telemetry": telemetry.to_json(zero),
             "plan": self._plan,
+            "layers": self._layers,
         }
         result["warnings"] = warnings_of(result, self._checks, self.interrupted)
         return result
@@ -179,6 +187,19 @@ class Benchmark:
                     worker.ask(_OPERATIONS[test["kind"]], tokens=test["tokens"], depth=test["depth"])
                 except LpcError as error:
                     test["failed"] = str(error)
+
+    def _trace(self) -> list[dict[str, Any]] | None:
+        """Seconds a token by layer of the first configuration with our provider, from a short generation of its own."""
+        configuration = next((each for each in self._settings.configurations if each.provider == "lpc"), None)
+        if configuration is None:
+            return None
+        self._settings.say(f"{configuration.describe()}: seconds a token by layer")
+        with tempfile.TemporaryDirectory(prefix="lpc-bench-") as folder:
+            trace = Path(folder) / "trace.json"
+            traced = Configuration("lpc", configuration.threads, {**configuration.load, "trace": str(trace)})
+            with Worker(self._folder, traced) as worker:
+                worker.ask("generate", tokens=min(_TRACED_TOKENS, self._package.context_length), depth=0)
+            return by_layer(trace, {layer.index: layer.name for layer in self._package.layers}) or None
 
     def _open(self, configuration: Configuration) -> Worker | None:
         """Open a worker; None, with the tests marked as failed, if the model cannot be opened that way."""

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from edge_runtime.bench import svg
+from edge_runtime.bench.layers import PARTS
 from edge_runtime.bench.results import identity, label, speeds, summary
 from edge_runtime.bench.tables import rows
 from edge_runtime.cli.common import format_bytes
@@ -116,14 +117,12 @@ def _attribution(results: list[Named]) -> str:
     for name, result in results:
         layers = result.get("layers")
         if layers:
-            table = [(layer["name"], [layer.get(f"{part}_s") or 0.0 for part in _PARTS]) for layer in layers]
-            parts.append(f"<p>{escape(name)}</p>" + svg.stacked(table, _PARTS, "seconds a token"))
-        else:
-            parts.append(_waits(name, result))
+            table = [(layer["name"], [layer.get(f"{part}_s") or 0.0 for part in PARTS]) for layer in layers]
+            note = "By layer; reading and decoding go on beside computing, so the parts overlap."
+            plot = svg.stacked(table, PARTS, "seconds a token")
+            parts.append(f'<p>{escape(name)} <span class="soft">{note}</span></p>{plot}')
+        parts.append(_waits(name, result))
     return "".join(parts)
-
-
-_PARTS = ("read", "decode", "compute", "wait")
 
 
 def _waits(name: str, result: dict[str, Any]) -> str:

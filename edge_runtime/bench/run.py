@@ -16,7 +16,7 @@ Examples:
   lpc-bench run llama-lpc
   lpc-bench run llama-lpc -p 512 -n 128 -r 5 --threads 1,2 -o result.json
   lpc-bench run llama-lpc -p 0 -n 32 --cold --format csv
-  lpc-bench run llama-lpc --provider lpc,cpu --sequential
+  lpc-bench run llama-lpc --memory-budget 4GiB --layers -o result.json
 
 \b
 pp512 is a prompt of 512 tokens in one go, tg128 are 128 tokens one by one.
@@ -76,6 +76,9 @@ _LIST = "N[,N...]"
 @click.option("-r", "--repetitions", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("-t", "--threads", callback=numbers, metavar=_LIST, default="0", show_default=True, help="0: automatic.")
 @click.option("--provider", callback=providers, metavar="lpc|cpu[,...]", default="lpc", show_default=True)
+@click.option("--memory-budget", metavar="SIZE", help="All that the process may take, such as 4.5GiB.  [default: free]")
+@click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s.")
+@click.option("--layers", is_flag=True, help="Also time reading, decoding, computing and waiting by layer.")
 @click.option("--load", multiple=True, metavar="NAME=VALUE", help="An argument of edge_runtime.load; may be repeated.")
 @click.option("--cold", is_flag=True, help="A new process and an empty page cache for every repetition.")
 @click.option("--sequential", is_flag=True, help="One configuration after the other: less memory, more drift.")
@@ -108,7 +111,7 @@ def _settings(model: Path, options: dict[str, Any]) -> Any:
     from edge_runtime.bench.measure import Settings, Spec
     from edge_runtime.bench.workers import Configuration
 
-    load = dict(_load_option(text) for text in options["load"])
+    load = _load_arguments(options)
     prompt, generate = _defaults(model, options)
     specs = [Spec("pp", tokens, depth) for depth in options["depth"] for tokens in prompt if tokens]
     specs += [Spec("tg", tokens, depth) for depth in options["depth"] for tokens in generate if tokens]
@@ -123,6 +126,7 @@ def _settings(model: Path, options: dict[str, Any]) -> Any:
         cold=options["cold"],
         interleave=not options["sequential"],
         warm_up=not options["no_warmup"],
+        layers=options["layers"],
         interval_s=options["interval"],
         say=(lambda line: None) if options["quiet"] else _say,
     )
@@ -141,10 +145,25 @@ def _defaults(model: Path, options: dict[str, Any]) -> tuple[tuple[int, ...], tu
     return prompt, generate
 
 
+def _load_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.memory import parse_rate, parse_size
+
+    load = dict(_load_option(text) for text in options["load"])
+    try:
+        if options["memory_budget"] is not None:
+            load["memory_budget"] = parse_size(options["memory_budget"])
+        if options["bus_limit"] is not None:
+            load["bus_limit"] = parse_rate(options["bus_limit"])
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    return load
+
+
 def _load_option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise click.UsageError(f"--load {text}: expected NAME=VALUE, such as memory_budget=4.5GiB")
+        raise click.UsageError(f"--load {text}: expected NAME=VALUE, such as prefill_chunk=128")
     try:
         return name, json.loads(value)
     except ValueError:

@@ -52,13 +52,12 @@ class Runner:
 
     def opened(self) -> dict[str, Any]:
         """Say what was opened."""
-        plan = getattr(self._model, "plan", None)
-        as_dict = getattr(plan, "as_dict", None)
+        plan = self._model.placement.plan if self._model.placement is not None else None
         return {
             "load_seconds": self._load_seconds,
             "context_length": self._model.context_length,
             "vocab_size": self._model.package.vocab_size,
-            "plan": as_dict() if callable(as_dict) else None,
+            "plan": plan.as_dict() if plan is not None else None,
         }
 
     def check(self) -> dict[str, Any]:

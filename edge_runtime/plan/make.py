@@ -9,12 +9,23 @@ from typing import cast
 from edge_runtime.errors import ConfigError
 from edge_runtime.package import Package
 from edge_runtime.plan.figures import Figures
-from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ROW_SEGMENT_BYTES, Layer, ModelShape, item
+from edge_runtime.plan.model import (
+    PART_BYTES,
+    PREFILL_CHUNKS,
+    PROCESS_BYTES,
+    ROW_SEGMENT_BYTES,
+    SEGMENT_BYTES,
+    Layer,
+    ModelShape,
+    item,
+)
 from edge_runtime.plan.pipeline import Step, token_seconds
 from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, spread
-from edge_runtime.plan.search import Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
+from edge_runtime.plan.search import PAGE, Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
 
 _PROMPT_TOKENS, _NEW_TOKENS = 512, 128  # the request that the size of a prompt's pass is chosen for
+RING_PARTS = (3, 6, 12)
+"""Sizes of the ring that are tried, in parts; the first is the least that the provider needs."""
 _NEAR = 1.005  # a placement is as good as the best if its bound is within this factor
 
 
@@ -67,6 +78,8 @@ class _Planner:
         self._asked_chunk = chunk
         self._weights = [layer for layer in shape.layers if not layer.on_demand]
         self._items = [item(layer, figures) for layer in self._weights]
+        states = ("decoded", "resident", "streamed")
+        self._steps = [{state: tuple(self._parts(layer, state)) for state in states} for layer in self._weights]
 
     def plan(self, context: int) -> Plan:
         tried = [
@@ -76,19 +89,30 @@ class _Planner:
         ]
         if not tried:
             chunk = self._asked_chunk or PREFILL_CHUNKS[-1]
-            return self._result(smallest(self._problem(0)), context, chunk, "impossible")
-        _, chunk, choice = min(tried, key=lambda trial: trial[:2])
-        chunk = -chunk
-        choice = self._placed(self._problem(self._budget - self._others(context, chunk).total), choice)
-        return self._result(choice, context, chunk, "streams" if "streamed" in choice.states else "fits")
+            problem = self._problem(0)
+            return self._result(problem, smallest(problem), context, chunk, "impossible")
+        chunk = -min(tried, key=lambda trial: trial[:2])[1]
+        problem, choice = self._best_ring(self._budget - self._others(context, chunk).total)
+        return self._result(problem, choice, context, chunk, "streams" if "streamed" in choice.states else "fits")
+
+    def _best_ring(self, room: int) -> tuple[Problem, Choice]:
+        """The best placement over rings of several sizes, by the pipeline's time; the smallest ring is known to fit."""
+        found = []
+        for ring_parts in RING_PARTS:
+            problem = self._problem(room, ring_parts)
+            choice = best(problem)
+            if choice is not None:
+                placed = self._placed(problem, choice)
+                found.append((self._token_seconds(problem, placed), ring_parts, problem, placed))
+        return min(found, key=lambda entry: entry[:2])[2:]
 
     def _request_seconds(self, choice: Choice, chunk: int) -> float:
         return choice.seconds * (-(-_PROMPT_TOKENS // chunk) + _NEW_TOKENS)
 
-    def _problem(self, room: int) -> Problem:
+    def _problem(self, room: int, ring_parts: int = RING_PARTS[0]) -> Problem:
         bus = self._figures.bus.bytes_per_s
         rows = self._shape.on_demand_bytes()
-        return Problem(self._items, room, bus, bus_seconds=rows / bus)
+        return Problem(self._items, room, bus, bus_seconds=rows / bus, ring_parts=ring_parts)
 
     def _others(self, context: int, chunk: int) -> MemoryPlan:
         """The memory that is neither weights nor ring."""
@@ -96,8 +120,8 @@ class _Planner:
         return MemoryPlan(
             decoded=0,
             resident=0,
-            read_ring=0,
-            decode_ring=0,
+            ring=0,
+            staging=(self._figures.threads + 1) * (SEGMENT_BYTES + 2 * PAGE),
             on_demand=on_demand,
             kv_cache=self._shape.kv_bytes(context, self._kv_dtype),
             activations=self._shape.activation_bytes(context, chunk),
@@ -111,38 +135,40 @@ class _Planner:
             for other in (evaluate(problem, states) for states in _placements(problem.items, choice.states))
             if other.memory <= problem.budget and other.seconds <= choice.seconds * _NEAR
         ]
-        return min([choice, *near], key=lambda other: (self._token_seconds(other), other.rank))
+        return min([choice, *near], key=lambda other: (self._token_seconds(problem, other), other.rank))
 
-    def _token_seconds(self, choice: Choice) -> float:
-        steps = [Step(self._problem(0).bus_seconds, 0, 0.0)]
-        for layer, state in zip(self._weights, choice.states, strict=True):
-            steps += self._steps(layer, state)
-        return max(choice.seconds, token_seconds(steps, ring_of(self._items, choice.states)[0]))
+    def _token_seconds(self, problem: Problem, choice: Choice) -> float:
+        steps = [Step(problem.bus_seconds, 0, 0.0)]
+        for parts, state in zip(self._steps, choice.states, strict=True):
+            steps += parts[state]
+        return max(choice.seconds, token_seconds(steps, ring_of(problem, choice.states)))
 
-    def _steps(self, layer: Layer, state: str) -> Iterator[Step]:
+    def _parts(self, layer: Layer, state: str) -> Iterator[Step]:
+        """The layer's parts, as the provider cuts each blob."""
         for tensor in layer.tensors:
             alone = item(replace(layer, tensors=(tensor,)), self._figures)
             streamed = state == "streamed"
-            yield Step(
-                bus_seconds=tensor.stored / self._figures.bus.bytes_per_s if streamed else 0.0,
-                ring_bytes=pages(tensor.stored),
-                compute_seconds=alone.decoded_seconds if state == "decoded" else alone.stored_seconds,
+            kept_as_stored = state == "resident" and alone.resident_part == 0
+            parts = max(1, -(-tensor.decoded // PART_BYTES))
+            step = Step(
+                bus_seconds=tensor.stored / self._figures.bus.bytes_per_s / parts if streamed else 0.0,
+                ring_bytes=0 if state == "decoded" or kept_as_stored else alone.streamed_part,
+                compute_seconds=(alone.decoded_seconds if state == "decoded" else alone.stored_seconds) / parts,
             )
+            yield from [step] * parts
 
-    def _result(self, choice: Choice, context: int, chunk: int, verdict: Verdict) -> Plan:
+    def _result(self, problem: Problem, choice: Choice, context: int, chunk: int, verdict: Verdict) -> Plan:
         states = {layer.index: cast(State, state) for layer, state in zip(self._weights, choice.states, strict=True)}
         layers = tuple(
             LayerPlan(layer.index, layer.name, states.get(layer.index, "on_demand"), layer.stored, layer.decoded)
             for layer in self._shape.layers
         )
         kept = {state: [x for x in self._weights if states[x.index] == state] for state in ("decoded", "resident")}
-        read_ring, decode_ring = ring_of(self._items, choice.states)
         memory = replace(
             self._others(context, chunk),
             decoded=sum(pages(layer.decoded) for layer in kept["decoded"]),
             resident=sum(pages(layer.stored) for layer in kept["resident"]),
-            read_ring=read_ring,
-            decode_ring=decode_ring,
+            ring=ring_of(problem, choice.states),
         )
         streamed = sum(layer.bytes for layer in layers if layer.state == "streamed")
         return Plan(
@@ -159,17 +185,17 @@ class _Planner:
             prefill_chunk=chunk,
             bus_seconds=choice.bus_seconds,
             compute_seconds=choice.compute_seconds,
-            seconds_per_token=self._token_seconds(choice),
-            first_token_seconds=self._first_token_seconds(choice),
+            seconds_per_token=self._token_seconds(problem, choice),
+            first_token_seconds=self._first_token_seconds(problem, choice),
             bytes_per_token=streamed + self._shape.on_demand_bytes(),
             figures=self._figures,
             codecs=tuple(self._shape.codecs),
         )
 
-    def _first_token_seconds(self, choice: Choice) -> float:
+    def _first_token_seconds(self, problem: Problem, choice: Choice) -> float:
         """Every weight crosses the bus once and is decoded once, where it will be decoded at all."""
-        everything = evaluate(self._problem(0), ["streamed"] * len(self._items))
-        return max(everything.bus_seconds, everything.compute_seconds, self._token_seconds(choice))
+        everything = evaluate(problem, ["streamed"] * len(self._items))
+        return max(everything.bus_seconds, everything.compute_seconds, self._token_seconds(problem, choice))
 
     def _needed(self, context: int) -> int:
         """The smallest budget that works for `context`."""

@@ -16,6 +16,10 @@ KV_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
 """Prompt tokens in one pass that a plan considers, largest first."""
 
+PART_BYTES = 16 << 20
+"""What the provider decodes and multiplies in one piece, at most (kPartBytes in native/store/schedule.cc)."""
+SEGMENT_BYTES = 1 << 20
+"""Largest segment of a weight that is no look-up table, as it is read (docs/format.md, section 5)."""
 PROCESS_BYTES = 96 << 20
 """Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
 ROW_SEGMENT_BYTES = 256 << 10
@@ -120,13 +124,14 @@ def item(layer: Layer, figures: Figures) -> Item:
         else:
             stored_seconds += tensor.decoded / figures.decode_rate(tensor.codec).bytes_per_s + tensor.decoded / dram
     indirect = [tensor.decoded for tensor in layer.tensors if tensor.codec not in figures.direct]
+    every = [tensor.decoded for tensor in layer.tensors]
     return Item(
         stored=layer.stored,
         decoded=layer.decoded,
         stored_seconds=stored_seconds,
         decoded_seconds=layer.decoded / dram,
-        largest_stored=max((tensor.stored for tensor in layer.tensors), default=0),
-        largest_decoded=max(indirect, default=0),
+        streamed_part=min(PART_BYTES, max(every, default=0)),
+        resident_part=min(PART_BYTES, max(indirect, default=0)),
     )
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _PARTS = {
     "decoded": "weights, decoded",
     "resident": "weights, compressed",
-    "read_ring": "ring, blobs arriving",
-    "decode_ring": "ring, blobs decoded",
+    "ring": "ring of decoded parts",
+    "staging": "segments on their way",
     "on_demand": "embedding rows",
     "kv_cache": "KV cache",
     "activations": "activations",

@@ -28,14 +28,14 @@ class LayerPlan:
 class MemoryPlan:
     """Where the memory goes, in bytes.
 
-    `read_ring` takes streamed blobs as they arrive, `decode_ring` holds decoded blobs around their use, `on_demand` the
-    segment of a row being fetched, `process` interpreter and onnxruntime.
+    `ring` holds decoded parts of weights around their use, `staging` the compressed segments on their way there,
+    `on_demand` the segment of a row being fetched, `process` interpreter and onnxruntime.
     """
 
     decoded: int
     resident: int
-    read_ring: int
-    decode_ring: int
+    ring: int
+    staging: int
     on_demand: int
     kv_cache: int
     activations: int
@@ -51,8 +51,8 @@ class MemoryPlan:
         return {
             "decoded": self.decoded,
             "resident": self.resident,
-            "read_ring": self.read_ring,
-            "decode_ring": self.decode_ring,
+            "ring": self.ring,
+            "staging": self.staging,
             "on_demand": self.on_demand,
             "kv_cache": self.kv_cache,
             "activations": self.activations,
@@ -105,8 +105,8 @@ class Plan:
 
     @property
     def ring_bytes(self) -> int:
-        """Both halves of the ring."""
-        return self.memory.read_ring + self.memory.decode_ring
+        """Decoded bytes that the provider's ring holds."""
+        return self.memory.ring
 
     @property
     def spare_bytes(self) -> int:

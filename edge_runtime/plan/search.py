@@ -4,8 +4,8 @@ Objective: the smallest max(B, C), then the smallest B, then the least memory, w
   B = bus seconds: stored bytes of the streamed layers / bus, and a constant;
   C = compute seconds: per layer `stored_seconds` (streamed or resident) or `decoded_seconds`, and a constant;
 subject to memory <= budget, where memory = stored bytes of resident layers + decoded bytes of decoded layers + the ring
-  `in_flight` x the largest blob of the classes that stream + `decode_slots` x the largest decoded blob of the classes
-  that stream or stay compressed.
+  `ring_parts` x the largest part (what is decoded and multiplied in one piece) of the classes that stream, or that stay
+  compressed and are not multiplied as they are stored.
 
 Layers of equal decoded size and equal gain (stored_seconds - decoded_seconds) form a class. Exchange argument: if a
 class has n decoded layers, they may be its n with the largest stored size: swapping a decoded layer against a larger
@@ -27,24 +27,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 PAGE = 4096
-IN_FLIGHT = 2
-DECODE_SLOTS = 2
 
 _MOST_COMBINATIONS = 100_000
 _MOST_PAGES = 1 << 22
 _SAME_GAIN = 0.01  # relative
+_NO_GAIN = -(10**9)  # in place of a gain's logarithm
 
 
 @dataclass(frozen=True)
 class Item:
-    """A layer. Sizes in bytes, `largest_*` of its largest blob (`largest_decoded` 0: multiplied as it is stored)."""
+    """A layer. Sizes in bytes; its largest part in the ring if streamed and if resident (0: multiplied as stored)."""
 
     stored: int
     decoded: int
     stored_seconds: float
     decoded_seconds: float
-    largest_stored: int
-    largest_decoded: int
+    streamed_part: int
+    resident_part: int
 
     @property
     def gain(self) -> float:
@@ -54,13 +53,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Problem:
-    """Layers in order of use, bytes for layers and ring, bus in bytes/s, constant bus seconds and compute seconds."""
+    """Layers in order of use, bytes for layers and ring, bus in bytes/s, constant seconds, parts in the ring."""
 
     items: Sequence[Item]
     budget: int
     bus: float
     bus_seconds: float = 0.0
     compute_seconds: float = 0.0
+    ring_parts: int = 3
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Class:
     """Items (by index) that are alike, those of the largest stored size first, and what they need of the ring."""
 
     members: tuple[int, ...]
-    read_slot: int
-    decode_slot: int
+    streamed_part: int
+    resident_part: int
     may_decode: bool
 
 
@@ -111,39 +111,39 @@ def pages(count: int) -> int:
 
 def classes_of(items: Sequence[Item], tolerance: float = _SAME_GAIN) -> list[Class]:
     """Group the items; `tolerance` is the relative difference of gain that is neglected."""
-    groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, int, int, int], list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         worth = item.gain > tolerance * item.stored_seconds
-        step = round(math.log(item.gain) / math.log1p(tolerance)) if worth else -1
-        groups[item.decoded, step if worth else -(10**9), item.largest_decoded].append(index)
+        step = round(math.log(item.gain) / math.log1p(tolerance)) if worth else _NO_GAIN
+        groups[item.decoded, step, item.streamed_part, item.resident_part].append(index)
     return [
         Class(
             tuple(sorted(members, key=lambda index: (-items[index].stored, index))),
-            pages(max(items[index].largest_stored for index in members)),
-            pages(items[members[0]].largest_decoded),
-            key[1] != -(10**9),
+            pages(items[members[0]].streamed_part),
+            pages(items[members[0]].resident_part),
+            key[1] != _NO_GAIN,
         )
         for key, members in groups.items()
     ]
 
 
-def ring_bytes(streaming: Sequence[Class], compressed: Sequence[Class]) -> tuple[int, int]:
-    """Bytes of the two halves of the ring: for `streaming` classes' blobs, and for decoding `compressed` ones."""
-    read = IN_FLIGHT * max((group.read_slot for group in streaming), default=0)
-    return read, DECODE_SLOTS * max((group.decode_slot for group in compressed), default=0)
+def ring_bytes(streaming: Sequence[Class], compressed: Sequence[Class], ring_parts: int) -> int:
+    """Bytes of a ring of so many parts, for the classes with `streaming` and with `compressed` resident layers."""
+    parts = [group.streamed_part for group in streaming] + [group.resident_part for group in compressed]
+    return ring_parts * max(parts, default=0)
 
 
-def ring_of(items: Sequence[Item], states: Sequence[str]) -> tuple[int, int]:
-    """Bytes of the two halves of the ring that these states need."""
-    groups = classes_of(items)
+def ring_of(problem: Problem, states: Sequence[str]) -> int:
+    """Bytes of the ring that these states need."""
+    groups = classes_of(problem.items)
     streaming = [g for g in groups if any(states[index] == "streamed" for index in g.members)]
     compressed = [g for g in groups if any(states[index] != "decoded" for index in g.members)]
-    return ring_bytes(streaming, compressed)
+    return ring_bytes(streaming, compressed, problem.ring_parts)
 
 
 def evaluate(problem: Problem, states: Sequence[str]) -> Choice:
     """What follows from `states`, one for each item."""
-    bus, compute, memory = problem.bus_seconds, problem.compute_seconds, sum(ring_of(problem.items, states))
+    bus, compute, memory = problem.bus_seconds, problem.compute_seconds, ring_of(problem, states)
     for item, state in zip(problem.items, states, strict=True):
         compute += item.decoded_seconds if state == "decoded" else item.stored_seconds
         bus += item.stored / problem.bus if state == "streamed" else 0.0
@@ -219,7 +219,9 @@ def _candidate(
         (pool if stream else kept).extend(rest)
         streaming += [group] if stream else []
         compressed += [group] if rest else []
-    memory = sum(ring_bytes(streaming, compressed)) + sum(pages(items[index].decoded) for index in decoded)
+    memory = ring_bytes(streaming, compressed, problem.ring_parts) + sum(
+        pages(items[index].decoded) for index in decoded
+    )
     slack = problem.budget - memory - sum(pages(items[index].stored) for index in kept)
     if slack < 0:
         return None

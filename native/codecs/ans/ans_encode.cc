@@ -87,11 +87,10 @@ uint8_t* put_all(const EncodeTable& table, const uint8_t* codes, size_t n, uint3
     const size_t position = whole + ans_position(s);
     if (position < n) states[s] = put(table, codes[position], states[s], words);
   }
-  for (size_t begin = whole; begin != 0;) {
-    begin -= kAnsStates;
-    for (size_t s = kAnsStates; s-- > 0;) {
-      states[s] = put(table, codes[begin + ans_position(s)], states[s], words);
-    }
+  for (const uint8_t* group = codes + whole; group != codes;) {
+    group -= kAnsStates;
+#pragma GCC unroll 64
+    for (size_t s = kAnsStates; s-- > 0;) states[s] = put(table, group[ans_position(s)], states[s], words);
   }
   return words;
 }
@@ -99,16 +98,15 @@ uint8_t* put_all(const EncodeTable& table, const uint8_t* codes, size_t n, uint3
 size_t collect_escapes(const EncodeTable& table, const uint8_t* codes, size_t n, uint8_t* to) {
   size_t count = 0;
   for (size_t i = 0; i < n; ++i) {
-    to[count] = codes[i];
-    count += table.escapes[codes[i]];
+    if (__builtin_expect(table.escapes[codes[i]], 0)) to[count++] = codes[i];
   }
   return count;
 }
 
 }  // namespace
 
-// Code bytes, escapes (with one byte to spare), words (with one to spare).
-size_t encode_scratch_bytes(const SegmentShape& shape) { return 4 * shape.elements() + 3; }
+// Code bytes, escapes, words (with one to spare).
+size_t encode_scratch_bytes(const SegmentShape& shape) { return 4 * shape.elements() + 2; }
 
 size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst, MutableBytes scratch) {
   const Layout layout(shape);
