@@ -102,7 +102,7 @@ def _run(plan: Plan, folder: Path, target: Path, options: ExportOptions, start: 
     _check_room(folder, _stored_bytes(plan, options.dtype) - weights.kept_bytes(), options.codec)
     with writing(target):
         written = weights.run()
-        not_finite = [*written.not_finite, *_fill_parameters(plan)]
+        not_finite = [tensor.name for tensor in written.tensors if tensor.nan] + _fill_parameters(plan)
         _write_rest(plan, folder, written)
     verify_seconds = _verify(folder, written, options.threads) if options.verify else 0.0
     blobs = [tensor for tensor in written.tensors if not tensor.plain]

@@ -36,6 +36,7 @@ class WrittenTensor:
     hash: str
     changed: int = 0
     reason: str = ""
+    nan: bool = False  # the source holds a NaN
     plain: bool = False  # not a blob: the elements themselves, because no codec pays
 
     def at(self, extent: Extent) -> WrittenTensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,6 @@ class Written:
     bytes: int
     seconds: float
     resumed: int
-    not_finite: list[str]
 
 
 class WeightWriter:
@@ -48,7 +48,6 @@ class WeightWriter:
         self._key = self._fingerprint()
         self._tensors: list[WrittenTensor] = []
         self._constants: list[WrittenConstant] = []
-        self._not_finite: list[str] = []
 
     def kept_bytes(self) -> int:
         """Size of what a killed export of the same source and options left; not verified yet."""
@@ -58,28 +57,30 @@ class WeightWriter:
     def run(self) -> Written:
         """Write every weight that is not there yet, then the large constants."""
         kept = self._resume()
-        weights = list(self.graph.weights.values())
-        source = self.plan.tensors
-        total = sum(source.tensors[name].nbytes for name in self.graph.weights)
+        total = sum(self.plan.tensors.tensors[name].nbytes for name in self.graph.weights)
         with Progress("encoding", total) as progress:
             progress.skip(sum(record.source_bytes for record in kept))
             with BlobWriter(self.folder / DATA_FILE, _end(kept)) as writer:
-                line = _Line(writer, journal.Journal(self.folder, self._key, kept), self._codec, self._threads)
-                try:
-                    names = [weight.tensor for weight in weights]
-                    for position in range(len(kept), len(weights)):
-                        if position + 1 < len(weights):
-                            source.prefetch(names[position + 1])
-                        self._write(weights[position], line)
-                        progress.advance(source.tensors[names[position]].nbytes)
-                    self._tensors = [*kept, *line.finish()]
-                finally:
-                    line.close()
+                self._tensors = [*kept, *self._write_all(kept, writer, progress)]
                 self._place()
                 for name, array in self.graph.constants.items():
                     self._constant(name, array, writer)
                 size = writer.size
-        return Written(self._tensors, self._constants, size, progress.seconds, len(kept), self._not_finite)
+        return Written(self._tensors, self._constants, size, progress.seconds, len(kept))
+
+    def _write_all(self, kept: list[WrittenTensor], writer: BlobWriter, progress: Progress) -> list[WrittenTensor]:
+        """Write the weights after `kept`; the next one is read from the device meanwhile."""
+        weights, source = list(self.graph.weights.values())[len(kept) :], self.plan.tensors
+        line = _Line(writer, journal.Journal(self.folder, self._key, kept), self._codec, self._threads)
+        try:
+            for weight, following in itertools.zip_longest(weights, weights[1:]):
+                if following is not None:
+                    source.prefetch(following.tensor)
+                self._write(weight, line)
+                progress.advance(source.tensors[weight.tensor].nbytes)
+            return line.finish()
+        finally:
+            line.close()
 
     def _write(self, weight: Weight, line: _Line) -> None:
         """Read and convert one weight and hand it on."""
@@ -87,13 +88,15 @@ class WeightWriter:
         info = source.tensors[weight.tensor]
         array = source.read(weight.tensor)
         source_dtype, source_bytes = blobs.dtype_name(array.dtype), array.nbytes
-        if dtypes.has_nan(array):
-            self._not_finite.append(weight.tensor)
+        nan = dtypes.has_nan(array)
         stored, changed = self._convert(array, weight, info.file)
         if stored is not array:
             source.release(weight.tensor)
             del array
-        line.add(stored, weight, source_dtype, source_bytes, changed, lambda: source.release(weight.tensor))
+        line.add(
+            stored, weight, lambda: source.release(weight.tensor), source_dtype=source_dtype,
+            source_bytes=source_bytes, changed=changed, nan=nan,
+        )  # fmt: skip
 
     def _convert(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int]:
         """Return the array as it is stored, and how many elements were rounded."""
@@ -167,10 +170,11 @@ class _Line:
         self._records: list[WrittenTensor] = []
         self._noted, self._synced = 0, writer.size
 
-    def add(
-        self, array: NDArray[Any], weight: Weight, source_dtype: str, source_bytes: int, changed: int, release: Any
-    ) -> None:
-        """Hash and encode one weight; return when its own memory is no longer needed."""
+    def add(self, array: NDArray[Any], weight: Weight, release: Callable[[], None], **source: Any) -> None:
+        """Hash and encode one weight; return when its own memory is no longer needed.
+
+        `source` are the fields of WrittenTensor that tell about the source.
+        """
         if array.nbytes > _OVERLAP_BYTES:
             self._wait()
             self._encoders[1].close()
@@ -178,10 +182,9 @@ class _Line:
         encoded = self._encoders[0].encode(array, weight)
         plain = weight.fixed and encoded.blob.nbytes > _PLAIN_RATIO * array.nbytes
         record = WrittenTensor(
-            name=weight.tensor, layer=weight.layer, source_dtype=source_dtype, dtype=blobs.dtype_name(array.dtype),
-            shape=weight.shape, codec=encoded.codec, extent=Extent(0, 0), source_bytes=source_bytes,
-            decoded_bytes=array.nbytes, elements=array.size, hash=digest.result(), changed=changed,
-            reason=encoded.reason, plain=plain,
+            name=weight.tensor, layer=weight.layer, dtype=blobs.dtype_name(array.dtype), shape=weight.shape,
+            codec=encoded.codec, extent=Extent(0, 0), decoded_bytes=array.nbytes, elements=array.size,
+            hash=digest.result(), reason=encoded.reason, plain=plain, **source,
         )  # fmt: skip
         self._wait()
         if plain:

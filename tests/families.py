@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge_runtime import provider
 
 GOLDEN = Path(__file__).parent / "golden_families"
-TOLERANCE = 1e-4  # of the range of the logits; both sides are float32 sums of some hundred terms
+TOLERANCE = 2e-5  # of the range of the logits: float32 sums of some hundred terms; the wrong GELU gives 8e-5
 PROMPT = [1, 17, 42, 5, 33, 60, 8, 8, 29]
 BATCH = [[3, 50, 21, 7, 44, 12, 9, 31], [11, 2, 58]]
 NEW_TOKENS = 32

@@ -14,12 +14,13 @@ import lz4.block
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+import oracle_ans
 import oracle_packed
 import xxhash
 
 Array = npt.NDArray[Any]
 
-STORED, LZ4, PACKED = 0, 1, 3
+STORED, LZ4, ANS, PACKED = 0, 1, 2, 3
 HEADER_BYTES = 96
 ENTRY_BYTES = 32
 BLOCK_BYTES = 65536
@@ -125,9 +126,9 @@ def parse(blob: bytes) -> Header:
     demand(header_bytes == HEADER_BYTES + ENTRY_BYTES * segment_count + params_bytes, "header_bytes")
     demand(len(blob) >= header_bytes, "header cut short")
     demand(checksum == header_checksum(blob[:header_bytes]), "header_checksum")
-    demand(codec in (STORED, LZ4, PACKED), "codec")
-    demand(params_bytes == (32 if codec == PACKED and dtype_id == 1 else 0), "codec_params_bytes")
+    demand(codec in (STORED, LZ4, ANS, PACKED), "codec")
     demand(dtype_id in _BY_ID, "dtype")
+    demand(params_bytes == _params_bytes(codec, dtype_id), "codec_params_bytes")
     demand(not any(blob[9:12]) and not any(blob[80:96]), "reserved")
     dtype = _BY_ID[dtype_id]
     rows, row_bytes = _geometry(rank, shape, dtype)
@@ -135,15 +136,27 @@ def parse(blob: bytes) -> Header:
     demand(min(rows, rows_per_segment) * row_bytes <= MAX_SEGMENT, "segment size")
     demand(segment_count == (-(-rows // rows_per_segment) if rows * row_bytes else 0), "segment_count")
     header = Header(codec, dtype, shape[:rank], rows, row_bytes, rows_per_segment, [])
-    if params_bytes:
-        try:
-            oracle_packed.check_params(blob[header_bytes - params_bytes : header_bytes])
-        except oracle_packed.Malformed as error:
-            raise OracleError(str(error)) from error
+    _check_params(codec, dtype_id, blob[header_bytes - params_bytes : header_bytes])
     end = _parse_segments(blob, header, segment_count, header_bytes)
     demand(blob_bytes == align64(end), "blob_bytes")
     demand(blob_bytes == len(blob), "cut short or trailing bytes")
     return header
+
+
+def _params_bytes(codec: int, dtype_id: int) -> int:
+    if codec == ANS:
+        return oracle_ans.params_bytes(dtype_id)
+    return oracle_packed.PARAMS_BYTES if codec == PACKED and dtype_id == DTYPES["bf16"].id else 0
+
+
+def _check_params(codec: int, dtype_id: int, params: bytes) -> None:
+    try:
+        if codec == ANS:
+            oracle_ans.read_table(params, dtype_id)
+        elif params:
+            oracle_packed.check_params(params)
+    except (oracle_ans.Malformed, oracle_packed.Malformed) as error:
+        raise OracleError(str(error)) from error
 
 
 def _parse_segments(blob: bytes, header: Header, count: int, end: int) -> int:
@@ -177,6 +190,8 @@ def decode(blob: bytes | Array) -> Array:
         size = (last - first) * header.row_bytes
         if segment.encoding == 0:
             parts.append(stored)
+        elif header.codec == ANS:
+            parts.append(_decode_ans(stored, _params(data, header), header.dtype, size))
         elif header.codec == PACKED:
             parts.append(_decode_packed(stored, _params(data, header), header, last - first))
         else:
@@ -186,7 +201,16 @@ def decode(blob: bytes | Array) -> Array:
 
 def _params(data: bytes, header: Header) -> bytes:
     at = HEADER_BYTES + ENTRY_BYTES * len(header.segments)
-    return data[at : at + oracle_packed.PARAMS_BYTES]
+    return data[at : at + _params_bytes(header.codec, header.dtype.id)]
+
+
+def _decode_ans(stored: bytes, params: bytes, dtype: Dtype, size: int) -> bytes:
+    """Section 4.2."""
+    try:
+        codes, raw = oracle_ans.decode_segment(stored, params, dtype.id, size // dtype.numpy.itemsize, dtype.raw)
+    except oracle_ans.Malformed as error:
+        raise OracleError(str(error)) from error
+    return _join(codes, raw, 0, dtype).tobytes()
 
 
 def _decode_packed(stored: bytes, params: bytes, header: Header, rows: int) -> bytes:
@@ -269,8 +293,9 @@ def encode(array: Array, codec: int = LZ4, rows_per_segment: int = 2**40) -> byt
     rows, _ = _geometry(array.ndim, (*array.shape, 0, 0, 0, 0)[:4], dtype)
     flat = array.reshape(rows, -1) if array.size else array
     starts = range(0, rows, rows_per_segment) if array.size else []
-    segments = [_encode_segment(flat[first : first + rows_per_segment], codec, dtype) for first in starts]
-    header_bytes = HEADER_BYTES + ENTRY_BYTES * len(segments)
+    params = oracle_ans.make_params(_split(array.reshape(-1), dtype, 0)[0], dtype.id) if codec == ANS else b""
+    segments = [_encode_segment(flat[first : first + rows_per_segment], codec, dtype, params) for first in starts]
+    header_bytes = HEADER_BYTES + ENTRY_BYTES * len(segments) + len(params)
     table, body, end = b"", b"", header_bytes
     for encoding, stored in segments:
         offset = align64(end)
@@ -279,13 +304,18 @@ def encode(array: Array, codec: int = LZ4, rows_per_segment: int = 2**40) -> byt
         end = offset + len(stored)
     shape = (*array.shape, 0, 0, 0, 0)[:4]
     fixed = struct.pack("<4sHBBB3xI4Q", b"LPCB", 1, codec, dtype.id, array.ndim, len(segments), *shape)
-    fixed += struct.pack("<QIIQQ16x", rows_per_segment, 0, header_bytes, align64(end), 0)
-    checksum = struct.pack("<Q", header_checksum(fixed + table))
-    return fixed[:72] + checksum + fixed[80:] + table + body + bytes(align64(end) - end)
+    fixed += struct.pack("<QIIQQ16x", rows_per_segment, len(params), header_bytes, align64(end), 0)
+    checksum = struct.pack("<Q", header_checksum(fixed + table + params))
+    return fixed[:72] + checksum + fixed[80:] + table + params + body + bytes(align64(end) - end)
 
 
-def _encode_segment(part: Array, codec: int, dtype: Dtype) -> tuple[int, bytes]:
+def _encode_segment(part: Array, codec: int, dtype: Dtype, params: bytes) -> tuple[int, bytes]:
     raw = part.tobytes()
+    if codec == ANS:
+        codes, kept, _ = _split(part.reshape(-1), dtype, 0)
+        stored = oracle_ans.encode_segment(codes, kept, params, dtype.id)
+        if len(stored) < len(raw):
+            return 1, stored
     if codec == LZ4:
         stored = _encode_lz4(part.reshape(-1), dtype)
         if len(stored) < len(raw):
@@ -312,7 +342,9 @@ def _encode_block(block: bytes) -> bytes:
     return packed if len(packed) < len(block) else block
 
 
-def _split(elements: Array, dtype: Dtype) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int]:
+def _split(
+    elements: Array, dtype: Dtype, bias: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int]:
     """Code bytes, raw arrays and bias: the table of elements in 4.1."""
     n = len(elements)
     if dtype.exponent == 0:
@@ -323,7 +355,7 @@ def _split(elements: Array, dtype: Dtype) -> tuple[npt.NDArray[np.uint8], npt.ND
     s = word >> (dtype.exponent + dtype.mantissa)
     e = word >> dtype.mantissa & 2**dtype.exponent - 1
     w = (word & 2**dtype.mantissa - 1) << 1 | s
-    bias = int(e.max())
-    codes = (bias - e) << dtype.code_mantissa | w >> 8 * dtype.raw
+    bias = int(e.max(initial=0)) if bias is None else bias
+    codes = (bias - e) % 2**dtype.exponent << dtype.code_mantissa | w >> 8 * dtype.raw
     raw = np.array([w >> 8 * r & 255 for r in range(dtype.raw)], np.uint8).reshape(dtype.raw, n)
     return codes.astype(np.uint8), raw, bias

@@ -116,6 +116,14 @@ def test_ticks_cover_the_range_with_few_round_steps(low: float, width: float, co
     assert len(ticks) <= 2 * count + 4
 
 
+def test_plots_give_each_part_the_colour_of_its_legend() -> None:
+    plot = svg.stacked([("row", [1.0, 2.0])], ("first", "second"), "s")
+    assert re.findall(r'rect class="(\w+)"', plot) == re.findall(r'i class="(\w+)"', plot) == ["p0", "p1"]
+    lines = svg.lines([svg.Line([(0, 1), (1, 2)], "s3", "name")], "x", "y")
+    assert 'class="line s3"' in lines
+    assert 'i class="s3"' in lines
+
+
 def test_command_writes_the_page(tmp_path: Path, run_python: RunPython) -> None:
     for name in ("one", "two"):
         save_result(tmp_path / f"{name}.json", make_result(make_test("tg", [10.0, 11.0])))

@@ -101,7 +101,7 @@ def test_plan_hopeless_budget_has_no_context(package: Package) -> None:
 
 def test_plan_prediction_never_falls_as_the_budget_grows(package: Package) -> None:
     for bus in (0.2e9, 2e9):
-        made = [plan(package, mib, figures(bus=Rate(bus))) for mib in range(400, 2600, 200)]
+        made = [plan(package, mib, figures(bus=Rate(bus))) for mib in range(400, 2600, 300)]
         assert made[0].verdict == "streams"
         assert made[-1].verdict == "fits"
         for slower, faster in itertools.pairwise(made):
@@ -147,10 +147,12 @@ def test_plan_direct_codec_stays_compressed_without_a_ring(tmp_path: Path) -> No
     assert made.compute_seconds == pytest.approx(stored / 20e9)
 
 
-def test_plan_prefill_chunk_shrinks_with_the_budget(package: Package) -> None:
-    chunks = [plan_for(package, figures(), mib * MIB).prefill_chunk for mib in (400, 700, 4096)]
-    assert chunks == sorted(chunks)
-    assert chunks[0] < chunks[-1] == 512
+def test_plan_prefill_chunk_is_large_only_where_memory_is(package: Package) -> None:
+    small, large = (plan_for(package, figures(), mib * MIB) for mib in (500, 4096))
+    assert small.prefill_chunk < large.prefill_chunk == 512
+    assert small.memory.activations < large.memory.activations
+    least = plan_for(package, figures(), small.needed_bytes)
+    assert (least.verdict, least.prefill_chunk) == ("streams", 16)
 
 
 def test_plan_smaller_bits_are_faster_at_the_same_budget(tmp_path: Path) -> None:

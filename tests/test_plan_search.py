@@ -72,13 +72,13 @@ def problems(draw: st.DrawFn) -> Problem:
     return Problem(items, draw(st.integers(0, 2 * total)), draw(st.sampled_from([1e5, 5e5, 2e6, 1e9])), 0.001, 0.002)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(problems())
 def test_search_unequal_layers_finds_the_brute_force_optimum(problem: Problem) -> None:
     assert_is_optimal(problem)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 7))
 def test_search_layers_without_anything_in_common_finds_the_brute_force_optimum(seed: int, count: int) -> None:
     draw = random.Random(seed)
@@ -122,7 +122,7 @@ def test_search_more_budget_is_never_slower(bus: float) -> None:
     assert before < float("inf")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(problems())
 def test_search_smallest_is_the_least_memory_of_all_and_exactly_enough(problem: Problem) -> None:
     need = smallest(problem).memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -50,7 +50,7 @@ def page(results: list[Named]) -> str:
     sections = [
         ("Speed", _speed(results)),
         ("Results", _table(results)),
-        ("Seconds a token", _attribution(results)),
+        ("Time of a token", _attribution(results)),
         ("Each token of a generation", _tokens(results)),
         ("Memory over time", _over_time(results, _memory_lines, "MB", True)),
         ("Power over time", _power(results)),
@@ -119,10 +119,15 @@ def _attribution(results: list[Named]) -> str:
         if layers:
             table = [(layer["name"], [layer.get(f"{part}_s") or 0.0 for part in PARTS]) for layer in layers]
             note = "By layer; reading and decoding go on beside computing, so the parts overlap."
-            plot = svg.stacked(table, PARTS, "seconds a token")
+            plot = _milliseconds(table, PARTS)
             parts.append(f'<p>{escape(name)} <span class="soft">{note}</span></p>{plot}')
         parts.append(_waits(name, result))
     return "".join(parts)
+
+
+def _milliseconds(table: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str]) -> str:
+    scaled = [(name, [seconds * 1000 for seconds in values]) for name, values in table]
+    return svg.stacked(scaled, parts, "milliseconds a token")
 
 
 def _waits(name: str, result: dict[str, Any]) -> str:
@@ -142,7 +147,7 @@ def _waits(name: str, result: dict[str, Any]) -> str:
         background.append(f"{label(test)}: reading {read * 1000:.3g} ms, decoding {decode * 1000:.3g} ms")
     if not table:
         return f'<p class="soft">{escape(name)}: not attributed: the provider kept no counters.</p>'
-    plot = svg.stacked(table, ("products with weights", "waiting for weights", "everything else"), "seconds a token")
+    plot = _milliseconds(table, ("products with weights", "waiting for weights", "everything else"))
     beside = f"Beside it, in the threads that prefetch, summed over them, a token: {'; '.join(background)}."
     return f'<p>{escape(name)}</p>{plot}<p class="soft">{escape(beside)}</p>'
 

@@ -74,7 +74,7 @@ def stacked(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], u
         parts.append(_text(x + 8, y + _BAR - 5, _number(sum(values)), "start"))
         y += _BAR + _GAP
     return _svg(y + 40, _axis(ticks, room, y, unit) + "".join(parts)) + legend(
-        [(f"s{i}", name) for i, name in enumerate(names)]
+        [(f"p{i}", name) for i, name in enumerate(names)]
     )
 
 

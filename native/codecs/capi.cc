@@ -1,10 +1,13 @@
 // The codec half of the C API: arguments are checked here, the work is done behind guarded().
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "base/error.h"
 #include "codecs/decode.h"
 #include "codecs/encode.h"
+#include "codecs/partial.h"
+#include "codecs/transcode.h"
 
 namespace {
 
@@ -65,6 +68,17 @@ lpc_blob_info blob_info(const lpc::BlobHeader& header) {
   return info;
 }
 
+// Options of this version from those of any; `reserved` of an old caller is not there.
+lpc_encode_options read_options(const lpc_encode_options* options) {
+  constexpr uint32_t kFirstVersionBytes = 24;
+  require(options, "options");
+  if (options->struct_bytes != kFirstVersionBytes) require_struct(options, "options");
+  lpc_encode_options result{};
+  std::memcpy(&result, options, options->struct_bytes);
+  result.struct_bytes = sizeof result;
+  return result;
+}
+
 void check_rows(const lpc::BlobHeader& header, uint64_t first_row, uint64_t row_count) {
   if (first_row <= header.rows && row_count <= header.rows - first_row) return;
   throw Error(LPC_INVALID_ARGUMENT, "rows: got " + std::to_string(row_count) + " from " + std::to_string(first_row) +
@@ -77,9 +91,9 @@ extern "C" lpc_status lpc_encode_bound(const lpc_tensor_desc* tensor, const lpc_
                                        uint64_t* bound_bytes) {
   return lpc::guarded([&] {
     require(tensor, "tensor");
-    require_struct(options, "options");
+    const lpc_encode_options how = read_options(options);
     require(bound_bytes, "bound_bytes");
-    *bound_bytes = lpc::encode_bound(*tensor, *options);
+    *bound_bytes = lpc::encode_bound(*tensor, how);
   });
 }
 
@@ -87,10 +101,37 @@ extern "C" lpc_status lpc_encode(const lpc_tensor_desc* tensor, const lpc_encode
                                  uint64_t src_bytes, void* dst, uint64_t dst_capacity, uint64_t* written_bytes) {
   return lpc::guarded([&] {
     require(tensor, "tensor");
-    require_struct(options, "options");
+    const lpc_encode_options how = read_options(options);
     require(written_bytes, "written_bytes");
+    *written_bytes = lpc::encode_blob(*tensor, how, input(src, src_bytes, "src"), output(dst, dst_capacity, "dst"));
+  });
+}
+
+extern "C" lpc_status lpc_transcode_bound(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options,
+                                          uint64_t* bound_bytes) {
+  return lpc::guarded([&] {
+    const lpc_encode_options how = read_options(options);
+    require(bound_bytes, "bound_bytes");
+    *bound_bytes = lpc::transcode_bound(lpc::parse_whole_blob(input(blob, blob_bytes, "blob")), how);
+  });
+}
+
+extern "C" lpc_status lpc_transcode(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options, void* dst,
+                                    uint64_t dst_capacity, uint64_t* written_bytes) {
+  return lpc::guarded([&] {
+    const lpc_encode_options how = read_options(options);
+    require(written_bytes, "written_bytes");
+    const Bytes bytes = input(blob, blob_bytes, "blob");
     *written_bytes =
-        lpc::encode_blob(*tensor, *options, input(src, src_bytes, "src"), output(dst, dst_capacity, "dst"));
+        lpc::transcode_blob(lpc::parse_whole_blob(bytes), bytes, how, output(dst, dst_capacity, "dst"));
+  });
+}
+
+extern "C" lpc_status lpc_partial_fraction(const lpc_rates* rates, double* fraction) {
+  return lpc::guarded([&] {
+    require_struct(rates, "rates");
+    require(fraction, "fraction");
+    *fraction = lpc::partial_fraction(*rates);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "codecs/ans/ans_codec.h"
+#include "codecs/bitmap/bitmap_codec.h"
 #include "codecs/lz4/lz4_codec.h"
 #include "codecs/packed/packed_codec.h"
 #include "codecs/stored/stored_codec.h"
@@ -16,6 +17,7 @@ constexpr Accessor kCodecs[] = {
     lz4_codec,
     ans_codec,
     packed_codec,
+    bitmap_codec,
 };
 
 }  // namespace

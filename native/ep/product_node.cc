@@ -49,7 +49,14 @@ ProductNode::ProductNode(const Api& api, const Pair& pair, const OrtNode* fused,
   beta_ = float_attribute(api, pair.consumer, "beta", 1.0f);
   const auto inputs = node_inputs(api, pair.consumer);
   has_c_ = inputs.size() > 2 && inputs[2] != nullptr && beta_ != 0.0f;
-  if (has_c_) c_input_ = fused_input(api, fused, pair.consumer, 2);
+  if (!has_c_) return;
+  bool constant = false;
+  api.check(api.ort->ValueInfo_IsConstantInitializer(inputs[2], &constant));
+  if (constant) {
+    keep_constant_c(inputs[2]);
+  } else {
+    c_input_ = fused_input(api, fused, pair.consumer, 2);
+  }
 }
 
 void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer) {
@@ -90,13 +97,36 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
 }
 
+void ProductNode::keep_constant_c(const OrtValueInfo* c) {
+  if (value_element_type(api_, c) != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
+    throw Error(LPC_UNSUPPORTED, "tensor " + blob_->tensor() + ": its Gemm's C is not float32");
+  }
+  const OrtValue* value = nullptr;
+  api_.check(api_.ort->ValueInfo_GetInitializerValue(c, &value));
+  OrtTensorTypeAndShapeInfo* info = nullptr;
+  api_.check(api_.ort->GetTensorTypeAndShape(value, &info));
+  size_t rank = 0;
+  OrtStatus* status = api_.ort->GetDimensionsCount(info, &rank);
+  std::vector<int64_t> extents(rank);
+  if (status == nullptr) status = api_.ort->GetDimensions(info, extents.data(), rank);
+  api_.ort->ReleaseTensorTypeAndShapeInfo(info);
+  api_.check(status);
+  for (const int64_t extent : extents) constant_c_shape_.append(extent);
+  const void* data = nullptr;
+  api_.check(api_.ort->GetTensorData(value, &data));
+  const auto* values = static_cast<const float*>(data);
+  constant_c_.assign(values, values + constant_c_shape_.elements());
+}
+
 // y = alpha * y + beta * C, C broadcast to [m, n].
 void ProductNode::finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const {
   if (alpha_ != 1.0f) {
     for (size_t i = 0; i < m * n; ++i) y[i] *= alpha_;
   }
   if (!has_c_) return;
-  const TensorView c = input_tensor(api_, context, c_input_);
+  const TensorView c = constant_c_.empty()
+                           ? input_tensor(api_, context, c_input_)
+                           : TensorView{constant_c_.data(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, constant_c_shape_};
   const size_t columns = extent_from_right(c.shape, 0);
   const size_t rows = extent_from_right(c.shape, 1);
   if ((columns != 1 && columns != n) || (rows != 1 && rows != m) || c.shape.elements() != rows * columns ||

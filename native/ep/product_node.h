@@ -18,6 +18,7 @@ class ProductNode : public FusedNode {
  private:
   void compute(OrtKernelContext* context) override;
   void multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context);
+  void keep_constant_c(const OrtValueInfo* c);
   void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
 
   std::shared_ptr<const StoredBlob> blob_;
@@ -32,6 +33,8 @@ class ProductNode : public FusedNode {
   float beta_ = 1.0f;
   bool has_c_ = false;
   size_t c_input_ = 0;
+  std::vector<float> constant_c_;  // a constant C is no input of the fused node: it was dropped with the blob
+  Shape constant_c_shape_;
 };
 
 }  // namespace lpc

@@ -19,7 +19,7 @@ using test::GuardedBuffer;
 constexpr uint32_t kCodecs[] = {LPC_CODEC_STORED, LPC_CODEC_LZ4};
 
 lpc_encode_options options(uint32_t codec, uint64_t segment_bytes = 0) {
-  return {sizeof(lpc_encode_options), codec, segment_bytes, 1, 0};
+  return {sizeof(lpc_encode_options), codec, segment_bytes, 1, 0, 0, 0};
 }
 
 lpc_tensor_desc matrix(uint32_t dtype, uint64_t rows, uint64_t columns) { return {dtype, 2, {rows, columns, 0, 0}}; }

@@ -10,7 +10,7 @@
 namespace {
 
 lpc_tensor_desc tensor() { return {LPC_DTYPE_FP16, 2, {4, 100, 0, 0}}; }
-lpc_encode_options options() { return {sizeof(lpc_encode_options), LPC_CODEC_LZ4, 0, 1, 0}; }
+lpc_encode_options options() { return {sizeof(lpc_encode_options), LPC_CODEC_LZ4, 0, 1, 0, 0, 0}; }
 
 std::vector<uint8_t> sample_blob() {
   const lpc_tensor_desc desc = tensor();

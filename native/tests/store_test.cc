@@ -52,7 +52,7 @@ class TemporaryWeights {
     std::vector<uint8_t> content(rows * kColumns);
     for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
     const lpc_tensor_desc tensor{LPC_DTYPE_INT8, 2, {rows, kColumns, 0, 0}};
-    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 512, 1, 0};
+    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 512, 1, 0, 0, 0};
     uint64_t bound = 0;
     CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
     std::vector<uint8_t> blob(bound);

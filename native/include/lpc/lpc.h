@@ -56,9 +56,9 @@ typedef enum lpc_dtype {
 typedef enum lpc_codec {
   LPC_CODEC_STORED = 0,
   LPC_CODEC_LZ4 = 1,
-  LPC_CODEC_ANS = 2,    /* reserved: not in format version 1 builds yet */
+  LPC_CODEC_ANS = 2,
   LPC_CODEC_PACKED = 3,
-  LPC_CODEC_BITMAP = 4  /* reserved */
+  LPC_CODEC_BITMAP = 4
 } lpc_codec;
 
 /* ---- library ------------------------------------------------------------------------------------------------- */
@@ -92,12 +92,23 @@ typedef enum lpc_packed_layout {
   LPC_PACKED_HI4P = 3  /* "hi4p": 12 bits, quickest to decode without byte expansion instructions */
 } lpc_packed_layout;
 
+/* What codec `bitmap` does with the non-zeros (docs/format.md, 4.4). */
+typedef enum lpc_bitmap_layout {
+  LPC_BITMAP_STORED = 1, /* keeps them as they are: quickest */
+  LPC_BITMAP_ANS = 2     /* codes them by `ans` */
+} lpc_bitmap_layout;
+
+/* Segments out of LPC_PARTIAL_WHOLE that partial compression can leave raw. */
+#define LPC_PARTIAL_WHOLE 1024u
+
 typedef struct lpc_encode_options {
-  uint32_t struct_bytes;   /* sizeof(lpc_encode_options) */
+  uint32_t struct_bytes;   /* sizeof(lpc_encode_options), or 24: without the fields from raw_parts on, which are then 0 */
   uint32_t codec;          /* lpc_codec */
   uint64_t segment_bytes;  /* decoded bytes a segment aims at; 0: 1 MiB. Rounded down to whole rows, at least one */
   uint32_t threads;        /* 0: one a core */
-  uint32_t layout;         /* of codec packed: lpc_packed_layout, 0 for the smallest; else 0 */
+  uint32_t layout;         /* of codec packed: lpc_packed_layout, of codec bitmap: lpc_bitmap_layout; 0 for the smallest */
+  uint32_t raw_parts;      /* partial compression: of each LPC_PARTIAL_WHOLE segments, how many stay raw; evenly spread */
+  uint32_t reserved;       /* 0 */
 } lpc_encode_options;
 
 /* Largest blob that lpc_encode can write for this tensor and these options. */
@@ -108,6 +119,28 @@ LPC_EXPORT lpc_status lpc_encode_bound(const lpc_tensor_desc* tensor, const lpc_
  * The blob does not depend on `threads`. */
 LPC_EXPORT lpc_status lpc_encode(const lpc_tensor_desc* tensor, const lpc_encode_options* options, const void* src,
                                  uint64_t src_bytes, void* dst, uint64_t dst_capacity, uint64_t* written_bytes);
+
+/* Encodes the tensor of a blob anew, segment by segment with the same rows: at no time is more than one decoded segment
+ * a thread in memory. `options`: codec stored, lz4 or packed; segment_bytes 0; the tables of packed are made for a sample
+ * of the segments. `dst` needs what lpc_transcode_bound says. */
+LPC_EXPORT lpc_status lpc_transcode_bound(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options,
+                                          uint64_t* bound_bytes);
+LPC_EXPORT lpc_status lpc_transcode(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options, void* dst,
+                                    uint64_t dst_capacity, uint64_t* written_bytes);
+
+/* Speeds in bytes a second of one board, for partial compression. */
+typedef struct lpc_rates {
+  uint32_t struct_bytes; /* sizeof(lpc_rates) */
+  uint32_t reserved;     /* 0 */
+  double bus;            /* reading stored bytes */
+  double decode;         /* decoding segments encoded by the codec, in decoded bytes, on all threads that decode */
+  double copy;           /* the same for raw segments; 0: they cost nothing */
+  double stored_ratio;   /* stored size of an encoded segment in decoded bytes, 0 to 1 */
+} lpc_rates;
+
+/* Largest fraction of segments, 0 to 1, that may be encoded by the codec so that decoding keeps up with reading: the most
+ * compression that is not slower than the bus. options.raw_parts is LPC_PARTIAL_WHOLE x (1 - fraction). */
+LPC_EXPORT lpc_status lpc_partial_fraction(const lpc_rates* rates, double* fraction);
 
 /* ---- inspecting ---------------------------------------------------------------------------------------------- */
 

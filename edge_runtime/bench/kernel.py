@@ -1,0 +1,106 @@
+"""`lpc-bench kernel`: products with packed weights against products with plain bf16 weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import click
+
+_EPILOG = """\b
+Examples:
+  lpc-bench kernel
+  lpc-bench kernel --shapes 4096x4096,tinyllama --threads 1,2
+  lpc-bench kernel --impl avx2 --layouts hi4p --json
+  lpc-bench kernel --batch 4 --samples 40
+
+\b
+A side's matrices fill far more memory than the last-level cache. Every sample
+times a bf16 product, a plain read of the same bytes and the packed products,
+one after another; outputs are compared before. Not in the times: making the
+matrices. Speedups are ratios of the median rates, and of the 90th percentiles.
+"""
+_IMPLEMENTATION = "LPC_FORCE_IMPL"
+
+# outputs x inputs of every weight of a layer, and of the head.
+SHAPES = {
+    "llama-2-7b": ["4096x4096", "11008x4096", "4096x11008", "32000x4096"],
+    "tinyllama": ["2048x2048", "256x2048", "5632x2048", "2048x5632", "32000x2048"],
+}
+
+
+def _shapes(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[tuple[int, int], ...]:
+    names = [shape for name in value.split(",") for shape in SHAPES.get(name, [name])]
+    try:
+        found = [tuple(int(extent) for extent in name.split("x")) for name in names]
+    except ValueError:
+        found = [()]
+    if any(len(shape) != 2 or min(shape) < 1 for shape in found):
+        raise click.BadParameter(f"{value!r} is not a list such as 4096x4096,{','.join(SHAPES)}")
+    return tuple((rows, columns) for rows, columns in dict.fromkeys(found))
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(dict.fromkeys(value.split(",")))
+
+
+def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        found = (0,)
+    if not all(0 < threads < 256 for threads in found):
+        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 to 255, such as 1,2")
+    return found
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--shapes", callback=_shapes, default="4096x4096", show_default=True, metavar="OUTxIN[,...]")
+@click.option("--layouts", callback=_names, default="e2+3,e3,hi4p", show_default=True, metavar="NAME[,...]")
+@click.option("--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations.  [default: the best one]")
+@click.option("--threads", callback=_threads, default="1,2", show_default=True, metavar="N[,...]")
+@click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows of activations.")
+@click.option("--samples", type=click.IntRange(20), default=40, show_default=True, help="Of each side.")
+@click.option("--working-set", type=click.IntRange(64, 65536), default=512, show_default=True, help="MiB of bf16.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
+def command(
+    shapes: tuple[tuple[int, int], ...],
+    layouts: tuple[str, ...],
+    impl: tuple[str, ...] | None,
+    threads: tuple[int, ...],
+    batch: int,
+    samples: int,
+    working_set: int,
+    as_json: bool,
+) -> None:
+    """Time products with packed weights against plain bf16 weights."""
+    from edge_runtime import native
+    from edge_runtime.bench import kernel_measure
+
+    kernel_measure.check_layouts(layouts)
+    rows: list[dict[str, object]] = []
+    if impl and (len(impl) > 1 or os.environ.get(_IMPLEMENTATION) != impl[0]):
+        for name in impl:
+            rows += _other_process(name)
+    else:
+        native.implementation()  # an implementation that cannot run is an error before anything is made
+        for shape in shapes:
+            rows += kernel_measure.measure(shape, layouts, threads, batch, samples, working_set << 20)
+    print(json.dumps(rows, indent=1) if as_json else kernel_measure.table(rows))
+
+
+def _other_process(implementation: str) -> list[dict[str, object]]:
+    """The same command with one implementation, which a process chooses only once."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_runtime.cli.bench", *arguments, "--impl", implementation, "--json"],
+        env={**os.environ, _IMPLEMENTATION: implementation},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    rows: list[dict[str, object]] = json.loads(done.stdout)
+    return rows

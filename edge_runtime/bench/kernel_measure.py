@@ -1,0 +1,152 @@
+"""Interleaved timing of products with packed and with plain bf16 weights."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime import codec, native
+from edge_runtime.errors import CodecError
+from edge_runtime.matrix import Floats, Matrix
+
+Row = dict[str, object]
+
+SAMPLE_BYTES = 16 << 20  # of bf16 that one sample goes through, at least
+WARM_UP = 3
+
+
+def check_layouts(layouts: Sequence[str]) -> None:
+    """CodecError for a name that is no layout of codec packed."""
+    for layout in layouts:
+        if layout not in codec.PACKED_LAYOUTS:
+            raise CodecError(f"layout: got {layout!r}, expected one of {', '.join(codec.PACKED_LAYOUTS)}")
+
+
+def _weights(shape: tuple[int, int]) -> npt.NDArray[np.generic]:
+    """normal(0, 0.02) in bf16; every few rows are made once and repeated, as making them takes longest."""
+    rows, columns = shape
+    made = np.random.default_rng(1).standard_normal((min(rows, 256), columns), np.float32) * np.float32(0.02)
+    whole = np.tile(made.astype(ml_dtypes.bfloat16), (-(-rows // len(made)), 1))
+    return np.ascontiguousarray(whole[:rows])
+
+
+def _check(bf16: Matrix, packed: Matrix, weights: npt.NDArray[np.generic], x: Floats) -> None:
+    y = packed.multiply(x)
+    if y.tobytes() != bf16.multiply(x).tobytes():
+        raise CodecError("packed product differs from that of the decoded weights")
+    expected = x.astype(np.float64) @ weights[:64].astype(np.float64).T
+    bound = 2.0**-24 * (x.shape[1] + 16) * (np.abs(x) @ np.abs(weights[:64].astype(np.float64)).T)
+    if (np.abs(y[:, :64] - expected) > bound).any():
+        raise CodecError("product differs from float64 by more than rounding can explain")
+
+
+def _sampler(calls: list[Callable[[], object]], each: int) -> Callable[[int], float]:
+    """A function that times sample number i: `each` of the calls, other ones every time; gives seconds a call."""
+
+    def sample(number: int) -> float:
+        chosen = [calls[(number * each + i) % len(calls)] for i in range(each)]
+        begin = time.perf_counter()
+        for call in chosen:
+            call()
+        return (time.perf_counter() - begin) / each
+
+    return sample
+
+
+def _interleave(sides: dict[str, Callable[[int], float]], samples: int) -> dict[str, npt.NDArray[np.float64]]:
+    """Seconds of each sample of each side; the order of the sides changes from round to round."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for number in range(WARM_UP + samples):
+        for turn in range(len(names)):
+            name = names[(turn + number) % len(names)]
+            seconds = sides[name](number)
+            if number >= WARM_UP:
+                times[name].append(seconds)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def measure(
+    shape: tuple[int, int],
+    layouts: Sequence[str],
+    threads: Sequence[int],
+    batch: int,
+    samples: int,
+    working_set: int,
+) -> list[Row]:
+    """A row for each layout and number of threads; `working_set` bytes of bf16 for the plain side."""
+    weights = _weights(shape)
+    copies = max(2, -(-working_set // weights.nbytes))
+    x = np.asarray(np.random.default_rng(2).standard_normal((batch, shape[1])), np.float32)
+    blobs = {layout: codec.encode(weights, f"packed:{layout}") for layout in layouts}
+    plain = codec.encode(weights, "stored")
+    matrices = {"bf16": [Matrix(plain) for _ in range(copies)]}
+    for layout in layouts:
+        print(f"{shape[0]}x{shape[1]} {layout}: {copies} matrices", file=sys.stderr)
+        matrices[layout] = [Matrix(blobs[layout], "packed") for _ in range(copies)]
+        _check(matrices["bf16"][0], matrices[layout][0], weights, x)
+    each = max(1, SAMPLE_BYTES // weights.nbytes)
+    rows: list[Row] = []
+    for count in threads:
+        times = _interleave(_sides(matrices, x, shape[0], count, each), samples)
+        for layout in layouts:
+            bits = len(blobs[layout]) * 8 / weights.size
+            rows.append({**_identity(shape, layout, count, batch, bits), **_figures(times, layout, weights.nbytes)})
+    return rows
+
+
+def _sides(
+    matrices: dict[str, list[Matrix]], x: Floats, outputs: int, threads: int, each: int
+) -> dict[str, Callable[[int], float]]:
+    y = np.empty((len(x), outputs), np.float32)
+
+    def product(matrix: Matrix) -> Callable[[], object]:
+        return lambda: matrix.multiply(x, threads=threads, out=y)
+
+    def read(matrix: Matrix) -> Callable[[], object]:
+        return lambda: matrix.read(threads)
+
+    sides = {name: _sampler([product(matrix) for matrix in all_], each) for name, all_ in matrices.items()}
+    sides["read"] = _sampler([read(matrix) for matrix in matrices["bf16"]], each)
+    return sides
+
+
+def _identity(shape: tuple[int, int], layout: str, threads: int, batch: int, bits: float) -> Row:
+    return {
+        "shape": f"{shape[0]}x{shape[1]}",
+        "layout": layout,
+        "impl": native.implementation(),
+        "threads": threads,
+        "batch": batch,
+        "bits_per_weight": round(bits, 3),
+    }
+
+
+def _figures(times: dict[str, npt.NDArray[np.float64]], layout: str, plain_bytes: int) -> Row:
+    median = {name: float(np.median(values)) for name, values in times.items()}
+    fast = {name: float(np.quantile(values, 0.1)) for name, values in times.items()}  # 90 % of the rates are below
+    return {
+        "speedup_median": round(median["bf16"] / median[layout], 3),
+        "speedup_p90": round(fast["bf16"] / fast[layout], 3),
+        "bf16_fraction_of_read_ceiling": round(median["read"] / median["bf16"], 3),
+        "bf16_gb_per_s": round(plain_bytes / median["bf16"] * 1e-9, 2),
+        "read_gb_per_s": round(plain_bytes / median["read"] * 1e-9, 2),
+        "samples": len(times[layout]),
+        "packed_seconds": [float(f"{value:.4g}") for value in times[layout]],
+        "bf16_seconds": [float(f"{value:.4g}") for value in times["bf16"]],
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Text for people: one line a row."""
+    heads = ["shape", "layout", "impl", "threads", "bits_per_weight", "speedup_median", "speedup_p90"]
+    heads += ["bf16_fraction_of_read_ceiling", "bf16_gb_per_s", "read_gb_per_s", "samples"]
+    short = {"bf16_fraction_of_read_ceiling": "bf16/read", "bits_per_weight": "bits", "threads": "thr"}
+    cells = [[short.get(head, head) for head in heads], *([str(row[head]) for head in heads] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
