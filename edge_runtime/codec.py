@@ -25,6 +25,7 @@ Blob: TypeAlias = npt.NDArray[np.uint8]
 CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
 PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3}
+_LAYOUTS = {"packed": PACKED_LAYOUTS, "bitmap": {"stored": 1, "ans": 2}}
 
 # Names as in docs/format.md, section 3.
 _DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -105,14 +106,19 @@ def _tensor_desc(shape: tuple[int, ...], dtype: npt.DTypeLike) -> native.TensorD
     return native.TensorDesc(number, len(shape), (ctypes.c_uint64 * native.MAX_RANK)(*shape))
 
 
-def _options(codec: str, segment_bytes: int, threads: int) -> native.EncodeOptions:
+def _options(codec: str, segment_bytes: int, threads: int, partial: float = 1.0) -> native.EncodeOptions:
     name, _, layout = codec.partition(":")
-    if name not in CODECS or (layout and (name != "packed" or layout not in PACKED_LAYOUTS)):
-        known = [*CODECS, *(f"packed:{layout}" for layout in PACKED_LAYOUTS)]
+    layouts = _LAYOUTS.get(name, {})
+    if name not in CODECS or (layout and layout not in layouts):
+        known = [*CODECS, *(f"{other}:{each}" for other, all_of in _LAYOUTS.items() for each in all_of)]
         raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(known)}")
     _check_count("segment_bytes", segment_bytes, 2**31)
     _check_count("threads", threads, 2**16)
-    return native.EncodeOptions(ctypes.sizeof(native.EncodeOptions), CODECS[name], segment_bytes, threads, PACKED_LAYOUTS.get(layout, 0))
+    if not 0 <= partial <= 1:
+        raise CodecError(f"partial: got {partial}, expected a fraction of 0 to 1")
+    size = ctypes.sizeof(native.EncodeOptions)
+    raw_parts = round(native.PARTIAL_WHOLE * (1 - partial))
+    return native.EncodeOptions(size, CODECS[name], segment_bytes, threads, layouts.get(layout, 0), raw_parts)
 
 
 def _check_count(name: str, value: int, limit: int) -> None:
@@ -152,7 +158,9 @@ def encode_bound(shape: tuple[int, ...], dtype: npt.DTypeLike, codec: str = "lz4
     return bound.value
 
 
-def encode_into(array: Array, out: Blob, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0) -> int:
+def encode_into(
+    array: Array, out: Blob, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0
+) -> int:
     """Encodes `array` into `out` and returns the size of the blob, which lies at the start of `out`.
 
     `out` is a writable uint8 array of at least `encode_bound` bytes; what lies beyond the blob is undefined after.
@@ -160,7 +168,7 @@ def encode_into(array: Array, out: Blob, codec: str = "lz4", segment_bytes: int 
     """
     _check_source(array)
     _check_destination("out", out)
-    desc, options = _tensor_desc(array.shape, array.dtype), _options(codec, segment_bytes, threads)
+    desc, options = _tensor_desc(array.shape, array.dtype), _options(codec, segment_bytes, threads, partial)
     written = ctypes.c_uint64()
     status = native.library().lpc_encode(
         ctypes.byref(desc),
@@ -175,16 +183,55 @@ def encode_into(array: Array, out: Blob, codec: str = "lz4", segment_bytes: int 
     return written.value
 
 
-def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0) -> Blob:
+def encode(
+    array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0
+) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: "lz4", "packed" (or with a layout, such as "packed:e3") or "stored". segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows.
-    threads: 0 for one a core; the blob does not depend on it. CodecError for an array that the codecs do not take.
+    codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3" or "bitmap:stored".
+    segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows. threads: 0 for one a core; the
+    blob does not depend on it. partial: the fraction of segments that is encoded at all, evenly spread (Double
+    Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
     """
     _check_source(array)
     out = np.empty(encode_bound(array.shape, array.dtype, codec, segment_bytes), dtype=np.uint8)
-    out.resize(encode_into(array, out, codec, segment_bytes, threads), refcheck=False)
+    out.resize(encode_into(array, out, codec, segment_bytes, threads, partial), refcheck=False)
     return out
+
+
+def transcode(blob: Any, codec: str = "packed", threads: int = 0, partial: float = 1.0) -> Blob:
+    """The tensor of `blob` in another codec: stored, lz4 or packed, with the same segments.
+
+    At no time is more than one decoded segment a thread in memory. CodecError for another codec, whose tables need the
+    whole tensor; FormatError for a damaged blob. The tables of packed are made for a sample of the segments.
+    """
+    data = _blob_bytes(blob)
+    options = _options(codec, 0, threads, partial)
+    size = ctypes.c_uint64()
+    address = data.ctypes.data
+    native.check(
+        native.library().lpc_transcode_bound(address, data.nbytes, ctypes.byref(options), ctypes.byref(size))
+    )
+    out = np.empty(size.value, np.uint8)
+    status = native.library().lpc_transcode(
+        address, data.nbytes, ctypes.byref(options), out.ctypes.data, out.nbytes, ctypes.byref(size)
+    )
+    native.check(status)
+    out.resize(size.value, refcheck=False)
+    return out
+
+
+def partial_fraction(bus: float, decode: float, stored_ratio: float, copy: float = 0.0) -> float:
+    """The largest fraction of segments to encode so that decoding keeps up with reading; for `encode`'s `partial`.
+
+    bus: bytes a second at which stored bytes are read; decode: decoded bytes a second of encoded segments on all threads
+    that decode; copy: the same of raw segments, 0 if they cost nothing; stored_ratio: stored size of an encoded segment
+    in decoded bytes. CodecError for a rate that is not positive.
+    """
+    rates = native.Rates(ctypes.sizeof(native.Rates), 0, bus, decode, copy, stored_ratio)
+    fraction = ctypes.c_double()
+    native.check(native.library().lpc_partial_fraction(ctypes.byref(rates), ctypes.byref(fraction)))
+    return fraction.value
 
 
 def _describe(blob: Blob) -> native.BlobInfo:

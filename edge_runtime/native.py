@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Iterator
-from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 from edge_runtime.errors import CodecError, FormatError, LpcError, RuntimeUnavailableError
@@ -20,6 +20,7 @@ API_VERSION = 1
 LIBRARY_NAME = "liblpc.so"
 DISTRIBUTION = "lpc-edge-runtime"
 MAX_RANK = 4
+PARTIAL_WHOLE = 1024
 
 LPC_OK = 0
 LPC_UNSUPPORTED = 20
@@ -51,6 +52,21 @@ class EncodeOptions(ctypes.Structure):
         ("segment_bytes", c_uint64),
         ("threads", c_uint32),
         ("layout", c_uint32),
+        ("raw_parts", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class Rates(ctypes.Structure):
+    """lpc_rates."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("reserved", c_uint32),
+        ("bus", c_double),
+        ("decode", c_double),
+        ("copy", c_double),
+        ("stored_ratio", c_double),
     ]
 
 
@@ -131,6 +147,12 @@ _PROTOTYPES = {
             POINTER(c_uint64),
         ],
     ),
+    "lpc_transcode_bound": (c_int, [c_void_p, c_uint64, POINTER(EncodeOptions), POINTER(c_uint64)]),
+    "lpc_transcode": (
+        c_int,
+        [c_void_p, c_uint64, POINTER(EncodeOptions), c_void_p, c_uint64, POINTER(c_uint64)],
+    ),
+    "lpc_partial_fraction": (c_int, [POINTER(Rates), POINTER(c_double)]),
     "lpc_describe": (c_int, [c_void_p, c_uint64, POINTER(BlobInfo)]),
     "lpc_describe_segment": (c_int, [c_void_p, c_uint64, c_uint64, POINTER(SegmentInfo)]),
     "lpc_decode": (c_int, [c_void_p, c_uint64, c_void_p, c_uint64, c_uint32]),

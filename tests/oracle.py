@@ -155,7 +155,7 @@ def _check_params(codec: int, dtype_id: int, params: bytes) -> None:
             oracle_ans.read_table(params, dtype_id)
         elif params:
             oracle_packed.check_params(params)
-    except (oracle_ans.Malformed, oracle_packed.Malformed) as error:
+    except (oracle_ans.Malformed, oracle_packed.MalformedError) as error:
         raise OracleError(str(error)) from error
 
 
@@ -218,7 +218,7 @@ def _decode_packed(stored: bytes, params: bytes, header: Header, rows: int) -> b
     demand(header.dtype.id == DTYPES["bf16"].id, "dtype of an encoded segment")
     try:
         return oracle_packed.decode_segment(stored, params, rows, header.row_bytes // 2).tobytes()
-    except oracle_packed.Malformed as error:
+    except oracle_packed.MalformedError as error:
         raise OracleError(str(error)) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,13 +19,13 @@ _COLUMN = np.arange(64)
 POSITION = 16 * (_COLUMN % 32 // 8) + 8 * (_COLUMN // 32) + _COLUMN % 8
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """The segment or the parameters break a MUST of the format."""
 
 
 def demand(condition: bool, what: str) -> None:
     if not condition:
-        raise Malformed(what)
+        raise MalformedError(what)
 
 
 def check_params(params: bytes) -> None:
@@ -66,7 +68,7 @@ def decode_segment(stored: bytes, params: bytes, rows: int, columns: int) -> npt
         body = np.frombuffer(stored, np.uint8, size, fixed + row * size)
         step = entries // rows
         cuts = table[row * step : (row + 1) * step + 1]
-        parts = [stored[side + a : side + b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        parts = [stored[side + a : side + b] for a, b in pairwise(cuts)]
         out[row] = _decode_row(body, params, columns, parts)
     return out
 

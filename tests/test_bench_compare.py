@@ -67,6 +67,14 @@ def test_compare_small_sure_difference_is_none() -> None:
     assert compare(a, b)[0].verdict == "no difference"
 
 
+def test_compare_of_runs_beside_other_programs_takes_only_large_differences() -> None:
+    a, b = make_result(make_test("tg", [10.0, 10.1])), make_result(make_test("tg", [8.0, 8.1]))
+    assert compare(a, b)[0].verdict == "slower"
+    a["environment"]["cpu_busy_others"] = 0.2
+    assert compare(a, b)[0].verdict == "no difference"
+    assert compare(a, make_result(make_test("tg", [4.0, 4.1])))[0].verdict == "slower"
+
+
 def test_compare_one_repetition_gives_no_verdict() -> None:
     found = compare(make_result(make_test("tg", [10.0])), make_result(make_test("tg", [20.0])))[0]
     assert (found.verdict, found.low) == ("unknown", None)

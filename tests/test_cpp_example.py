@@ -62,20 +62,18 @@ def packages_of(version: str) -> Path:
 
 
 @pytest.mark.parametrize("version", ["installed", "1.23"])
-def test_cpp_example_prints_the_golden_tokens(version: str, tmp_path: Path, export_model: ExportModel) -> None:
+def test_cpp_example_builds_and_prints_the_golden_tokens(
+    version: str, tmp_path: Path, export_model: ExportModel
+) -> None:
     program = build(tmp_path, packages_of(version))
+    usage = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (usage.returncode, usage.stderr) == (2, "usage: generate FOLDER liblpc.so COUNT ID [ID...]\n")
     folder = export_model("stories260k", "lz4")
     for record in golden("stories260k"):
         arguments = [str(native.library_path()), str(len(record["greedy_ids"])), *map(str, record["prompt_ids"])]
         done = subprocess.run([program, folder, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert [int(token) for token in done.stdout.split()] == record["greedy_ids"]
-
-
-def test_cpp_example_without_arguments_says_how(tmp_path: Path) -> None:
-    done = subprocess.run([build(tmp_path, packages_of("installed"))], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr == "usage: generate FOLDER liblpc.so COUNT ID [ID...]\n"
 
 
 def test_cpp_example_is_short() -> None:

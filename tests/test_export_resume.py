@@ -112,10 +112,10 @@ def test_export_of_something_else_starts_anew(model: Path, tmp_path: Path, chang
 
 
 def test_failed_export_leaves_nothing_to_resume(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: object, name: str, array: object, writer: object) -> None:
+    def fail(self: weight_writer.WeightWriter) -> None:
         raise ExportError("the disk is gone")
 
-    monkeypatch.setattr(weight_writer.WeightWriter, "_place", lambda self: fail(self, "", None, None))
+    monkeypatch.setattr(weight_writer.WeightWriter, "_place", fail)
     with pytest.raises(ExportError, match="the disk is gone"):
         export(model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

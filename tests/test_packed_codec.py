@@ -54,7 +54,7 @@ def test_packed_with_any_share_of_odd_values_is_exact(layout: str, odd: float) -
 @pytest.mark.parametrize("shift", range(0, 64, 7))
 def test_packed_every_pattern_among_usual_weights_is_exact(layout: str, shift: int) -> None:
     usual = codec_arrays.normal("bf16", (1024, 1024))
-    usual.view(np.uint16)[:, shift :: 16] = np.arange(65536, dtype=np.uint16).reshape(1024, 64)[:, : 64 - shift // 16]
+    usual.view(np.uint16)[:, shift::16] = np.arange(65536, dtype=np.uint16).reshape(1024, 64)[:, : 64 - shift // 16]
     assert check_quick(usual, layout).raw_segment_count < 2
 
 
@@ -65,9 +65,7 @@ def check_quick(array: codec_arrays.Array, layout: str) -> codec.BlobInfo:
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    st.integers(1, 40), st.integers(1, 1300), st.floats(0, 0.2), st.sampled_from(LAYOUTS), st.integers(0, 2**16)
-)
+@given(st.integers(1, 40), st.integers(1, 1300), st.floats(0, 0.2), st.sampled_from(LAYOUTS), st.integers(0, 2**16))
 def test_packed_property_decodes_to_what_was_encoded(
     rows: int, columns: int, odd: float, layout: str, seed: int
 ) -> None:
@@ -87,7 +85,7 @@ def test_packed_without_a_layout_takes_the_smallest() -> None:
 
 
 def test_packed_codec_with_an_unknown_layout_is_an_error() -> None:
-    with pytest.raises(CodecError, match="got 'packed:e4', expected one of .*packed:hi4p"):
+    with pytest.raises(CodecError, match=r"got 'packed:e4', expected one of .*packed:hi4p"):
         codec.encode(weights(4, 64), "packed:e4")
     with pytest.raises(CodecError, match="got 'lz4:e3'"):
         codec.encode(weights(4, 64), "lz4:e3")

@@ -38,7 +38,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     out = tmp_path_factory.mktemp("neon") / "packed_test"
-    flags = ["-std=c++20", "-O2", "-static", "-ffp-contract=fast", '-DLPC_VERSION="test"', "-Wall", "-Wextra", "-Werror"]
+    flags = [
+        "-std=c++20",
+        "-O2",
+        "-static",
+        "-ffp-contract=fast",
+        '-DLPC_VERSION="test"',
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]
     includes = [f"-I{NATIVE}", f"-I{NATIVE / 'include'}"]
     subprocess.run([COMPILER, *flags, *includes, *(str(NATIVE / name) for name in SOURCES), "-o", str(out)], check=True)
     return out

@@ -74,7 +74,7 @@ def test_store_two_threads_and_two_sessions_take_turns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("residence", ["decoded", "resident", "streamed", "on_demand"])
-@pytest.mark.parametrize("codec_name", ["stored", "lz4"])
+@pytest.mark.parametrize("codec_name", ["stored", "lz4", "packed"])
 def test_store_residence_does_not_change_the_output(tmp_path: Path, residence: str, codec_name: str) -> None:
     path = chain(tmp_path, list(range(LAYERS)), codec_name=codec_name)
     expected = open_session(path).run(x=inputs())[0].tobytes()

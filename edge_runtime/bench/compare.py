@@ -11,7 +11,7 @@ import click
 
 from edge_runtime.bench.results import identity, label, load_result, speeds
 from edge_runtime.bench.statistics import ratio_of_means, summarise
-from edge_runtime.bench.summing import NOISE_LIMIT
+from edge_runtime.bench.summing import BUSY_LIMIT, NOISE_LIMIT, others_share
 from edge_runtime.cli.common import EXIT_ERROR, debug_option
 
 Verdict = Literal["faster", "slower", "no difference", "unknown"]
@@ -21,6 +21,9 @@ CONFIDENCE = 0.99
 
 RUN_DEVIATION = 0.01
 """Relative deviation between two runs of the same thing that the repetitions within a run do not show."""
+
+DEVIATION_OF_OTHERS = 0.5
+"""Deviation between two runs for each share of the CPUs that other programs used: what they take varies by as much."""
 
 MINIMUM = 0.02
 """Differences below this are not called one, however sure: nobody can use them."""
@@ -60,12 +63,15 @@ def compare(
     others = {identity(test): test for test in b["tests"] if test["repetitions"]}
     pairs = [(test, others[identity(test)]) for test in a["tests"] if test["repetitions"] and identity(test) in others]
     each = 1 - (1 - confidence) / max(1, len(pairs))
-    return [_compare_test(test, other, each, minimum) for test, other in pairs]
+    deviation = max(RUN_DEVIATION, DEVIATION_OF_OTHERS * max(others_share(a), others_share(b)))
+    return [_compare_test(test, other, each, minimum, deviation) for test, other in pairs]
 
 
-def _compare_test(a: dict[str, Any], b: dict[str, Any], confidence: float, minimum: float) -> Comparison:
+def _compare_test(
+    a: dict[str, Any], b: dict[str, Any], confidence: float, minimum: float, run_deviation: float
+) -> Comparison:
     speeds_a, speeds_b = speeds(a), speeds(b)
-    found = ratio_of_means(speeds_a, speeds_b, confidence, RUN_DEVIATION)
+    found = ratio_of_means(speeds_a, speeds_b, confidence, run_deviation)
     verdict: Verdict = "no difference"
     if found.low is None or found.high is None:
         verdict = "unknown"
@@ -158,6 +164,9 @@ def command(a: Path, b: Path, confidence: float, minimum: float, fail_slower: bo
     if not found:
         raise ConfigError(f"{a} and {b} have no test in common: measure both with the same options of `lpc-bench run`")
     notes = differences(first, second)
+    for name, result in (("A", first), ("B", second)):
+        if others_share(result) > BUSY_LIMIT:
+            notes.append(f"{name} was measured while other programs used the CPUs: only large differences can be told")
     if as_json:
         click.echo(json.dumps({"tests": [asdict(item) for item in found], "differences": notes}))
     else:

@@ -9,12 +9,14 @@ import json
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.telemetry.procfs import meminfo
+from edge_runtime.telemetry.procfs import cpu_times, meminfo
 from edge_runtime.telemetry.reading import read_int, read_text
 
+_LOOK_SECONDS = 0.4
 _PACKAGES = ("onnxruntime", "numpy", "tokenizers")
 _DISTRIBUTION = "lpc-edge-runtime"
 
@@ -38,9 +40,24 @@ def environment(root: Path = Path("/")) -> dict[str, Any]:
         "memory_available_bytes": memory.get("MemAvailable"),
         "swap_total_bytes": memory.get("SwapTotal"),
         "cgroup_memory_limit_bytes": read_int(root / "sys/fs/cgroup/memory.max"),
-        "load_average_1min": _load_average(root),
+        "cpu_busy_before": _busy(root),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+class OthersLoad:
+    """Measures, from its making on, the share of all CPUs' time that other programs use."""
+
+    def __init__(self) -> None:
+        self._machine, self._own = cpu_times(), sum(os.times()[:4])
+
+    def share(self) -> float | None:
+        """Return the share so far, 0 to 1, without this process and its ended children; None if it is unknown."""
+        machine, own = cpu_times(), sum(os.times()[:4]) - self._own
+        if self._machine is None or machine is None or machine[1] <= self._machine[1]:
+            return None
+        busy = machine[0] - self._machine[0] - own * os.sysconf("SC_CLK_TCK")
+        return max(0.0, busy / (machine[1] - self._machine[1]))
 
 
 def board(root: Path = Path("/")) -> dict[str, Any]:
@@ -123,9 +140,14 @@ def _mhz(path: Path) -> float | None:
     return None if khz is None else khz / 1000
 
 
-def _load_average(root: Path) -> float | None:
-    words = (read_text(root / "proc/loadavg") or "").split()
-    return float(words[0]) if words else None
+def _busy(root: Path) -> float | None:
+    """Share of all CPUs' time that others use, over a moment in which this process sleeps."""
+    before = cpu_times(root)
+    time.sleep(_LOOK_SECONDS)
+    after = cpu_times(root)
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
 
 
 def _power_mode() -> str | None:

@@ -9,6 +9,8 @@ import sys
 
 import click
 
+from edge_runtime.cli.common import debug_option
+
 _EPILOG = """\b
 Examples:
   lpc-bench kernel
@@ -23,6 +25,7 @@ one after another; outputs are compared before. Not in the times: making the
 matrices. Speedups are ratios of the median rates, and of the 90th percentiles.
 """
 _IMPLEMENTATION = "LPC_FORCE_IMPL"
+_MAIN = "from edge_runtime.cli.bench import main; main()"
 
 # outputs x inputs of every weight of a layer, and of the head.
 SHAPES = {
@@ -65,6 +68,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--samples", type=click.IntRange(20), default=40, show_default=True, help="Of each side.")
 @click.option("--working-set", type=click.IntRange(64, 65536), default=512, show_default=True, help="MiB of bf16.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
+@debug_option
 def command(
     shapes: tuple[tuple[int, int], ...],
     layouts: tuple[str, ...],
@@ -74,6 +78,7 @@ def command(
     samples: int,
     working_set: int,
     as_json: bool,
+    debug: bool,
 ) -> None:
     """Time products with packed weights against plain bf16 weights."""
     from edge_runtime import native
@@ -95,7 +100,7 @@ def _other_process(implementation: str) -> list[dict[str, object]]:
     """The same command with one implementation, which a process chooses only once."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "edge_runtime.cli.bench", *arguments, "--impl", implementation, "--json"],
+        [sys.executable, "-c", _MAIN, *arguments, "--impl", implementation, "--json"],
         env={**os.environ, _IMPLEMENTATION: implementation},
         stdout=subprocess.PIPE,
         check=False,

@@ -88,6 +88,7 @@ class Benchmark:
         settings = self._settings
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         surroundings = environment.environment()
+        others = environment.OthersLoad()
         sources = discover(interval_s=settings.interval_s)
         with Sampler(sources, interval_s=settings.interval_s) as sampler:
             zero = time.monotonic()
@@ -98,6 +99,7 @@ class Benchmark:
             except KeyboardInterrupt:
                 self.interrupted = True
         telemetry = sampler.telemetry()
+        surroundings["cpu_busy_others"] = others.share()
         if not any(test["repetitions"] for test in self._tests):
             failures = sorted({test["failed"] for test in self._tests if test.get("failed")})
             raise LpcError("; ".join(failures) or "interrupted before anything was measured")

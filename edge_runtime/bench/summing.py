@@ -10,6 +10,9 @@ from edge_runtime.telemetry import Telemetry
 NOISE_LIMIT = 0.05
 """Relative deviation of the repetitions above which a figure is called noisy."""
 
+BUSY_LIMIT = 0.15
+"""Share of the CPUs used by other programs above which a run is called disturbed."""
+
 _CACHED_LIMIT = 0.01
 _SAMPLING_LIMIT = 0.01
 _TIMES = ("started", "ended")
@@ -34,13 +37,17 @@ def finish_test(test: dict[str, Any], telemetry: Telemetry, zero: float) -> None
     test["bytes_read_per_token"] = sum(count["bytes_read"] for count in counters) / tokens if all(counters) else None
 
 
+def others_share(result: dict[str, Any]) -> float:
+    """Share of the CPUs' time that other programs used, just before or during the run; 0 where it is unknown."""
+    return max(float(result["environment"].get(name) or 0.0) for name in ("cpu_busy_before", "cpu_busy_others"))
+
+
 def warnings_of(result: dict[str, Any], checks: list[dict[str, Any]], interrupted: bool) -> list[str]:
     """Return what a reader of the result should be careful about."""
     found = ["interrupted: not all repetitions were made"] if interrupted else []
     environment = result["environment"]
-    load, cpus = environment.get("load_average_1min"), environment.get("cpus_usable", 1)
-    if load is not None and load > cpus / 4:
-        found.append(f"the machine was busy at the start: load average {load:g} on {cpus} CPUs")
+    if others_share(result) > BUSY_LIMIT:
+        found.append(f"the machine was busy: other programs used {others_share(result):.0%} of its CPUs")
     if environment.get("governor") not in (None, "performance"):
         found.append(f"the CPU governor is {environment['governor']!r}: clocks follow the load")
     for check in checks[1:]:

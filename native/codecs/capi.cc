@@ -122,8 +122,7 @@ extern "C" lpc_status lpc_transcode(const void* blob, uint64_t blob_bytes, const
     const lpc_encode_options how = read_options(options);
     require(written_bytes, "written_bytes");
     const Bytes bytes = input(blob, blob_bytes, "blob");
-    *written_bytes =
-        lpc::transcode_blob(lpc::parse_whole_blob(bytes), bytes, how, output(dst, dst_capacity, "dst"));
+    *written_bytes = lpc::transcode_blob(lpc::parse_whole_blob(bytes), bytes, how, output(dst, dst_capacity, "dst"));
   });
 }
 

@@ -6,7 +6,8 @@ namespace lpc {
 
 const Codec& Codec::variant(uint32_t layout) const {
   if (layout == 0) return *this;
-  throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) + ", expected 0 for codec " + name());
+  throw Error(LPC_INVALID_ARGUMENT,
+              "options.layout: got " + std::to_string(layout) + ", expected 0 for codec " + name());
 }
 
 size_t Codec::params_bound(const lpc_tensor_desc&) const { return 0; }

@@ -26,12 +26,15 @@ class Codec {
   virtual lpc_codec id() const = 0;
   virtual const char* name() const = 0;
 
-  // The same codec encoding in one of its layouts, 0 being its own choice. Throws LPC_INVALID_ARGUMENT if it has no such.
+  // The same codec encoding in one of its layouts, 0 being its own choice. Throws LPC_INVALID_ARGUMENT if it has no
+  // such.
   virtual const Codec& variant(uint32_t layout) const;
 
   // Codec parameters: what all segments of a tensor share, such as tables; kept in the header. Most codecs have none.
   virtual size_t params_bound(const lpc_tensor_desc& tensor) const;
   virtual std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const;
+  // Whether parameters made for a part of the tensor serve for all of it.
+  virtual bool params_from_sample() const { return true; }
   // Throws LPC_FORMAT_ERROR for parameters that this codec cannot have written.
   virtual void check_params(const lpc_tensor_desc& tensor, Bytes params) const;
 

@@ -5,6 +5,9 @@
 
 namespace lpc {
 
+// Throws LPC_INVALID_ARGUMENT for options out of their range.
+void check_options(const lpc_encode_options& options);
+
 // Largest blob that encode_blob can write.
 uint64_t encode_bound(const lpc_tensor_desc& tensor, const lpc_encode_options& options);
 

@@ -13,11 +13,7 @@ namespace {
 using Accessor = const Codec& (*)();
 
 constexpr Accessor kCodecs[] = {
-    stored_codec,
-    lz4_codec,
-    ans_codec,
-    packed_codec,
-    bitmap_codec,
+    stored_codec, lz4_codec, ans_codec, packed_codec, bitmap_codec,
 };
 
 }  // namespace

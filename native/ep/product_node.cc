@@ -64,6 +64,7 @@ void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t ind
   schedule_ = schedule;
   index_ = index_of_blob;
   observer_ = observer;
+  packed_ = std::vector<PackedPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
 }
 
 void ProductNode::compute(OrtKernelContext* context) {
@@ -92,9 +93,26 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   const Part& part = schedule_->part(index);
   const lpc_tensor_desc& tensor = blob_->header().tensor;
   OrtLoop loop{api_, context};
-  multiply({weight.data(), tensor.dtype, tensor.shape[1], part.first_row, part.row_count, tensor.shape[0]},
-           rows_are_outputs_, x, m, y, {OrtLoop::run, &loop});
+  const ParallelLoop threads{OrtLoop::run, &loop};
+  if (part.as_stored) {
+    multiply(packed_part(index, weight.data()), rows_are_outputs_, x, m, y, threads);
+  } else {
+    multiply({weight.data(), tensor.dtype, tensor.shape[1], part.first_row, part.row_count, tensor.shape[0]},
+             rows_are_outputs_, x, m, y, threads);
+  }
   observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
+}
+
+const PackedMatrix& ProductNode::packed_part(size_t index, const uint8_t* data) {
+  PackedPart& packed = packed_[index - schedule_->first_part(index_)];
+  const Part& part = schedule_->part(index);
+  // A streamed part may find other bytes of its own at the same place: they are the same bytes again.
+  if (packed.data != data) {
+    packed.matrix = std::make_unique<const PackedMatrix>(blob_->header(), part.first_segment, part.segment_count,
+                                                         Bytes(data, part.stored_bytes()));
+    packed.data = data;
+  }
+  return *packed.matrix;
 }
 
 void ProductNode::keep_constant_c(const OrtValueInfo* c) {

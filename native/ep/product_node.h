@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ep/fused_node.h"
+#include "matmul/packed_matrix.h"
 #include "store/layer_store.h"
 
 namespace lpc {
@@ -17,6 +18,7 @@ class ProductNode : public FusedNode {
 
  private:
   void compute(OrtKernelContext* context) override;
+  const PackedMatrix& packed_part(size_t index, const uint8_t* data);
   void multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context);
   void keep_constant_c(const OrtValueInfo* c);
   void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
@@ -26,6 +28,12 @@ class ProductNode : public FusedNode {
   const Schedule* schedule_ = nullptr;
   size_t index_ = 0;
   Observer* observer_ = nullptr;
+  // The packed parts of the blob as they were found last: those that stay in memory are looked at once.
+  struct PackedPart {
+    const uint8_t* data = nullptr;
+    std::unique_ptr<const PackedMatrix> matrix;
+  };
+  std::vector<PackedPart> packed_;
   bool rows_are_outputs_;
   size_t x_input_;
   bool gemm_;

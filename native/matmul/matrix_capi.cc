@@ -46,8 +46,8 @@ lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
 void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   const uint32_t dtype = matrix.header.tensor.dtype;
   if (dtype != LPC_DTYPE_BF16 && dtype != LPC_DTYPE_FP16 && dtype != LPC_DTYPE_FP32 && dtype != LPC_DTYPE_INT8) {
-    throw Error(LPC_UNSUPPORTED, std::string("blob: got dtype ") + lpc::dtype_name(dtype) +
-                                     ", expected bf16, fp16, fp32 or int8");
+    throw Error(LPC_UNSUPPORTED,
+                std::string("blob: got dtype ") + lpc::dtype_name(dtype) + ", expected bf16, fp16, fp32 or int8");
   }
   matrix.memory = lpc::MappedMemory(matrix.header.decoded_bytes());
   lpc::decode_rows(matrix.header, blob, 0, matrix.header.rows, {matrix.memory.data(), matrix.memory.size()}, threads);
@@ -105,7 +105,8 @@ extern "C" lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, u
     auto made = std::make_unique<lpc_matrix>();
     made->header = lpc::parse_whole_blob(bytes);
     if (made->header.tensor.rank != 2) require_equal(made->header.tensor.rank, 2, "blob: rank");
-    if (form > LPC_MATRIX_PACKED) throw Error(LPC_INVALID_ARGUMENT, "form: got " + std::to_string(form) + ", expected 0 or 1");
+    if (form > LPC_MATRIX_PACKED)
+      throw Error(LPC_INVALID_ARGUMENT, "form: got " + std::to_string(form) + ", expected 0 or 1");
     form == LPC_MATRIX_PACKED ? keep_packed(*made, bytes, threads) : decode_into(*made, bytes, threads);
     *matrix = made.release();
   });

@@ -17,17 +17,17 @@ class PackedMatrix {
   // Whether the blob can be computed with while it is packed: codec packed, bf16, rank 2, not empty.
   static bool can_hold(const BlobHeader& header);
 
-  // Segments [first_segment, first_segment + segment_count); `stored` are the bytes of the blob from where the first one
-  // begins to where the last one ends. Checks the structure of each segment, not the checksums. Throws LPC_FORMAT_ERROR.
-  // Memory of huge pages is read faster.
+  // Segments [first_segment, first_segment + segment_count); `stored` are the bytes of the blob from where the first
+  // one begins to where the last one ends. Checks the structure of each segment, not the checksums. Throws
+  // LPC_FORMAT_ERROR. Memory of huge pages is read faster.
   PackedMatrix(const BlobHeader& header, size_t first_segment, size_t segment_count, Bytes stored);
 
   // Rows within one segment.
   struct Run {
-    PackedRows packed;              // of the segment
-    const uint8_t* raw = nullptr;   // the segment's rows, if it is not encoded
-    size_t first_row = 0;           // of the segment in the whole matrix
-    size_t begin = 0;               // within the segment
+    PackedRows packed;             // of the segment
+    const uint8_t* raw = nullptr;  // the segment's rows, if it is not encoded
+    size_t first_row = 0;          // of the segment in the whole matrix
+    size_t begin = 0;              // within the segment
     size_t end = 0;
 
     size_t row() const { return first_row + begin; }

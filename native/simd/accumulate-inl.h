@@ -17,9 +17,9 @@ namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
 inline constexpr size_t kFloats = LPC_VECTOR_BYTES / 4;
-inline constexpr size_t kHalves = LPC_VECTOR_BYTES / 2;    // weights a vector
-inline constexpr size_t kGroup = 64;                       // columns
-inline constexpr size_t kParts = kGroup / (2 * kHalves);   // pairs of vectors a group
+inline constexpr size_t kHalves = LPC_VECTOR_BYTES / 2;   // weights a vector
+inline constexpr size_t kGroup = 64;                      // columns
+inline constexpr size_t kParts = kGroup / (2 * kHalves);  // pairs of vectors a group
 
 typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
 typedef uint32_t WordVector __attribute__((vector_size(LPC_VECTOR_BYTES)));

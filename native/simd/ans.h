@@ -28,7 +28,7 @@ struct AnsTable {
   alignas(16) uint8_t divider[kAnsSymbols] = {};
   alignas(16) uint8_t alias[kAnsSymbols] = {};
   uint16_t frequency[kAnsSymbols] = {};
-  int16_t delta[kAnsSymbols] = {};         // of the alias: its offset is r + delta; that of the bucket's own symbol is r
+  int16_t delta[kAnsSymbols] = {};        // of the alias: its offset is r + delta; that of the bucket's own symbol is r
   alignas(64) uint32_t slots[kAnsSlots];  // wide only, else not set: symbol | frequency << 8 | offset << 20
 };
 

@@ -1,5 +1,5 @@
-// The expansion of simd/bitmap.h: one element at a time, and by shuffles of 16 bytes. In an unnamed namespace, so that no
-// two translation units share code.
+// The expansion of simd/bitmap.h: one element at a time, and by shuffles of 16 bytes. In an unnamed namespace, so that
+// no two translation units share code.
 #pragma once
 
 #include <array>
@@ -58,10 +58,11 @@ constexpr Shuffles<kBytes> make_shuffles() {
 template <size_t kBytes>
 alignas(64) inline constexpr Shuffles<kBytes> kShuffles = make_shuffles<kBytes>();
 
-// Vector::place(values, shuffle, out) reads 16 bytes of values and writes 16 bytes. Of single bytes only 8 are meant; those
-// after them are overwritten by the next step.
+// Vector::place(values, shuffle, out) reads 16 bytes of values and writes 16 bytes. Of single bytes only 8 are meant;
+// those after them are overwritten by the next step.
 template <typename Vector, size_t kBytes>
-size_t expand_shuffled(const uint8_t* bitmap, size_t n, const uint8_t* values, const uint8_t* values_end, uint8_t* out) {
+size_t expand_shuffled(const uint8_t* bitmap, size_t n, const uint8_t* values, const uint8_t* values_end,
+                       uint8_t* out) {
   constexpr size_t kStep = kPlaced<kBytes>;
   const uint8_t* const start = values;
   size_t i = 0;

@@ -18,7 +18,8 @@ const BitmapKernels& bitmap_kernels() {
 #if defined(__x86_64__)
     case Isa::kAvx2:
     case Isa::kAvx512:
-    case Isa::kAvx512Vbmi2: return bitmap_avx2::bitmap;  // wider vectors lack an expansion of 16-bit lanes, or gain nothing
+    case Isa::kAvx512Vbmi2:
+      return bitmap_avx2::bitmap;  // wider vectors lack an expansion of 16-bit lanes, or gain nothing
 #elif defined(__aarch64__)
     case Isa::kNeon: return bitmap_neon::bitmap;
 #endif

@@ -1,5 +1,5 @@
-// Byte shuffles of 16 bytes; AVX-512 without VBMI2 has nothing better for 16-bit elements (measured: widening, expanding
-// and narrowing them takes six uops of one port for 32 bytes).
+// Byte shuffles of 16 bytes; AVX-512 without VBMI2 has nothing better for 16-bit elements (measured: widening,
+// expanding and narrowing them takes six uops of one port for 32 bytes).
 #include <immintrin.h>
 
 #include "simd/bitmap-inl.h"

@@ -10,7 +10,8 @@
 //   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
 //   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
 //   zip(low, high, w0, w1)    bytes interleaved, 8 and 8 of each 16, as pairs of 16-bit elements
-//   join_planes(bits, part)   bytes [part * LPC_VECTOR_BYTES, ...) of 64 three-bit codes: bit i of bits[p] is bit p of code i
+//   join_planes(bits, part)   bytes [part * LPC_VECTOR_BYTES, ...) of 64 three-bit codes: bit i of bits[p] is bit p of
+//   code i
 //
 // The including file defines LPC_SIMD_NAMESPACE and LPC_VECTOR_BYTES; see accumulate-inl.h for compiling.
 #pragma once
@@ -36,7 +37,8 @@ inline uint32_t load_u32(const uint8_t* from) {
   return value;
 }
 
-// ---- where decoded weights go ----------------------------------------------------------------------------------------
+// ---- where decoded weights go
+// ----------------------------------------------------------------------------------------
 
 struct StoreSink {
   uint8_t* out;
@@ -66,7 +68,8 @@ struct DotSink {
   }
 };
 
-// ---- the layouts -----------------------------------------------------------------------------------------------------
+// ---- the layouts
+// -----------------------------------------------------------------------------------------------------
 
 // Exponent codes with the mantissas; each raw byte holds the sign of the other column of its pair, so that one rotation
 // of the pair by one bit puts everything in its place.
@@ -255,7 +258,8 @@ struct Hi4p {
   uint32_t value_ = 0;
 };
 
-// ---- rows ------------------------------------------------------------------------------------------------------------
+// ---- rows
+// ------------------------------------------------------------------------------------------------------------
 
 // Groups [kFirst, kFirst + kCount) of a block. All look-ups come before all escapes: a core has then more to do while
 // it waits for the count of escapes.

@@ -35,8 +35,8 @@ struct Ops {
     const uint32_t bits = static_cast<uint32_t>(_mm256_movemask_epi8(mask));
     const uint8_t* at = from.next();
     from.used += static_cast<size_t>(_mm_popcnt_u32(bits));
-    const Bytes source = _mm256_inserti128_si256(_mm256_castsi128_si256(load16(at)),
-                                                 load16(at + _mm_popcnt_u32(bits & 0xFFFF)), 1);
+    const Bytes source =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(load16(at)), load16(at + _mm_popcnt_u32(bits & 0xFFFF)), 1);
     return _mm256_blendv_epi8(v, _mm256_shuffle_epi8(source, running_count(mask)), mask);
   }
 

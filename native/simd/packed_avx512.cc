@@ -27,8 +27,8 @@ struct Ops {
   }
   static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
     constexpr int kSelect = 0xCA;  // first ? second : third
-    const Bytes two = _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x03), _mm512_srli_epi16(v0, 6),
-                                                _mm512_srli_epi16(v1, 4), kSelect);
+    const Bytes two =
+        _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x03), _mm512_srli_epi16(v0, 6), _mm512_srli_epi16(v1, 4), kSelect);
     const Bytes four = _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x0F), two, _mm512_srli_epi16(v2, 2), kSelect);
     return _mm512_and_si512(four, _mm512_set1_epi8(0x3F));
   }

@@ -169,7 +169,7 @@ bool LayerStore::open_next_slot() {
 
 bool LayerStore::find_room(size_t index) {
   Slot& slot = schedule_->slots[index];
-  slot.data = ring_.allocate(std::max<uint64_t>(schedule_->part(index).decoded_bytes(), 1));
+  slot.data = ring_.allocate(std::max<uint64_t>(schedule_->part(index).bytes(), 1));
   blocked_ = slot.data == nullptr;
   if (blocked_) slot_changed_.notify_all();  // a waiting consumer may have to help itself
   return !blocked_;
@@ -198,14 +198,19 @@ void LayerStore::fill_segment(const Part& part, const Slot& slot, size_t segment
                               Observer& observer) {
   const BlobHeader& header = part.blob->header();
   const size_t index = part.first_segment + segment;
+  const Segment& stored = header.segments[index];
+  const uint64_t place = stored.offset - header.segments[part.first_segment].offset;
+  if (part.as_stored) {
+    std::memcpy(slot.data + place, part.blob->fetch(index, buffers, observer).data(), stored.bytes);
+    return;
+  }
   const uint64_t first_row = header.segment_first_row(index) - part.first_row;
   const MutableBytes out(slot.data + first_row * header.row_bytes, header.segment_decoded_bytes(index));
-  const Segment& stored = header.segments[index];
   if (part.residence != Residence::kResident) {
     part.blob->decode(index, part.blob->fetch(index, buffers, observer), out, buffers, observer);
     return;
   }
-  uint8_t* kept = slot.kept + (stored.offset - header.segments[part.first_segment].offset);
+  uint8_t* kept = slot.kept + place;
   if (!slot.kept_is_full) {
     std::memcpy(kept, part.blob->fetch(index, buffers, observer).data(), stored.bytes);
   }
@@ -249,7 +254,7 @@ const uint8_t* LayerStore::acquire(size_t index) {
 void LayerStore::fill_now(Lock& lock, size_t index) {
   Slot& slot = schedule_->slots[index];
   const Part& part = schedule_->part(index);
-  slot.own.resize(std::max<uint64_t>(part.decoded_bytes(), 1));
+  slot.own.resize(std::max<uint64_t>(part.bytes(), 1));
   slot.data = slot.own.data();
   slot.state = PartState::kFilling;
   slot.segments_begun = part.segment_count;

@@ -34,7 +34,7 @@ class LayerStore {
   // What the pass did not use is forgotten.
   void end_pass();
 
-  // Decoded bytes of part `index` of the running pass's schedule; waits for them. Rethrows what reading it threw.
+  // The bytes of part `index` of the running pass's schedule; waits for them. Rethrows what reading it threw.
   // Valid until release(index).
   const uint8_t* acquire(size_t index);
   void release(size_t index);

@@ -52,6 +52,7 @@ void Schedule::cut_into_parts() {
       Part part;
       part.blob = scheduled.blob.get();
       part.residence = scheduled.residence;
+      part.as_stored = scheduled.as_stored;
       part.first_segment = segment;
       part.segment_count = std::min(segments_a_part, header.segments.size() - segment);
       part.first_row = header.segment_first_row(segment);
@@ -72,7 +73,7 @@ size_t Schedule::default_ring_bytes() const {
   size_t previous = 0;
   size_t current = 0;
   for (const Part& part : parts_) {
-    if (part.uses_ring()) current += piece_bytes(part.decoded_bytes());
+    if (part.uses_ring()) current += piece_bytes(part.bytes());
     largest_pair = std::max(largest_pair, previous + current);
     if (part.last_of_layer) {
       previous = current;
@@ -86,7 +87,7 @@ size_t Schedule::default_ring_bytes() const {
 size_t Schedule::smallest_ring_bytes() const {
   size_t largest = 0;
   for (const Part& part : parts_) {
-    if (part.uses_ring()) largest = std::max(largest, piece_bytes(part.decoded_bytes()));
+    if (part.uses_ring()) largest = std::max(largest, piece_bytes(part.bytes()));
   }
   return 3 * largest;
 }
@@ -96,7 +97,7 @@ bool Schedule::equals(const Schedule& other) const {
          std::equal(blobs_.begin(), blobs_.end(), other.blobs_.begin(), other.blobs_.end(),
                     [](const ScheduledBlob& a, const ScheduledBlob& b) {
                       return a.blob->offset() == b.blob->offset() && a.blob->layer() == b.blob->layer() &&
-                             a.residence == b.residence;
+                             a.residence == b.residence && a.as_stored == b.as_stored;
                     });
 }
 
@@ -107,9 +108,9 @@ void Schedule::allocate() {
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
     if (part.residence == Residence::kStreamed) continue;
-    const bool decoded = part.residence == Residence::kDecoded;
-    (decoded ? slots[i].data : slots[i].kept) = next;
-    next += piece_bytes(decoded ? part.decoded_bytes() : part.stored_bytes());
+    const bool stays = !part.uses_ring();
+    (stays ? slots[i].data : slots[i].kept) = next;
+    next += piece_bytes(stays ? part.bytes() : part.stored_bytes());
   }
 }
 

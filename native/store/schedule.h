@@ -19,12 +19,14 @@ enum class Residence {
 struct ScheduledBlob {
   std::shared_ptr<const StoredBlob> blob;
   Residence residence = Residence::kStreamed;
+  bool as_stored = false;  // its stored bytes are wanted, not the decoded ones; never with kDecoded
 };
 
 // Some neighbouring segments of one blob: what is decoded, waited for and multiplied in one piece.
 struct Part {
   const StoredBlob* blob = nullptr;
   Residence residence = Residence::kStreamed;
+  bool as_stored = false;
   size_t first_segment = 0;
   size_t segment_count = 0;
   uint64_t first_row = 0;
@@ -35,7 +37,12 @@ struct Part {
   uint64_t decoded_bytes() const { return row_count * blob->header().row_bytes; }
   // Of the segments as stored, padding between them included.
   uint64_t stored_bytes() const;
-  bool uses_ring() const { return residence != Residence::kDecoded; }
+  // What the user of the part gets.
+  uint64_t bytes() const { return as_stored ? stored_bytes() : decoded_bytes(); }
+  // False: once filled it stays.
+  bool uses_ring() const {
+    return residence == Residence::kStreamed || (residence == Residence::kResident && !as_stored);
+  }
 };
 
 enum class PartState { kEmpty, kFilling, kReady, kFailed, kAcquired };

@@ -1,11 +1,10 @@
 // Codec `packed` at the level of segments, and its products: no lz4, no threads, so that it can also be built for
 // another architecture and run under an emulator (tests/test_packed_neon.py).
-#include "codecs/packed/packed_codec.h"
-
 #include <cmath>
 #include <cstring>
 #include <vector>
 
+#include "codecs/packed/packed_codec.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
 #include "simd/dot.h"
@@ -68,10 +67,9 @@ TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes)
       const Segment segment = encode(values, columns, layout);
       CHECK(!segment.stored.empty());
       GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
-    GuardedBuffer out(values.size() * 2, GuardedBuffer::At::kEnd);
+      GuardedBuffer out(values.size() * 2, GuardedBuffer::At::kEnd);
       std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
-      lpc::packed_codec().decode(segment.shape, segment.params, stored.span(),
-                                 out.span(), {});
+      lpc::packed_codec().decode(segment.shape, segment.params, stored.span(), out.span(), {});
       CHECK(std::memcmp(out.data(), values.data(), out.size()) == 0);
     }
   }
@@ -105,8 +103,7 @@ TEST(test_packed_segment_with_changed_codes_is_rejected_or_decoded_within_its_by
       std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
       stored.data()[at] = 0xFF;
       try {
-        lpc::packed_codec().decode(segment.shape, segment.params, stored.span(),
-                                   out.span(), {});
+        lpc::packed_codec().decode(segment.shape, segment.params, stored.span(), out.span(), {});
       } catch (const lpc::Error& error) {
         CHECK(error.status() == LPC_FORMAT_ERROR);
       }

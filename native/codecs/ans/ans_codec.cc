@@ -19,6 +19,7 @@ class AnsCodec final : public Codec {
   std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
     return ans::make_params(tensor.dtype, ans::count_codes(tensor.dtype, src));
   }
+  bool params_from_sample() const override { return false; }
   void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
     ans::check_params(tensor.dtype, params);
   }

@@ -38,8 +38,8 @@ Frequencies normalise(const std::vector<uint64_t>& counts) {
     size_t best = f.size();
     for (size_t i = 0; i < f.size(); ++i) {
       if (f[i] == kMaxFrequency) continue;
-      if (best == f.size() || static_cast<double>(counts[i]) * (2 * f[best] + 1) >
-                                  static_cast<double>(counts[best]) * (2 * f[i] + 1)) {
+      if (best == f.size() ||
+          static_cast<double>(counts[i]) * (2 * f[best] + 1) > static_cast<double>(counts[best]) * (2 * f[i] + 1)) {
         best = i;
       }
     }
@@ -103,7 +103,8 @@ void build_buckets(AnsTable& table) {
       if (most == kAnsSymbols || left[i] > left[most]) most = i;
     }
     open[least] = false;
-    if (left[least] == kAnsBucket) {  // fills it: then so do all that are left. Its last slot is as if aliased to itself
+    if (left[least] ==
+        kAnsBucket) {  // fills it: then so do all that are left. Its last slot is as if aliased to itself
       table.divider[least] = kAnsBucket - 1;
       table.alias[least] = static_cast<uint8_t>(least);
       table.delta[least] = 0;

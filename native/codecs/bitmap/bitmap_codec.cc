@@ -86,6 +86,7 @@ class BitmapCodec final : public Codec {
   std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
     return bitmap::make_params(tensor, src, inner_);
   }
+  bool params_from_sample() const override { return false; }
   void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
     if (params.size() < kParamsBytes) {
       throw_malformed(field::kCodecParamsBytes, params.size(), "at least " + std::to_string(kParamsBytes));

@@ -82,7 +82,8 @@ size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes d
   const SplitRow split = split_row_of(layout.element_bytes);
   uint8_t* end = scratch.data();
   for (size_t r = 0; r < shape.rows; ++r) {
-    end = split(&src[r * shape.row_bytes], layout.columns, &dst[layout.bitmap_offset + r * layout.row_bitmap_bytes], end);
+    end =
+        split(&src[r * shape.row_bytes], layout.columns, &dst[layout.bitmap_offset + r * layout.row_bitmap_bytes], end);
     const size_t so_far = static_cast<size_t>(end - scratch.data()) / layout.element_bytes;
     store(&dst[kRowTableOffset + 4 * r], static_cast<uint32_t>(so_far));
   }

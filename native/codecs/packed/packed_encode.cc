@@ -26,6 +26,10 @@ struct Group {
   uint8_t coded[kPackedGroup];
 };
 
+void permute(const uint8_t* columns, uint8_t* positions) {
+  for (size_t c = 0; c < kPackedGroup; c += 8) std::memcpy(positions + stored_position(c), columns + c, 8);
+}
+
 // `count` columns; the rest are zero. Exponent layouts rotate each pair of columns left by one bit.
 Group split_group(const uint8_t* elements, size_t count, bool rotate) {
   uint32_t pairs[kPackedGroup / 2] = {};
@@ -33,36 +37,34 @@ Group split_group(const uint8_t* elements, size_t count, bool rotate) {
   if (rotate) {
     for (uint32_t& pair : pairs) pair = std::rotl(pair, 1);
   }
+  uint16_t words[kPackedGroup];
+  std::memcpy(words, pairs, sizeof words);
+  uint8_t low[kPackedGroup], high[kPackedGroup];
+  for (size_t c = 0; c < kPackedGroup; ++c) low[c] = static_cast<uint8_t>(words[c]);
+  for (size_t c = 0; c < kPackedGroup; ++c) high[c] = static_cast<uint8_t>(words[c] >> 8);
   Group group;
-  for (size_t c = 0; c < kPackedGroup; ++c) {
-    const uint32_t element = pairs[c / 2] >> (c % 2 * 16);
-    group.raw[stored_position(c)] = static_cast<uint8_t>(element);
-    group.coded[stored_position(c)] = static_cast<uint8_t>(element >> 8);
-  }
+  permute(low, group.raw);
+  permute(high, group.coded);
   return group;
 }
 
-// The columns of the stored positions, in order.
-constexpr std::array<uint8_t, kPackedGroup> column_of_position() {
-  std::array<uint8_t, kPackedGroup> columns{};
-  for (size_t c = 0; c < kPackedGroup; ++c) columns[stored_position(c)] = static_cast<uint8_t>(c);
-  return columns;
+void or_shifted(uint8_t* vector, const uint8_t* codes, unsigned from_bit, uint8_t mask, unsigned to_bit) {
+  for (size_t i = 0; i < kPackedGroup; ++i) {
+    vector[i] = static_cast<uint8_t>(vector[i] | (codes[i] >> from_bit & mask) << to_bit);
+  }
 }
-constexpr auto kColumnOf = column_of_position();
 
-void put_code(PackedLayout layout, uint8_t* vectors, size_t index, size_t position, uint8_t code) {
-  const auto put = [&](size_t vector, unsigned shift, uint8_t bits) {
-    vectors[vector * 64 + position] |= static_cast<uint8_t>(bits << shift);
-  };
+// Codes of group `index` of a block into its code vectors.
+void put_codes(PackedLayout layout, uint8_t* vectors, unsigned index, const uint8_t* codes) {
   switch (layout) {
-    case PackedLayout::kE2p3: return put(index / 4, 2 * (index % 4), code);
-    case PackedLayout::kHi4p: return put(0, 4 * index, code);
+    case PackedLayout::kE2p3: return or_shifted(vectors + index / 4 * 64, codes, 0, 3, 2 * (index % 4));
+    case PackedLayout::kHi4p: return or_shifted(vectors, codes, 0, 15, 4 * index);
     case PackedLayout::kE3: break;
   }
-  if (index < 6) return put(index / 2, 3 * (index % 2), code);
+  if (index < 6) return or_shifted(vectors + index / 2 * 64, codes, 0, 7, 3 * (index % 2));
   for (unsigned bit = 0; bit < 3; ++bit) {
-    const size_t spare = 3 * (index - 6) + bit;
-    put(spare / 2, 6 + spare % 2, code >> bit & 1);
+    const unsigned spare = 3 * (index - 6) + bit;
+    or_shifted(vectors + spare / 2 * 64, codes, bit, 1, 6 + spare % 2);
   }
 }
 
@@ -135,25 +137,43 @@ class RowEncoder {
  private:
   void write_group(const uint8_t* elements, size_t first_column, size_t count, size_t index, uint8_t* vectors,
                    uint8_t* raw) {
-    const bool exponents = layout_ != PackedLayout::kHi4p;
-    const Group group = split_group(elements, count, exponents);
+    const Group group = split_group(elements, count, layout_ != PackedLayout::kHi4p);
     std::memcpy(raw, group.raw, sizeof group.raw);
-    for (size_t i = 0; i < kPackedGroup; ++i) {
-      const size_t position = exponents ? i : stored_position(i);  // lists are in the order of columns
-      const size_t column = exponents ? kColumnOf[i] : i;
-      if (column >= count) continue;
-      const uint8_t value = group.coded[position];
-      const uint8_t code = codes_[value];
-      if (code == values_) escape(first_column + column, value);
-      if (code < values_ || exponents) put_code(layout_, vectors, index, position, code);
+    uint8_t codes[kPackedGroup];
+    for (size_t i = 0; i < kPackedGroup; ++i) codes[i] = codes_[group.coded[i]];
+    if (count < kPackedGroup) {
+      for (size_t c = count; c < kPackedGroup; ++c) codes[stored_position(c)] = 0;  // padding has no escapes
+    }
+    if (layout_ == PackedLayout::kHi4p) {
+      list_columns(group, first_column, codes);
+    } else {
+      append_escapes(group, codes);
+    }
+    put_codes(layout_, vectors, static_cast<unsigned>(index), codes);
+  }
+
+  // Exponents whose code is the last one, which has all its bits set.
+  void append_escapes(const Group& group, const uint8_t* codes) {
+    for (size_t i = 0; i < kPackedGroup; i += 8) {
+      const uint64_t eight = load<uint64_t>(codes + i);
+      uint64_t set = eight & eight >> 1 & 0x0101010101010101;
+      if (layout_ == PackedLayout::kE3) set &= eight >> 2;
+      for (; set != 0; set &= set - 1) {
+        escapes_[escape_count_++] = group.coded[i + static_cast<size_t>(std::countr_zero(set)) / 8];
+      }
     }
   }
 
-  void escape(size_t column, uint8_t value) {
-    if (layout_ != PackedLayout::kHi4p) {
-      escapes_[escape_count_++] = value;
-    } else {
-      store(escapes_ + escape_count_, static_cast<uint32_t>(column << 8 | value));
+  // Columns without a code go to the list, in their order.
+  void list_columns(const Group& group, size_t first_column, uint8_t* codes) {
+    uint8_t most = 0;
+    for (size_t i = 0; i < kPackedGroup; ++i) most = std::max(most, codes[i]);
+    if (most < values_) return;
+    for (size_t c = 0; c < kPackedGroup; ++c) {
+      uint8_t& code = codes[stored_position(c)];
+      if (code < values_) continue;
+      code = 0;
+      store(escapes_ + escape_count_, static_cast<uint32_t>((first_column + c) << 8 | group.coded[stored_position(c)]));
       escape_count_ += 4;
     }
   }

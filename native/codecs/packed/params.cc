@@ -45,7 +45,9 @@ std::array<uint8_t, 256> by_frequency(const Counts& counts) {
 uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
   Counts sorted = layout == PackedLayout::kHi4p ? histogram.high_bytes : histogram.exponents;
   std::sort(sorted.rbegin(), sorted.rend());
-  const auto beyond = [&](size_t values) { return std::accumulate(sorted.begin() + values, sorted.end(), uint64_t{0}); };
+  const auto beyond = [&](size_t values) {
+    return std::accumulate(sorted.begin() + values, sorted.end(), uint64_t{0});
+  };
   const uint64_t escapes = beyond(level1_values(layout));
   switch (layout) {
     case PackedLayout::kE2p3: return 10 * histogram.elements + 3 * escapes + 8 * beyond(10);
@@ -75,7 +77,8 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
 
 void check_params(Bytes params) {
   if (params.size() != kParamsBytes) {
-    throw_malformed(field::kCodecParamsBytes, params.size(), std::to_string(kParamsBytes) + " for bf16 in codec packed");
+    throw_malformed(field::kCodecParamsBytes, params.size(),
+                    std::to_string(kParamsBytes) + " for bf16 in codec packed");
   }
   if (params[0] < 1 || params[0] > 3) {
     throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1 to 3");
