@@ -56,8 +56,8 @@ format: setup
 	$(BIN)/ruff format boards edge_runtime exporters tests benchmarks examples
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format -i
 
-bench: setup
-	$(BIN)/python benchmarks/codecs.py
+bench: demo
+	$(BIN)/lpc-bench run out/demo -p 128 -n 64 -r 3
 
 clean:
 	rm -rf build out $(VENV)

@@ -22,7 +22,7 @@ from edge_runtime.errors import CodecError
 Array: TypeAlias = npt.NDArray[Any]
 Blob: TypeAlias = npt.NDArray[np.uint8]
 
-CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3}
+CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3, "bitmap": 4}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
 PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3}
 _LAYOUTS = {"packed": PACKED_LAYOUTS, "bitmap": {"stored": 1, "ans": 2}}
@@ -183,9 +183,7 @@ def encode_into(
     return written.value
 
 
-def encode(
-    array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0
-) -> Blob:
+def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
     codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3" or "bitmap:stored".
@@ -209,9 +207,7 @@ def transcode(blob: Any, codec: str = "packed", threads: int = 0, partial: float
     options = _options(codec, 0, threads, partial)
     size = ctypes.c_uint64()
     address = data.ctypes.data
-    native.check(
-        native.library().lpc_transcode_bound(address, data.nbytes, ctypes.byref(options), ctypes.byref(size))
-    )
+    native.check(native.library().lpc_transcode_bound(address, data.nbytes, ctypes.byref(options), ctypes.byref(size)))
     out = np.empty(size.value, np.uint8)
     status = native.library().lpc_transcode(
         address, data.nbytes, ctypes.byref(options), out.ctypes.data, out.nbytes, ctypes.byref(size)

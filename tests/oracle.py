@@ -15,12 +15,13 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import oracle_ans
+import oracle_bitmap
 import oracle_packed
 import xxhash
 
 Array = npt.NDArray[Any]
 
-STORED, LZ4, ANS, PACKED = 0, 1, 2, 3
+STORED, LZ4, ANS, PACKED, BITMAP = 0, 1, 2, 3, 4
 HEADER_BYTES = 96
 ENTRY_BYTES = 32
 BLOCK_BYTES = 65536
@@ -126,9 +127,10 @@ def parse(blob: bytes) -> Header:
     demand(header_bytes == HEADER_BYTES + ENTRY_BYTES * segment_count + params_bytes, "header_bytes")
     demand(len(blob) >= header_bytes, "header cut short")
     demand(checksum == header_checksum(blob[:header_bytes]), "header_checksum")
-    demand(codec in (STORED, LZ4, ANS, PACKED), "codec")
+    demand(codec in (STORED, LZ4, ANS, PACKED, BITMAP), "codec")
     demand(dtype_id in _BY_ID, "dtype")
-    demand(params_bytes == _params_bytes(codec, dtype_id), "codec_params_bytes")
+    if codec != BITMAP:
+        demand(params_bytes == _params_bytes(codec, dtype_id), "codec_params_bytes")
     demand(not any(blob[9:12]) and not any(blob[80:96]), "reserved")
     dtype = _BY_ID[dtype_id]
     rows, row_bytes = _geometry(rank, shape, dtype)
@@ -153,10 +155,19 @@ def _check_params(codec: int, dtype_id: int, params: bytes) -> None:
     try:
         if codec == ANS:
             oracle_ans.read_table(params, dtype_id)
+        elif codec == BITMAP:
+            _check_inner_params(dtype_id, params)
         elif params:
             oracle_packed.check_params(params)
-    except (oracle_ans.Malformed, oracle_packed.MalformedError) as error:
+    except (oracle_ans.MalformedError, oracle_bitmap.MalformedError, oracle_packed.MalformedError) as error:
         raise OracleError(str(error)) from error
+
+
+def _check_inner_params(dtype_id: int, params: bytes) -> None:
+    inner = oracle_bitmap.inner_codec(params)
+    rest = params[oracle_bitmap.PARAMS_BYTES :]
+    demand(len(rest) == _params_bytes(inner, dtype_id), "codec_params_bytes")
+    _check_params(inner, dtype_id, rest)
 
 
 def _parse_segments(blob: bytes, header: Header, count: int, end: int) -> int:
@@ -192,6 +203,8 @@ def decode(blob: bytes | Array) -> Array:
             parts.append(stored)
         elif header.codec == ANS:
             parts.append(_decode_ans(stored, _params(data, header), header.dtype, size))
+        elif header.codec == BITMAP:
+            parts.append(_decode_bitmap(stored, _params(data, header), header, last - first))
         elif header.codec == PACKED:
             parts.append(_decode_packed(stored, _params(data, header), header, last - first))
         else:
@@ -201,16 +214,31 @@ def decode(blob: bytes | Array) -> Array:
 
 def _params(data: bytes, header: Header) -> bytes:
     at = HEADER_BYTES + ENTRY_BYTES * len(header.segments)
-    return data[at : at + _params_bytes(header.codec, header.dtype.id)]
+    return data[at : struct.unpack_from("<I", data, 60)[0]]
 
 
 def _decode_ans(stored: bytes, params: bytes, dtype: Dtype, size: int) -> bytes:
     """Section 4.2."""
     try:
         codes, raw = oracle_ans.decode_segment(stored, params, dtype.id, size // dtype.numpy.itemsize, dtype.raw)
-    except oracle_ans.Malformed as error:
+    except oracle_ans.MalformedError as error:
         raise OracleError(str(error)) from error
     return _join(codes, raw, 0, dtype).tobytes()
+
+
+def _decode_bitmap(stored: bytes, params: bytes, header: Header, rows: int) -> bytes:
+    """Section 4.4."""
+    dtype = header.dtype
+    try:
+        mask, coded, inner = oracle_bitmap.open_segment(stored, rows, header.row_bytes // dtype.numpy.itemsize)
+        if coded:
+            demand(oracle_bitmap.inner_codec(params) == ANS, "inner_encoding")
+            size = int(mask.sum()) * dtype.numpy.itemsize
+            inner = _decode_ans(inner, params[oracle_bitmap.PARAMS_BYTES :], dtype, size)
+        demand(len(inner) % dtype.numpy.itemsize == 0, "size of the non-zeros")
+        return oracle_bitmap.fill(mask, np.frombuffer(inner, f"<u{dtype.numpy.itemsize}")).tobytes()
+    except oracle_bitmap.MalformedError as error:
+        raise OracleError(str(error)) from error
 
 
 def _decode_packed(stored: bytes, params: bytes, header: Header, rows: int) -> bytes:
@@ -293,7 +321,7 @@ def encode(array: Array, codec: int = LZ4, rows_per_segment: int = 2**40) -> byt
     rows, _ = _geometry(array.ndim, (*array.shape, 0, 0, 0, 0)[:4], dtype)
     flat = array.reshape(rows, -1) if array.size else array
     starts = range(0, rows, rows_per_segment) if array.size else []
-    params = oracle_ans.make_params(_split(array.reshape(-1), dtype, 0)[0], dtype.id) if codec == ANS else b""
+    params = _make_params(array.reshape(-1), codec, dtype)
     segments = [_encode_segment(flat[first : first + rows_per_segment], codec, dtype, params) for first in starts]
     header_bytes = HEADER_BYTES + ENTRY_BYTES * len(segments) + len(params)
     table, body, end = b"", b"", header_bytes
@@ -309,11 +337,31 @@ def encode(array: Array, codec: int = LZ4, rows_per_segment: int = 2**40) -> byt
     return fixed[:72] + checksum + fixed[80:] + table + params + body + bytes(align64(end) - end)
 
 
+def _make_params(elements: Array, codec: int, dtype: Dtype) -> bytes:
+    if codec == ANS:
+        return oracle_ans.make_params(_split(elements, dtype, 0)[0], dtype.id)
+    if codec == BITMAP:
+        values = elements[elements.view(f"<u{dtype.numpy.itemsize}") != 0]
+        return struct.pack("<B7x", ANS) + _make_params(values, ANS, dtype)
+    return b""
+
+
+def _encode_bitmap(part: Array, dtype: Dtype, params: bytes) -> bytes:
+    rows = part.reshape(len(part) if part.ndim else 1, -1)
+    mask = rows.view(f"<u{dtype.numpy.itemsize}") != 0
+    encoding, inner = _encode_segment(rows[mask], ANS, dtype, params[oracle_bitmap.PARAMS_BYTES :])
+    return oracle_bitmap.make_segment(mask, encoding == 1, inner)
+
+
 def _encode_segment(part: Array, codec: int, dtype: Dtype, params: bytes) -> tuple[int, bytes]:
     raw = part.tobytes()
     if codec == ANS:
         codes, kept, _ = _split(part.reshape(-1), dtype, 0)
         stored = oracle_ans.encode_segment(codes, kept, params, dtype.id)
+        if len(stored) < len(raw):
+            return 1, stored
+    if codec == BITMAP:
+        stored = _encode_bitmap(part, dtype, params)
         if len(stored) < len(raw):
             return 1, stored
     if codec == LZ4:

@@ -17,13 +17,13 @@ NARROW, WIDE = 1, 2
 _POSITION = np.array([s % 16 * 4 + s // 16 for s in range(STATES)])  # in its group, of the byte of each state
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """Parameters or a segment break a MUST of 4.2."""
 
 
 def demand(condition: bool, what: str) -> None:
     if not condition:
-        raise Malformed(what)
+        raise MalformedError(what)
 
 
 def params_bytes(dtype_id: int) -> int:
@@ -124,7 +124,7 @@ def make_params(codes: Array, dtype_id: int) -> bytes:
         values[15] = 0
     frequency = np.minimum(np.maximum(kept * 3800 // max(1, int(counts.sum())), 1), 4000)
     frequency[0 if kind == NARROW else int(counts.argmax())] += SLOTS - frequency.sum()
-    head = struct.pack("<BB14x", kind, escape) + (values.astype(np.uint8).tobytes() if kind == NARROW else b"")
+    head = struct.pack("<BB14x", kind, int(escape)) + (values.astype(np.uint8).tobytes() if kind == NARROW else b"")
     return head + frequency.astype("<u2").tobytes()
 
 

@@ -14,13 +14,13 @@ PARAMS_BYTES = 8
 STORED, ANS = 0, 2
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """Parameters or a segment break a MUST of 4.4."""
 
 
 def demand(condition: bool, what: str) -> None:
     if not condition:
-        raise Malformed(what)
+        raise MalformedError(what)
 
 
 def inner_codec(params: bytes) -> int:

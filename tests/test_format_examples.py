@@ -40,6 +40,10 @@ def expected(name: str) -> codec_arrays.Array:
         array[0, :5] = 1, -1.5, 0.5, 2, 0.25
         array[3, 64:67] = -0.25, 8, 16
         return array
+    if name == "bitmap":
+        array = np.zeros((2, 128), codec.numpy_dtype("bf16"))
+        array[0, 1], array[0, 2], array[1, 127] = -1.5, 0.5, -0.0
+        return array
     array = np.ones((8 if name == "ans" else 2, 128), codec.numpy_dtype("bf16"))
     array[0, 1], array[0, 2] = -1.5, 0.5
     return array

@@ -37,6 +37,15 @@ inline uint32_t load_u32(const uint8_t* from) {
   return value;
 }
 
+// The row table and the side stream some rows ahead: they are read too slowly for a core to notice that they are
+// streams.
+inline void prefetch_side(const uint8_t* entry, const uint8_t* side, size_t bytes) {
+  constexpr size_t kAhead = 512;
+  __builtin_prefetch(entry + kAhead, 0, 3);
+  const uint8_t* const from = side + (bytes > kAhead ? bytes : kAhead);
+  for (size_t line = 0; line < bytes + 64; line += 64) __builtin_prefetch(from + line, 0, 3);
+}
+
 // ---- where decoded weights go
 // ----------------------------------------------------------------------------------------
 
@@ -92,7 +101,9 @@ struct E3 {
       : table_(Ops::table(tables.level1)),
         escape_(Ops::fill(tables.escape1)),
         escapes_{rows.side + load_u32(rows.table + 4 * row),
-                 load_u32(rows.table + 4 * row + 4) - load_u32(rows.table + 4 * row)} {}
+                 load_u32(rows.table + 4 * row + 4) - load_u32(rows.table + 4 * row)} {
+    prefetch_side(rows.table + 4 * row, escapes_.bytes, escapes_.size);
+  }
 
   bool complete() const { return escapes_.used == escapes_.size; }
   bool needs_patch(size_t) const { return false; }
@@ -170,6 +181,7 @@ struct E2p3 {
     cold.escape = Ops::fill(tables.escape2);
     cold.escapes = {rows.side + escapes, load_u32(entry + 8) - escapes};
     escapes_ = {cold.codes, 0};
+    prefetch_side(entry, cold.planes, load_u32(entry + 8) - codes);
   }
 
   // The last chunk may end with up to seven codes of padding.
@@ -212,6 +224,7 @@ struct Hi4p {
         columns_(rows.columns),
         next_(rows.side + load_u32(rows.table + 4 * row)),
         end_(rows.side + load_u32(rows.table + 4 * row + 4)) {
+    prefetch_side(rows.table + 4 * row, next_, static_cast<size_t>(end_ - next_));
     read_next();
   }
 
@@ -266,6 +279,7 @@ struct Hi4p {
 template <size_t kFirst, size_t kCount, typename Layout, typename Sink>
 inline __attribute__((always_inline)) void exponent_groups(Layout& layout, const uint8_t* codes, const uint8_t* raw,
                                                            Sink& sink) {
+  constexpr size_t kVectors = packed_code_vectors(Layout::kLayout, kCount);
   Ops::Bytes values[kCount][kParts];
   Ops::Mask masks[kCount][kParts];
   const auto look_up = [&]<size_t kIndex>() __attribute__((always_inline)) {
@@ -287,6 +301,8 @@ inline __attribute__((always_inline)) void exponent_groups(Layout& layout, const
   raw += kFirst * 64;
 #pragma GCC unroll 8
   for (size_t index = 0; index < kCount; ++index, raw += 64) {
+    prefetch_line(raw);
+    if (index < kVectors) prefetch_line(codes + index * 64);
     for (size_t part = 0; part < kParts; ++part) {
       const Ops::Bytes exponents = Ops::expand(values[index][part], masks[index][part], layout.escapes());
       put_exponents(raw + part * LPC_VECTOR_BYTES, part, exponents, sink);
@@ -346,7 +362,9 @@ inline __attribute__((always_inline)) bool one_row(Layout& layout, const uint8_t
   constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
   size_t c = 0;
   for (; c + kColumns <= columns; c += kColumns, fixed += kBytes) {
-    for (size_t line = 0; line < kBytes; line += 64) prefetch_line(fixed + line);
+    if constexpr (Layout::kGroups == 2) {
+      for (size_t line = 0; line < kBytes; line += 64) prefetch_line(fixed + line);
+    }
     if (__builtin_expect(layout.needs_patch(c), 0)) {
       aside(layout, fixed, c, kColumns, sink);
     } else {

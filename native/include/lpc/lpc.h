@@ -80,9 +80,9 @@ LPC_EXPORT const char* lpc_implementations(void);
 /* ---- encoding ------------------------------------------------------------------------------------------------ */
 
 typedef struct lpc_tensor_desc {
-  uint32_t dtype;                /* lpc_dtype */
-  uint32_t rank;                 /* 0..LPC_MAX_RANK; rank 0 is one element */
-  uint64_t shape[LPC_MAX_RANK];  /* entries at and beyond rank must be 0 */
+  uint32_t dtype;               /* lpc_dtype */
+  uint32_t rank;                /* 0..LPC_MAX_RANK; rank 0 is one element */
+  uint64_t shape[LPC_MAX_RANK]; /* entries at and beyond rank must be 0 */
 } lpc_tensor_desc;
 
 /* Layouts of codec `packed` (docs/format.md, 4.3). */
@@ -102,13 +102,13 @@ typedef enum lpc_bitmap_layout {
 #define LPC_PARTIAL_WHOLE 1024u
 
 typedef struct lpc_encode_options {
-  uint32_t struct_bytes;   /* sizeof(lpc_encode_options), or 24: without the fields from raw_parts on, which are then 0 */
-  uint32_t codec;          /* lpc_codec */
-  uint64_t segment_bytes;  /* decoded bytes a segment aims at; 0: 1 MiB. Rounded down to whole rows, at least one */
-  uint32_t threads;        /* 0: one a core */
-  uint32_t layout;         /* of codec packed: lpc_packed_layout, of codec bitmap: lpc_bitmap_layout; 0 for the smallest */
-  uint32_t raw_parts;      /* partial compression: of each LPC_PARTIAL_WHOLE segments, how many stay raw; evenly spread */
-  uint32_t reserved;       /* 0 */
+  uint32_t struct_bytes; /* sizeof(lpc_encode_options), or 24: without the fields from raw_parts on, which are then 0 */
+  uint32_t codec;        /* lpc_codec */
+  uint64_t segment_bytes; /* decoded bytes a segment aims at; 0: 1 MiB. Rounded down to whole rows, at least one */
+  uint32_t threads;       /* 0: one a core */
+  uint32_t layout;    /* of codec packed: lpc_packed_layout, of codec bitmap: lpc_bitmap_layout; 0 for the smallest */
+  uint32_t raw_parts; /* partial compression: of each LPC_PARTIAL_WHOLE segments, how many stay raw; evenly spread */
+  uint32_t reserved;  /* 0 */
 } lpc_encode_options;
 
 /* Largest blob that lpc_encode can write for this tensor and these options. */
@@ -121,8 +121,8 @@ LPC_EXPORT lpc_status lpc_encode(const lpc_tensor_desc* tensor, const lpc_encode
                                  uint64_t src_bytes, void* dst, uint64_t dst_capacity, uint64_t* written_bytes);
 
 /* Encodes the tensor of a blob anew, segment by segment with the same rows: at no time is more than one decoded segment
- * a thread in memory. `options`: codec stored, lz4 or packed; segment_bytes 0; the tables of packed are made for a sample
- * of the segments. `dst` needs what lpc_transcode_bound says. */
+ * a thread in memory. `options`: codec stored, lz4 or packed; segment_bytes 0; the tables of packed are made for a
+ * sample of the segments. `dst` needs what lpc_transcode_bound says. */
 LPC_EXPORT lpc_status lpc_transcode_bound(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options,
                                           uint64_t* bound_bytes);
 LPC_EXPORT lpc_status lpc_transcode(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options, void* dst,
@@ -138,8 +138,8 @@ typedef struct lpc_rates {
   double stored_ratio;   /* stored size of an encoded segment in decoded bytes, 0 to 1 */
 } lpc_rates;
 
-/* Largest fraction of segments, 0 to 1, that may be encoded by the codec so that decoding keeps up with reading: the most
- * compression that is not slower than the bus. options.raw_parts is LPC_PARTIAL_WHOLE x (1 - fraction). */
+/* Largest fraction of segments, 0 to 1, that may be encoded by the codec so that decoding keeps up with reading: the
+ * most compression that is not slower than the bus. options.raw_parts is LPC_PARTIAL_WHOLE x (1 - fraction). */
 LPC_EXPORT lpc_status lpc_partial_fraction(const lpc_rates* rates, double* fraction);
 
 /* ---- inspecting ---------------------------------------------------------------------------------------------- */
@@ -201,8 +201,8 @@ LPC_EXPORT lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, u
 /* Takes NULL. No other call may use the matrix. */
 LPC_EXPORT void lpc_matrix_free(lpc_matrix* matrix);
 /* y[m, outputs] = x[m, inputs] . W, dense float32. `rows_are_outputs` 1: W is the transpose of the matrix (inputs =
- * columns, outputs = rows); 0: W is the matrix. For one SIMD implementation the result is the same bit for bit in either
- * form. Several threads may multiply with one matrix at once. */
+ * columns, outputs = rows); 0: W is the matrix. For one SIMD implementation the result is the same bit for bit in
+ * either form. Several threads may multiply with one matrix at once. */
 LPC_EXPORT lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t rows_are_outputs, uint64_t m,
                                           const float* x, uint64_t x_elements, float* y, uint64_t y_elements,
                                           uint32_t threads);
