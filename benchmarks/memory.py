@@ -51,6 +51,7 @@ def main() -> None:
         results["export"] = run(
             [tool("lpc-export"), str(options.checkpoint), "--out", str(options.out), "--codec", options.codec, "--json"]
         )
+        del results["export"]["choices"]  # a line a tensor
     results["session_creation"] = run([sys.executable, "-c", _SESSION, str(options.out)])
     results["run"] = run(
         [tool("lpc-run"), str(options.out), "-p", "Once upon a time", "-n", str(options.tokens), "--greedy", "--json"]

@@ -52,7 +52,7 @@ TEST(test_capi_struct_sizes_and_reserved_fields_are_checked) {
   lpc_encode_options how = options();
   uint64_t size = 0;
   how.struct_bytes = 8;
-  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.struct_bytes: got 8, expected 24");
+  check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.struct_bytes: got 8, expected 32");
   how = options();
   how.layout = 1;
   check_error(lpc_encode_bound(&desc, &how, &size), LPC_INVALID_ARGUMENT, "options.layout: got 1, expected 0");
