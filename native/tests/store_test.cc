@@ -38,8 +38,8 @@ class TemporaryWeights {
     const auto file = std::make_shared<const WeightFile>(path_, options);
     std::vector<ScheduledBlob> blobs;
     for (size_t i = 0; i < contents_.size(); ++i) {
-      auto blob = std::make_shared<const StoredBlob>(file, "w" + std::to_string(i), static_cast<int64_t>(i / 2),
-                                                     offsets_[i], bytes_[i]);
+      auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
+                                                     static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
       blobs.push_back({std::move(blob), residence});
     }
     return blobs;
