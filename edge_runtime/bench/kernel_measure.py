@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import ml_dtypes
 import numpy as np
@@ -17,6 +18,7 @@ from edge_runtime.matrix import Floats, Matrix
 Row = dict[str, object]
 
 SAMPLE_BYTES = 16 << 20  # of bf16 that one sample goes through, at least
+TILE_BYTES = 256 << 10  # decoded
 WARM_UP = 3
 
 
@@ -91,13 +93,42 @@ def measure(
         matrices[layout] = [Matrix(blobs[layout], "packed") for _ in range(copies)]
         _check(matrices["bf16"][0], matrices[layout][0], weights, x)
     each = max(1, SAMPLE_BYTES // weights.nbytes)
+    decoding = {layout: _decoding(weights, matrices[layout], matrices["bf16"], layout) for layout in layouts}
     rows: list[Row] = []
     for count in threads:
         times = _interleave(_sides(matrices, x, shape[0], count, each), samples)
         for layout in layouts:
             bits = len(blobs[layout]) * 8 / weights.size
-            rows.append({**_identity(shape, layout, count, batch, bits), **_figures(times, layout, weights.nbytes)})
+            figures = _figures(times, layout, weights.nbytes)
+            rows.append({**_identity(shape, layout, count, batch, bits), **figures, **decoding[layout]})
     return rows
+
+
+def _decoding(weights: npt.NDArray[np.generic], packed: list[Matrix], plain: list[Matrix], layout: str) -> Row:
+    """Decoding to memory: the best rate from and to a cached tile on one thread, and the share of memcpy's from DRAM.
+
+    The latter with two threads, matrix after matrix, in turns with a copy.
+    """
+    tile = np.ascontiguousarray(weights[: max(1, TILE_BYTES // weights[0].nbytes)])
+    cached = Matrix(codec.encode(tile, f"packed:{layout}"), "packed")
+    out = cached.decode(threads=1)
+    seconds = min(_timed(partial(cached.decode, out, 1)) for _ in range(500))
+    outs = [np.empty_like(weights), np.empty_like(weights)]
+    ratios = []
+    for i in range(WARM_UP + 20):
+        decode = _timed(partial(packed[i % len(packed)].decode, outs[0], 2))
+        copy = _timed(partial(plain[i % len(plain)].decode, outs[1], 2))
+        ratios.append(copy / decode)
+    return {
+        "decode_tile_gb_per_s": round(tile.nbytes / seconds * 1e-9, 1),
+        "decode_over_memcpy": round(float(np.median(ratios[WARM_UP:])), 3),
+    }
+
+
+def _timed(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
 
 
 def _sides(
@@ -145,8 +176,10 @@ def _figures(times: dict[str, npt.NDArray[np.float64]], layout: str, plain_bytes
 def table(rows: Sequence[Row]) -> str:
     """Text for people: one line a row."""
     heads = ["shape", "layout", "impl", "threads", "bits_per_weight", "speedup_median", "speedup_p90"]
-    heads += ["bf16_fraction_of_read_ceiling", "bf16_gb_per_s", "read_gb_per_s", "samples"]
+    heads += ["bf16_fraction_of_read_ceiling", "bf16_gb_per_s", "read_gb_per_s", "decode_tile_gb_per_s"]
+    heads += ["decode_over_memcpy", "samples"]
     short = {"bf16_fraction_of_read_ceiling": "bf16/read", "bits_per_weight": "bits", "threads": "thr"}
+    short |= {"decode_tile_gb_per_s": "decode_gb_per_s", "decode_over_memcpy": "decode/memcpy"}
     cells = [[short.get(head, head) for head in heads], *([str(row[head]) for head in heads] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)

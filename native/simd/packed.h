@@ -14,6 +14,10 @@ inline constexpr size_t kPackedPadding = 64;  // bytes after the side stream tha
 
 constexpr size_t packed_groups(size_t columns) { return columns / kPackedGroup + (columns % kPackedGroup != 0); }
 
+// Position within its group at which column `column` of the group is stored: 8 columns of the first half and 8 of the
+// second take turns, so that interleaving two vectors of any width gives columns in order.
+constexpr size_t packed_position(size_t column) { return column % 32 / 8 * 16 + column / 32 * 8 + column % 8; }
+
 // Groups that share code vectors.
 constexpr size_t packed_groups_per_block(PackedLayout layout) { return layout == PackedLayout::kHi4p ? 2 : 8; }
 

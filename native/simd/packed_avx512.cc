@@ -34,6 +34,9 @@ struct Ops {
   }
   static Bytes lookup(Bytes table, Bytes codes) { return _mm512_shuffle_epi8(table, codes); }
   static Mask match(Bytes v, Bytes escape) { return _mm512_cmpeq_epi8_mask(v, escape); }
+  static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
+    return _mm512_mask_set1_epi8(v, uint64_t{1} << lane, static_cast<char>(byte));
+  }
   template <typename Words>
   static void zip(Bytes low, Bytes high, Words& w0, Words& w1) {
     w0 = (Words)_mm512_unpacklo_epi8(low, high);

@@ -51,6 +51,10 @@ struct Ops {
     for (; mask != 0; mask &= mask - 1, ++from.used) v.lane[__builtin_ctz(mask)] = *from.next();
     return v;
   }
+  static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
+    if (lane < 16) v.lane[lane] = byte;
+    return v;
+  }
   template <typename Words>
   static void zip(Bytes low, Bytes high, Words& w0, Words& w1) {
     uint8_t pairs[32];

@@ -27,7 +27,7 @@ struct Group {
 };
 
 void permute(const uint8_t* columns, uint8_t* positions) {
-  for (size_t c = 0; c < kPackedGroup; c += 8) std::memcpy(positions + stored_position(c), columns + c, 8);
+  for (size_t c = 0; c < kPackedGroup; c += 8) std::memcpy(positions + packed_position(c), columns + c, 8);
 }
 
 // `count` columns; the rest are zero. Exponent layouts rotate each pair of columns left by one bit.
@@ -142,7 +142,7 @@ class RowEncoder {
     uint8_t codes[kPackedGroup];
     for (size_t i = 0; i < kPackedGroup; ++i) codes[i] = codes_[group.coded[i]];
     if (count < kPackedGroup) {
-      for (size_t c = count; c < kPackedGroup; ++c) codes[stored_position(c)] = 0;  // padding has no escapes
+      for (size_t c = count; c < kPackedGroup; ++c) codes[packed_position(c)] = 0;  // padding has no escapes
     }
     if (layout_ == PackedLayout::kHi4p) {
       list_columns(group, first_column, codes);
@@ -170,10 +170,10 @@ class RowEncoder {
     for (size_t i = 0; i < kPackedGroup; ++i) most = std::max(most, codes[i]);
     if (most < values_) return;
     for (size_t c = 0; c < kPackedGroup; ++c) {
-      uint8_t& code = codes[stored_position(c)];
+      uint8_t& code = codes[packed_position(c)];
       if (code < values_) continue;
       code = 0;
-      store(escapes_ + escape_count_, static_cast<uint32_t>((first_column + c) << 8 | group.coded[stored_position(c)]));
+      store(escapes_ + escape_count_, static_cast<uint32_t>((first_column + c) << 8 | group.coded[packed_position(c)]));
       escape_count_ += 4;
     }
   }

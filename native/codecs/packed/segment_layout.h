@@ -22,10 +22,6 @@ struct Layout {
   size_t side_offset;
 };
 
-// Position within its group at which column `column` of the group is stored: 8 columns of the first half and 8 of the
-// second take turns, so that interleaving two vectors of any width gives columns in order.
-constexpr size_t stored_position(size_t column) { return column % 32 / 8 * 16 + column / 32 * 8 + column % 8; }
-
 // Checks the sizes and the row table of a segment. Throws LPC_FORMAT_ERROR.
 PackedRows open_segment(PackedLayout layout, const SegmentShape& shape, Bytes stored);
 

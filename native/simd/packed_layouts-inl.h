@@ -1,0 +1,273 @@
+// The layouts of simd/packed.h: how a group of 64 columns is decoded, over the few vector operations that
+// packed_<isa>.cc supplies as `Ops`:
+//
+//   Bytes                     LPC_VECTOR_BYTES bytes
+//   load(from)                unaligned
+//   table(bytes)              16 bytes, for lookup
+//   fill(byte)
+//   field<shift, bits>(v)     (v >> shift) & (2^bits - 1) of each byte, bits <= 4
+//   spare(v0, v1, v2)         v0 >> 6 | v1 >> 6 << 2 | v2 >> 6 << 4 of each byte
+//   lookup(table, codes)
+//   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
+//   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
+//   replace(v, lane, byte)    one byte replaced; none if there is no such lane
+//   zip(low, high, w0, w1)    bytes interleaved, 8 and 8 of each 16, as pairs of 16-bit elements
+//   join_planes(bits, part)   bytes [part * LPC_VECTOR_BYTES, ...) of 64 three-bit codes: bit i of bits[p] is bit p of
+//   code i
+//
+// The including file defines LPC_SIMD_NAMESPACE and LPC_VECTOR_BYTES; see accumulate-inl.h for compiling.
+#pragma once
+
+#include "simd/accumulate-inl.h"
+#include "simd/packed.h"
+
+namespace lpc {
+namespace LPC_SIMD_NAMESPACE {
+
+// A stream of bytes taken in order. Taking more than there are gives undefined bytes but reads no further.
+struct Stream {
+  const uint8_t* bytes;
+  size_t size;
+  size_t used = 0;
+
+  const uint8_t* next() const { return bytes + (used < size ? used : size); }
+};
+
+inline uint32_t load_u32(const uint8_t* from) {
+  uint32_t value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+// The row table and the side stream some rows ahead: they are read too slowly for a core to notice that they are
+// streams.
+inline __attribute__((always_inline)) void prefetch_side(const uint8_t* entry, const uint8_t* side, size_t bytes) {
+  constexpr size_t kAhead = 512;
+  __builtin_prefetch(entry + kAhead, 0, 3);
+  const uint8_t* const from = side + (bytes > kAhead ? bytes : kAhead);
+  for (size_t line = 0; line < bytes + 64; line += 64) __builtin_prefetch(from + line, 0, 3);
+}
+
+// ---- where decoded weights go
+
+struct StoreSink {
+  uint8_t* out;
+
+  void put(size_t part, WordVector low, WordVector high) {
+    std::memcpy(out + part * LPC_VECTOR_BYTES, &low, sizeof low);
+    std::memcpy(out + kGroup + part * LPC_VECTOR_BYTES, &high, sizeof high);
+    if (part == kParts - 1) out += 2 * kGroup;
+  }
+  void put_columns(const uint16_t* columns, size_t count) {
+    std::memcpy(out, columns, 2 * count);
+    out += 2 * count;
+  }
+};
+
+struct DotSink {
+  const float* x;
+  Dot dot{};
+
+  void put(size_t, WordVector low, WordVector high) {
+    dot.add(low, high, x);
+    x += 4 * kFloats;
+  }
+  // `columns` is zero from `count` to the end of the group.
+  void put_columns(const uint16_t* columns, size_t count) {
+    for (size_t c = 0; c < count; c += kGroup, x += kGroup) dot.add_group(columns + c, x);
+  }
+};
+
+// ---- the layouts
+
+// Exponent codes with the mantissas; each raw byte holds the sign of the other column of its pair, so that one rotation
+// of the pair by one bit puts everything in its place.
+template <typename Sink>
+inline __attribute__((always_inline)) void put_exponents(const uint8_t* raw, size_t part, Ops::Bytes exponents,
+                                                         Sink& sink) {
+  WordVector low, high;
+  Ops::zip(Ops::load(raw), exponents, low, high);
+  sink.put(part, (low >> 1) | (low << 31), (high >> 1) | (high << 31));
+}
+
+// Three-bit codes: seven exponents and an escape to the row's side stream.
+struct E3 {
+  static constexpr PackedLayout kLayout = PackedLayout::kE3;
+  static constexpr size_t kGroups = 8;
+
+  struct Cold {};
+
+  E3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
+      : table_(Ops::table(tables.level1)),
+        escape_(Ops::fill(tables.escape1)),
+        escapes_{rows.side + load_u32(rows.table + 4 * row),
+                 load_u32(rows.table + 4 * row + 4) - load_u32(rows.table + 4 * row)} {
+    prefetch_side(rows.table + 4 * row, escapes_.bytes, escapes_.size);
+  }
+
+  bool complete() const { return escapes_.used == escapes_.size; }
+  void prepare(size_t) {}
+
+  // Group kIndex before its escapes; `codes` is that of the part.
+  template <size_t kIndex>
+  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
+    if constexpr (kIndex < 6) {
+      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(Ops::load(codes + kIndex / 2 * 64)));
+    } else {
+      const Ops::Bytes spare = Ops::spare(Ops::load(codes), Ops::load(codes + 64), Ops::load(codes + 128));
+      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(spare));
+    }
+  }
+  Ops::Bytes escape() const { return escape_; }
+  Stream& escapes() { return escapes_; }
+
+ private:
+  Ops::Bytes table_;
+  Ops::Bytes escape_;
+  Stream escapes_;
+};
+
+// Two-bit codes: three exponents and an escape to three-bit codes of the row's side stream: seven more exponents and an
+// escape to whole exponents. The codes of the second level are decoded some blocks ahead into a buffer.
+struct E2p3 {
+  static constexpr PackedLayout kLayout = PackedLayout::kE2p3;
+  static constexpr size_t kGroups = 8;
+  static constexpr size_t kBuffer = 2048;
+
+  // What is touched only once in some blocks; apart, so that the rest stays in registers.
+  struct Cold {
+    const uint8_t* planes;
+    size_t plane_bytes;  // of each of the three planes, still to be decoded
+    Ops::Bytes table, escape;
+    Stream escapes{nullptr, 0};
+    uint8_t codes[kBuffer + kPackedPadding];
+
+    // Moves what is left of `ahead` to the front and decodes what fits behind it.
+    __attribute__((noinline)) Stream refill(Stream ahead) {
+      size_t end = ahead.used < ahead.size ? ahead.size - ahead.used : 0;
+      std::memmove(codes, ahead.next(), end);
+      for (; plane_bytes >= 8 && end + kGroup <= kBuffer; end += kGroup) decode_chunk(8, codes + end);
+      if (plane_bytes > 0 && plane_bytes < 8 && end + kGroup <= kBuffer) {
+        const size_t last = plane_bytes;
+        decode_chunk(last, codes + end);
+        end += 8 * last;
+      }
+      return {codes, end};
+    }
+
+   private:
+    inline __attribute__((always_inline)) void decode_chunk(size_t bytes, uint8_t* to) {
+      uint64_t bits[3] = {};
+      for (size_t p = 0; p < 3; ++p) std::memcpy(&bits[p], planes + p * bytes, bytes);
+      planes += 3 * bytes;
+      plane_bytes -= bytes;
+      for (size_t part = 0; part < kGroup / LPC_VECTOR_BYTES; ++part) {
+        const Ops::Bytes first = Ops::lookup(table, Ops::join_planes(bits, part));
+        const Ops::Bytes all = Ops::expand(first, Ops::match(first, escape), escapes);
+        std::memcpy(to + part * LPC_VECTOR_BYTES, &all, sizeof all);
+      }
+    }
+  };
+
+  E2p3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
+      : table_(Ops::table(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
+    const uint8_t* entry = rows.table + 8 * row;
+    const uint32_t codes = load_u32(entry), escapes = load_u32(entry + 4);
+    cold.planes = rows.side + codes;
+    cold.plane_bytes = (escapes - codes) / 3;
+    cold.table = Ops::table(tables.level2);
+    cold.escape = Ops::fill(tables.escape2);
+    cold.escapes = {rows.side + escapes, load_u32(entry + 8) - escapes};
+    escapes_ = {cold.codes, 0};
+    prefetch_side(entry, cold.planes, load_u32(entry + 8) - codes);
+  }
+
+  // The last chunk may end with up to seven codes of padding.
+  bool complete() const {
+    return cold_->plane_bytes == 0 && cold_->escapes.used == cold_->escapes.size && escapes_.used <= escapes_.size &&
+           escapes_.size - escapes_.used < 8;
+  }
+
+  // Makes the codes of a whole block available.
+  inline __attribute__((always_inline)) void prepare(size_t) {
+    if (escapes_.size < escapes_.used + kGroups * kGroup && cold_->plane_bytes != 0) escapes_ = cold_->refill(escapes_);
+  }
+
+  template <size_t kIndex>
+  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
+    return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(Ops::load(codes + kIndex / 4 * 64)));
+  }
+  Ops::Bytes escape() const { return escape_; }
+  Stream& escapes() { return escapes_; }
+
+ private:
+  Ops::Bytes table_;
+  Ops::Bytes escape_;
+  Cold* cold_;
+  Stream escapes_{nullptr, 0};
+};
+
+// Four-bit codes of the high byte: sixteen values; the rest is patched from a list of (column, value).
+struct Hi4p {
+  static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
+  static constexpr size_t kGroups = 2;
+  static constexpr size_t kNone = ~size_t{0};
+
+  struct Cold {};
+
+  Hi4p(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
+      : table_(Ops::table(tables.level1)),
+        columns_(rows.columns),
+        next_(rows.side + load_u32(rows.table + 4 * row)),
+        end_(rows.side + load_u32(rows.table + 4 * row + 4)) {
+    prefetch_side(rows.table + 4 * row, next_, static_cast<size_t>(end_ - next_));
+    read_next();
+  }
+
+  bool complete() const { return column_ == kNone && next_ == end_; }
+  void prepare(size_t first_column) { first_column_ = first_column; }
+
+  template <size_t kIndex, typename Sink>
+  inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
+    Ops::Bytes coded[kParts];
+    for (size_t part = 0; part < kParts; ++part) {
+      coded[part] = Ops::lookup(table_, Ops::field<4 * kIndex, 4>(Ops::load(codes + part * LPC_VECTOR_BYTES)));
+    }
+    const size_t first = first_column_ + kIndex * kGroup;
+    for (; __builtin_expect(column_ - first < kGroup, 0); read_next()) {
+      const size_t position = packed_position(column_ - first);
+      for (size_t part = 0; part < kParts; ++part) {
+        coded[part] = Ops::replace(coded[part], position - part * LPC_VECTOR_BYTES, value_);
+      }
+    }
+    for (size_t part = 0; part < kParts; ++part) {
+      WordVector low, high;
+      Ops::zip(Ops::load(raw + part * LPC_VECTOR_BYTES), coded[part], low, high);
+      sink.put(part, low, high);
+    }
+  }
+
+ private:
+  // An entry out of order or range stays in the way: no block matches it, and the row is not complete.
+  void read_next() {
+    const size_t before = column_;
+    column_ = kNone;
+    if (end_ - next_ < 4) return;
+    const uint32_t entry = load_u32(next_);
+    next_ += 4;
+    column_ = entry >> 8;
+    value_ = static_cast<uint8_t>(entry);
+    if ((before != kNone && column_ <= before) || column_ >= columns_) column_ = kNone - 1;
+  }
+
+  Ops::Bytes table_;
+  size_t columns_;
+  const uint8_t* next_;
+  const uint8_t* end_;
+  size_t column_ = kNone;
+  uint8_t value_ = 0;
+  size_t first_column_ = 0;  // of the block
+};
+
+}  // namespace LPC_SIMD_NAMESPACE
+}  // namespace lpc
