@@ -197,7 +197,7 @@ TEST(test_store_file_cut_while_running_is_an_error_that_names_tensor_and_segment
     const std::string error = test::error_of([&] { use(store, *schedule, weights, 3); });
     CHECK_CONTAINS(error, "LPC_IO_ERROR");
     CHECK_CONTAINS(error, "tensor w3");
-    CHECK_CONTAINS(error, "segment 0");
+    CHECK_CONTAINS(error, ", segment ");  // whichever a worker came to first
     store.end_pass();
   }
   store.retire(std::move(schedule));
