@@ -38,10 +38,18 @@ _TERMINATED = 143
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
 @click.option(
     "--codec",
-    type=click.Choice(["auto", "stored", "lz4"]),
+    type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap"]),
     default="auto",
     show_default=True,
-    help="auto: lz4, or stored for a tensor where lz4 saves less than 1 %.",
+    help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["size", "bus", "compute"]),
+    default="bus",
+    show_default=True,
+    help="What is scarce, for --codec auto: space (the smallest codec), the bus (lz4; bitmap if pruned), or memory "
+    "bandwidth (packed, which products are computed from).",
 )
 @click.option(
     "--dtype",
@@ -62,8 +70,8 @@ _TERMINATED = 143
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
-    model: Path, out: Path | None, codec: str, dtype: str, tokenizer: Path | None, verify: bool, force: bool,
-    threads: int, as_json: bool, debug: bool,
+    model: Path, out: Path | None, codec: str, objective: str, dtype: str, tokenizer: Path | None, verify: bool,
+    force: bool, threads: int, as_json: bool, debug: bool,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
@@ -80,7 +88,12 @@ def command(
         from exporters.export import ExportOptions
 
         options = ExportOptions(
-            codec=codec, dtype=dtype, verify=verify, force=force, threads=threads, tokenizer=tokenizer
+            codec=f"auto:{objective}" if codec == "auto" else codec,
+            dtype=dtype,
+            verify=verify,
+            force=force,
+            threads=threads,
+            tokenizer=tokenizer,
         )
         _run(model, out or _default_out(model), options, as_json)
 

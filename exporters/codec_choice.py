@@ -12,8 +12,18 @@ from edge_runtime import codec as blobs
 from exporters.graph import Weight
 
 AUTO, STORED, LZ4 = "auto", "stored", "lz4"
-CODECS = (AUTO, STORED, LZ4)
+CODECS = (AUTO, STORED, LZ4, "ans", "packed", "bitmap")
+SIZE, BUS, COMPUTE = "size", "bus", "compute"
+
+# What `auto` tries for what is scarce; the smallest wins.
+OBJECTIVES = {
+    SIZE: ("lz4", "packed", "ans", "bitmap"),  # storage: whatever is smallest
+    BUS: ("lz4", "bitmap:stored"),  # fast storage, few cores: what decodes as fast as it is read
+    COMPUTE: ("packed",),  # memory bandwidth: what products are computed from
+}
 _LEAST_GAIN = 0.01
+_LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
+_SAMPLE = 1 << 16
 _SEGMENT_BYTES = 1 << 20
 _ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
 
@@ -28,32 +38,58 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes tensor after tensor into one buffer. `codec` is auto, stored or lz4; `threads` 0 is one a core."""
+    """Encodes tensor after tensor into memory that it keeps.
+
+    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES ("auto" alone is "auto:bus"); `threads` 0 is one a core.
+    """
 
     def __init__(self, codec: str, threads: int) -> None:
-        self._codec, self._threads = codec, threads
-        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
+        name, _, objective = codec.partition(":")
+        self._codec, self._threads = name, threads
+        self._candidates = OBJECTIVES[objective or BUS] if name == AUTO else ()
+        self._best: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._other: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def encode(self, array: NDArray[Any], weight: Weight) -> Encoded:
-        """Encode one tensor; `auto` is lz4 unless that saves less than 1 %."""
+        """Encode one tensor; `auto` takes the smallest candidate, or stored if that saves less than 1 %."""
         if self._codec != AUTO:
-            return Encoded(self._into_buffer(array, weight, self._codec), self._codec, "")
-        blob = self._into_buffer(array, weight, LZ4)
-        gain = 1 - blob.nbytes / array.nbytes if array.nbytes else 0.0
-        if gain >= _LEAST_GAIN:
-            return Encoded(blob, LZ4, f"saves {gain:.1%}")
-        blob = self._into_buffer(array, weight, STORED)
-        return Encoded(blob, STORED, f"lz4 would save {gain:.1%}, less than {_LEAST_GAIN:.0%}")
+            return Encoded(self._encode(array, weight, self._codec), self._codec, "")
+        tried: dict[str, float] = {}
+        best, chosen = np.empty(0, np.uint8), ""
+        names = self._suitable(array)
+        for name in names:
+            blob = self._encode(array, weight, name)
+            tried[name] = 1 - blob.nbytes / array.nbytes if array.nbytes else 0.0
+            if not chosen or blob.nbytes < best.nbytes:
+                best, chosen = blob, name
+                if len(names) > 1:  # the next one goes beside it
+                    self._best, self._other = self._other, self._best
+        if tried.get(chosen, 0.0) >= _LEAST_GAIN:
+            return Encoded(best, chosen.partition(":")[0], _reason(tried, chosen))
+        gain = max(tried.values(), default=0.0)
+        blob = self._encode(array, weight, STORED)
+        return Encoded(blob, STORED, f"{' or '.join(tried)} would save {gain:.1%}, less than {_LEAST_GAIN:.0%}")
 
     def close(self) -> None:
-        """Give the buffer's memory back."""
-        self._buffer = np.empty(0, np.uint8)
+        """Give the memory back."""
+        self._best = self._other = np.empty(0, np.uint8)
 
-    def _into_buffer(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
+    def _suitable(self, array: NDArray[Any]) -> list[str]:
+        """The candidates without those that cannot win."""
+        words = array.reshape(-1).view(f"<u{array.itemsize}")[:: max(1, array.size // _SAMPLE)]
+        sparse = words.size and np.count_nonzero(words == 0) >= _LEAST_ZEROS * words.size
+        return [name for name in self._candidates if sparse or not name.startswith("bitmap")]
+
+    def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
         segment = _ROW_SEGMENT_BYTES if weight.by_row else _SEGMENT_BYTES
         bound = blobs.encode_bound(array.shape, array.dtype, codec, segment)
-        if bound > self._buffer.nbytes:
-            self.close()
-            self._buffer = np.empty(bound, np.uint8)
-        size = blobs.encode_into(array, self._buffer, codec, segment, self._threads)
-        return self._buffer[:size]
+        if bound > self._other.nbytes:
+            self._other = np.empty(0, np.uint8)
+            self._other = np.empty(bound, np.uint8)
+        size = blobs.encode_into(array, self._other, codec, segment, self._threads)
+        return self._other[:size]
+
+
+def _reason(tried: dict[str, float], chosen: str) -> str:
+    others = ", ".join(f"{name} {gain:.1%}" for name, gain in tried.items() if name != chosen)
+    return f"saves {tried[chosen]:.1%}" + (f" ({others})" if others else "")

@@ -12,6 +12,7 @@ from edge_runtime.cli.common import run_command, version_option
 # Name -> (module with the click command `command`, what it does in a line).
 SUBCOMMANDS = {
     "run": ("edge_runtime.bench.run", "Speed, memory and energy of a model on this machine."),
+    "codec": ("edge_runtime.bench.codec", "Size and speed of the codecs, beside memcpy and other compressors."),
     "compare": ("edge_runtime.bench.compare", "Is one result faster than another, and is that more than noise?"),
     "kernel": ("edge_runtime.bench.kernel", "Products with packed weights against plain ones."),
     "report": ("edge_runtime.bench.report", "One page with the plots of one or more results."),

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 import oracle  # noqa: E402
-from blob_edit import put, segment, with_entry, with_field, with_segment  # noqa: E402
+from blob_edit import put, seal, segment, with_entry, with_field, with_segment  # noqa: E402
 
 from edge_runtime import codec  # noqa: E402
 
@@ -32,6 +32,20 @@ def weights(dtype: str, *shape: int) -> np.ndarray[Any, Any]:
     if dtype in ("int8", "uint8"):
         values = np.clip(np.rint(values * 200), 0 if dtype == "uint8" else -128, 127)
     return values.astype(oracle.DTYPES[dtype].numpy)
+
+
+def pruned(*shape: int) -> np.ndarray[Any, Any]:
+    """bf16 weights of which two in three are 0, and some -0."""
+    array = weights("bf16", *shape)
+    array.reshape(-1)[1::3], array.reshape(-1)[2::3], array.reshape(-1)[5::60] = 0, 0, -0.0
+    return array
+
+
+def escaped(*shape: int) -> np.ndarray[Any, Any]:
+    """bf16 weights with exponents that are too many for a narrow table."""
+    array = weights("bf16", *shape)
+    array.reshape(-1)[::100] = 2.0 ** np.arange(-80, 80, 10)
+    return array
 
 
 def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
@@ -49,9 +63,17 @@ def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
     arrays["stored_bf16_rank0"] = (weights("bf16"), "stored", 0)
     arrays["stored_fp32_rank4"] = (weights("fp32", 2, 3, 1, 2), "stored", 0)
     arrays["lz4_bf16_empty"] = (weights("bf16", 0, 8), "lz4", 0)
+    for name in ("ans", "bitmap"):
+        arrays |= {f"{name}_{dtype}": (weights(dtype, 24, 65), name, 0) for dtype in oracle.DTYPES}
+        arrays[f"{name}_bf16_pruned"] = (pruned(9, 256), name, 2048)
+        arrays[f"{name}_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), name, 0)
+    arrays["ans_bf16_escapes"] = (escaped(24, 65), "ans", 0)
+    arrays["bitmap_stored_bf16_pruned"] = (pruned(9, 256), "bitmap:stored", 2048)
     blobs = {name: (codec.encode(a, c, segment_bytes=s).tobytes(), a) for name, (a, c, s) in arrays.items()}
     other = weights("bf16", 24, 65)
     blobs["lz4_bf16_second_encoder"] = (oracle.encode(other, oracle.LZ4, 5), other)
+    blobs["ans_bf16_second_encoder"] = (oracle.encode(escaped(24, 65), oracle.ANS, 12), escaped(24, 65))
+    blobs["bitmap_bf16_second_encoder"] = (oracle.encode(pruned(9, 256), oracle.BITMAP, 5), pruned(9, 256))
     return blobs
 
 
@@ -164,6 +186,59 @@ def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
     return broken
 
 
+def malformed_ans(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """`blob`: bf16 of shape (24, 65) in one segment, with escapes; its parameters begin at 128, the segment at 192."""
+    plain = segment(blob, 0)
+    _, escapes = struct.unpack_from("<II", plain)
+    cases = {
+        "ans_word_count": (put(plain, 0, 2**31, 4), "word_count (offset 0): got 2147483648"),
+        "ans_escape_count": (put(plain, 4, escapes + 1, 4), "escape_count (offset 4)"),
+        "ans_reserved": (put(plain, 8, 1, 1), "reserved (offset 8): got 1"),
+        "ans_state": (put(plain, 64 + 4 * 63, 65535, 4), "state[63] (offset 316): got 65535"),
+        "ans_trailing": (plain + b"\0", "escape_count (offset 4)"),
+        "ans_words_changed": (put(plain, 320 + 1560, 0xFFFF ^ plain[1880], 2), "(offset "),
+    }
+    broken = {
+        name: (
+            with_segment(blob, 0, stored),
+            FORMAT,
+            f"segment[0] (offset 192): {message}" if message[0] != "(" else message,
+        )
+        for name, (stored, message) in cases.items()
+    }
+    params = {
+        "ans_kind": (128, 2, 1, "codec_params.kind (offset 0): got 2"),
+        "ans_escape": (129, 2, 1, "codec_params.escape (offset 1): got 2"),
+        "ans_params_reserved": (143, 1, 1, "codec_params.reserved (offset 15): got 1"),
+        "ans_frequency_limit": (160, 4096, 2, "codec_params.frequency[0] (offset 32): got 4096"),
+        "ans_frequency_sum": (160, 1, 2, "codec_params.frequency (offset 32)"),
+    }
+    for name, (offset, value, size, message) in params.items():
+        broken[name] = seal(put(blob, offset, value, size)), FORMAT, message
+    return broken
+
+
+def malformed_bitmap(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """`blob`: bf16 of shape (9, 256) with 4 rows a segment, non-zeros as they are; the last segment is row 8."""
+    plain = segment(blob, 2)
+    at = oracle.parse(blob).segments[2].offset
+    cases = {
+        "bitmap_non_zeros": (put(plain, 0, 1, 4), "non_zeros (offset 0): got 1"),
+        "bitmap_inner_encoding": (put(plain, 4, 1, 1), "inner_encoding (offset 4): got 1, expected 0"),
+        "bitmap_reserved": (put(plain, 7, 1, 1), "reserved (offset 7): got 1"),
+        "bitmap_row_table": (put(plain, 8, 2**32 - 1, 4), "row_table[0] (offset 8): got 4294967295"),
+        "bitmap_bits": (put(plain, 12, plain[12] ^ 1, 1), "row_table[0] (offset 8)"),
+        "bitmap_trailing": (plain + b"\0", "non-zeros (offset 64)"),
+    }
+    broken = {
+        name: (with_segment(blob, 2, stored), FORMAT, f"segment[2] (offset {at}): {message}")
+        for name, (stored, message) in cases.items()
+    }
+    message = "codec_params.inner_codec (offset 0): got 4"
+    broken["bitmap_inner_codec"] = seal(put(blob, oracle.HEADER_BYTES + 3 * oracle.ENTRY_BYTES, 4, 1)), FORMAT, message
+    return broken
+
+
 def main() -> None:
     manifest: dict[str, Any] = {"good": {}, "malformed": {}}
     for folder in manifest:
@@ -178,6 +253,8 @@ def main() -> None:
         }
     broken = malformed_headers(blobs["lz4_bf16_segments"][0], blobs["stored_fp16_segments"][0])
     broken |= malformed_segments(blobs["lz4_fp16"][0])
+    broken |= malformed_ans(blobs["ans_bf16_escapes"][0])
+    broken |= malformed_bitmap(blobs["bitmap_stored_bf16_pruned"][0])
     for name, (blob, error, message) in sorted(broken.items()):
         (HERE / "malformed" / f"{name}.lpc").write_bytes(blob)
         manifest["malformed"][name] = {"error": error, "message": message}

@@ -1,0 +1,110 @@
+"""`lpc-bench codec`: bits a weight and speed of the codecs on files or random weights, beside memcpy and peers."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from edge_runtime.cli.common import debug_option
+from edge_runtime.errors import ConfigError
+
+_EPILOG = """\b
+Examples:
+  lpc-bench codec gauss:4096x4096
+  lpc-bench codec model.safetensors --codec ans,lz4 --threads 1,2 --json
+  lpc-bench codec weights.bin --dtype fp16 --peers
+  lpc-bench codec gauss:4096x4096 --sparsity 0.5 --codec bitmap,bitmap:stored
+  lpc-bench codec gauss:4096x4096 --codec ans@0,ans@0.5,ans
+
+\b
+A FILE is safetensors, raw (with --dtype, or named .bf16 and so on), or random:
+gauss, laplace or t5 (Student) with a shape. "@0.5" after a codec encodes half
+of the segments. Each sample times every codec and a memcpy, one after another;
+the rates are medians, in GB/s of decoded bytes. LPC_FORCE_IMPL chooses the
+SIMD implementation. Peers need: pip install "lpc-edge-runtime[peers]".
+"""
+
+
+def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        found = (0,)
+    if not all(0 < threads < 256 for threads in found):
+        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 to 255, such as 1,2")
+    return found
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--codec", "codecs", default="stored,lz4,ans,packed", show_default=True, metavar="NAME[,...]")
+@click.option("--dtype", help="Of raw files and random weights: bf16, fp16, fp32, int8, int8-row, fp8_e4m3, ...")
+@click.option("--sparsity", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Zeros to set first, 0 to 1.")
+@click.option("--threads", callback=_threads, default="1", show_default=True, metavar="N[,...]")
+@click.option("--samples", type=click.IntRange(3), default=9, show_default=True, help="Of each side.")
+@click.option("--peers", is_flag=True, help="Also zipnn, blosc2, zstandard and lz4 on the same bytes, one thread.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
+@debug_option
+def command(
+    files: tuple[str, ...], codecs: str, dtype: str | None, sparsity: float, threads: tuple[int, ...], samples: int,
+    peers: bool, as_json: bool, debug: bool,
+) -> None:  # fmt: skip
+    """Compress every FILE with every codec: size against the entropy bound, speed against memcpy."""
+    from edge_runtime.bench import codec_measure, codec_sources
+
+    if dtype is not None and dtype not in codec_sources.DTYPES:
+        raise click.BadParameter(
+            f"got {dtype!r}, expected one of {', '.join(codec_sources.DTYPES)}", param_hint="--dtype"
+        )
+    if not all(0 <= fraction <= 1 for fraction in map(_fraction, codecs.split(","))):
+        raise click.BadParameter(f"{codecs!r}: expected a fraction of 0 to 1 after @", param_hint="--codec")
+    rows: list[dict[str, Any]] = []
+    for spec in files:
+        source = codec_sources.load(spec, dtype, sparsity)
+        for count in threads:
+            others = _peers(source.tensors[0].dtype) if peers and count == threads[0] else []
+            rows += codec_measure.measure(source, codecs.split(","), count, others, samples)
+    click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
+
+
+def _fraction(name: str) -> float:
+    try:
+        return float(name.partition("@")[2] or 1)
+    except ValueError:
+        return -1.0
+
+
+def _peers(dtype: Any) -> list[Any]:
+    from edge_runtime import codec
+    from edge_runtime.bench import codec_peers
+
+    found, missing = codec_peers.available(codec.dtype_name(dtype), dtype.itemsize)
+    if missing:
+        click.echo(f"not installed, left out: {', '.join(missing)}", err=True)
+    if not found:
+        raise ConfigError('no peer is installed: pip install "lpc-edge-runtime[peers]"')
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as text: one block a source."""
+    lines = []
+    for index, row in enumerate(rows):
+        if index == 0 or row["source"] != rows[index - 1]["source"]:
+            lines.append(
+                f"{row['source']}  (bound {row['bound_bits_per_weight']:.3f} bits, {os.cpu_count()} processors)"
+            )
+            lines.append(
+                f"  {'codec':<24} {'impl':<8} {'threads':>7} {'bits':>7} {'to bound':>8} "
+                f"{'encode':>7} {'decode':>7} {'memcpy':>7} {'decode/memcpy':>13}"
+            )
+        to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
+        decode, memcpy = row["decode_gb_per_s"], row["memcpy_gb_per_s"]
+        lines.append(
+            f"  {row['codec']:<24} {row['impl'] or '-':<8} {row['threads']:>7} {row['bits_per_weight']:>7.3f} "
+            f"{to_bound:>8} {row['encode_gb_per_s']:>7.2f} {decode:>7.2f} {memcpy:>7.2f} {decode / memcpy:>13.2f}"
+        )
+    return "\n".join(lines)

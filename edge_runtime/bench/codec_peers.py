@@ -1,0 +1,77 @@
+"""Other compressors for comparison with ours, each on one thread; the extra `peers` installs them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Compresses and restores bytes; `restored` gives the bytes of what `restore` returns."""
+
+    name: str
+    compress: Callable[[Bytes], Any]
+    restore: Callable[[Any], Any]
+
+
+def available(dtype: str, itemsize: int) -> tuple[list[Peer], list[str]]:
+    """Those that are installed, and the names of packages that are not."""
+    found: list[Peer] = []
+    missing: list[str] = []
+    for package, make in (("zipnn", _zipnn), ("blosc2", _blosc2), ("zstandard", _zstandard), ("lz4", _lz4)):
+        try:
+            found += make(dtype, itemsize)
+        except ImportError:
+            missing.append(package)
+    return found, missing
+
+
+def _zipnn(dtype: str, itemsize: int) -> list[Peer]:
+    names = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+    zipnn = importlib.import_module("zipnn")
+    if dtype not in names:
+        return []
+    with contextlib.redirect_stdout(io.StringIO()):
+        coder = zipnn.ZipNN(bytearray_dtype=names[dtype], threads=1)
+
+    def compress(data: Bytes) -> Any:
+        return coder.compress(bytearray(data.tobytes()))  # it works in place: on a copy
+
+    return [Peer("zipnn", compress, coder.decompress)]
+
+
+def _blosc2(_dtype: str, itemsize: int) -> list[Peer]:
+    blosc2 = importlib.import_module("blosc2")
+    blosc2.set_nthreads(1)
+
+    def peer(name: str, filter_name: str, coder: str) -> Peer:
+        options = {"typesize": itemsize, "clevel": 5}
+        options |= {"filter": getattr(blosc2.Filter, filter_name), "codec": getattr(blosc2.Codec, coder)}
+        return Peer(name, lambda data: blosc2.compress(data, **options), blosc2.decompress)
+
+    return [
+        peer(f"blosc2 {filter_name.lower()}+{coder.lower()}", filter_name, coder)
+        for filter_name in ("BITSHUFFLE", "SHUFFLE")
+        for coder in ("LZ4", "ZSTD")
+    ]
+
+
+def _zstandard(_dtype: str, _itemsize: int) -> list[Peer]:
+    zstandard = importlib.import_module("zstandard")
+    compressor, decompressor = zstandard.ZstdCompressor(level=3), zstandard.ZstdDecompressor()
+    return [Peer("zstandard-3", lambda data: compressor.compress(data.data), decompressor.decompress)]
+
+
+def _lz4(_dtype: str, _itemsize: int) -> list[Peer]:
+    block = importlib.import_module("lz4.block")
+    return [Peer("lz4 (plain)", lambda data: block.compress(data.data), block.decompress)]
