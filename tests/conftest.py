@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from real_models import LPC_RUN, ROOT, ExportModel, RunPython, checkpoint_folder
+
+# The same examples every time: a change is judged by what it changes.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

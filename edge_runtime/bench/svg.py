@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -153,7 +154,7 @@ def _ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from at most `low` to at least `high`, about `count` of them, never all the same."""
     if high <= low:
         high = low + (abs(low) or 1.0)
-    rough = (high - low) / count
+    rough = max((high - low) / count, sys.float_info.min)
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first = math.floor(low / step)
