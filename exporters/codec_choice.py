@@ -37,16 +37,21 @@ class Encoded:
     reason: str
 
 
+def in_full(codec: str) -> str:
+    """Return `codec` with its objective: "auto" alone is "auto:bus"."""
+    return f"{AUTO}:{BUS}" if codec == AUTO else codec
+
+
 class Encoder:
     """Encodes tensor after tensor into memory that it keeps.
 
-    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES ("auto" alone is "auto:bus"); `threads` 0 is one a core.
+    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`); `threads` 0 is one a core.
     """
 
     def __init__(self, codec: str, threads: int) -> None:
-        name, _, objective = codec.partition(":")
+        name, _, objective = in_full(codec).partition(":")
         self._codec, self._threads = name, threads
-        self._candidates = OBJECTIVES[objective or BUS] if name == AUTO else ()
+        self._candidates = OBJECTIVES[objective] if name == AUTO else ()
         self._best: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._other: NDArray[np.uint8] = np.empty(0, np.uint8)
 

@@ -16,7 +16,7 @@ from edge_runtime import native
 from edge_runtime.errors import ExportError, LpcError
 from exporters import __version__, dtypes, journal
 from exporters.blob_writer import BlobWriter
-from exporters.codec_choice import Encoder
+from exporters.codec_choice import Encoder, in_full
 from exporters.graph import DATA_FILE, Extent, Weight
 from exporters.manifest import WrittenConstant, WrittenTensor
 from exporters.plan import Plan
@@ -44,7 +44,7 @@ class WeightWriter:
 
     def __init__(self, plan: Plan, folder: Path, codec: str, dtype: str, threads: int) -> None:
         self.plan, self.graph, self.folder = plan, plan.graph, folder
-        self._codec, self._dtype, self._threads = codec, dtype, threads
+        self._codec, self._dtype, self._threads = in_full(codec), dtype, threads
         self._key = self._fingerprint()
         self._tensors: list[WrittenTensor] = []
         self._constants: list[WrittenConstant] = []
