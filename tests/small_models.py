@@ -34,12 +34,13 @@ class SmallModel:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
+    opset: int = 20
 
     def weight(
         self, name: str, array: NDArray[Any], *, token: str = "", layer: int = 0, transpose: bool = False,
-        codec_name: str = "lz4", segment_bytes: int = 0, external: bool = True,
+        codec_name: str = "lz4", segment_bytes: int = 0, external: bool = True, **attributes: Any,
     ) -> str:  # fmt: skip
-        """Add a blob and its Decompress node; returns the name of the decoded weight."""
+        """Add a blob and its Decompress node, with further `attributes`; returns the name of the decoded weight."""
         blob = codec.encode(array, codec=codec_name, segment_bytes=segment_bytes).tobytes()
         tensor = TensorProto(name=f"{name}.blob", data_type=TensorProto.UINT8, dims=[len(blob)])
         if external:
@@ -54,7 +55,7 @@ class SmallModel:
         node = helper.make_node(
             "Decompress", [tensor.name, token] if token else [tensor.name], [name], name=f"{name}.decompress",
             domain="lpc", tensor=name, shape=list(array.shape), dtype=DTYPE_NAMES[array.dtype.name],
-            codec=codec_name, layer=layer, transpose=int(transpose),
+            codec=codec_name.partition(":")[0], layer=layer, transpose=int(transpose), **attributes,
         )  # fmt: skip
         self.nodes.append(node)
         return name
@@ -74,7 +75,7 @@ class SmallModel:
             [value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
             initializer=self.initializers,
         )  # fmt: skip
-        opsets = [helper.make_opsetid("", 20), helper.make_opsetid("lpc", 1)]
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("lpc", 1)]
         (self.folder / "model.lpc").write_bytes(self.data)
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), self.folder / "model.onnx")
         return self.folder / "model.onnx"

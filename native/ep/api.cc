@@ -126,6 +126,16 @@ ONNXTensorElementDataType value_element_type(const Api& api, const OrtValueInfo*
   return type;
 }
 
+std::vector<int64_t> value_shape(const Api& api, const OrtValueInfo* value) {
+  const OrtTensorTypeAndShapeInfo* info = tensor_info(api, value);
+  if (info == nullptr) return {-1};
+  size_t rank = 0;
+  api.check(api.ort->GetDimensionsCount(info, &rank));
+  std::vector<int64_t> shape(rank);
+  api.check(api.ort->GetDimensions(info, shape.data(), rank));
+  return shape;
+}
+
 int64_t int_attribute(const Api& api, const OrtNode* node, const char* name, int64_t missing) {
   return scalar_attribute(api, node, name, ORT_OP_ATTR_INT, missing);
 }

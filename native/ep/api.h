@@ -55,6 +55,7 @@ std::string node_name(const Api& api, const OrtNode* node);
 bool node_is(const Api& api, const OrtNode* node, const char* domain, const char* op_type);
 std::string value_name(const Api& api, const OrtValueInfo* value);
 ONNXTensorElementDataType value_element_type(const Api& api, const OrtValueInfo* value);
+std::vector<int64_t> value_shape(const Api& api, const OrtValueInfo* value);  // -1: an unknown extent
 
 int64_t int_attribute(const Api& api, const OrtNode* node, const char* name, int64_t missing);
 float float_attribute(const Api& api, const OrtNode* node, const char* name, float missing);

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "ep/dequantize.h"
+
 namespace lpc {
 namespace {
 
@@ -50,27 +52,60 @@ std::string consumer_refusal(const Api& api, const Consumer& consumer, ConsumerK
   return "";
 }
 
-std::string refusal(const Api& api, const OrtNode* decompress, Pair& pair) {
-  const auto outputs = node_outputs(api, decompress);
-  const auto inputs = node_inputs(api, decompress);
+// Finds the one consumer of a node's output; "", or the reason why there is none.
+std::string only_consumer(const Api& api, const OrtNode* node, Consumer& consumer) {
+  const OrtValueInfo* output = node_outputs(api, node)[0];
   bool is_output = false;
-  api.check(api.ort->ValueInfo_IsGraphOutput(outputs[0], &is_output));
+  api.check(api.ort->ValueInfo_IsGraphOutput(output, &is_output));
   if (is_output) return "its weight is an output of the graph";
-  const auto consumers = consumers_of(api, outputs[0]);
+  const auto consumers = consumers_of(api, output);
   if (consumers.size() != 1) return "its weight has " + std::to_string(consumers.size()) + " consumers, expected 1";
-  if (!is_external_constant(api, inputs[0])) return "its blob is not external data";
-  if (ints_attribute(api, decompress, "shape").size() != 2) return "its weight is not a matrix";
-  const std::string to = string_attribute(api, decompress, "to");
-  if (!to.empty() && to != "float32") return "it is wanted as " + to + ", not as float32";
-  pair = {decompress, consumers[0].node, ConsumerKind::kMatMul};
-  std::string reason = consumer_refusal(api, consumers[0], pair.kind);
-  if (reason.empty() && pair.kind == ConsumerKind::kGather && int_attribute(api, decompress, "transpose", 0) != 0) {
-    reason = "a Gather of a transposed weight";
+  consumer = consumers[0];
+  return "";
+}
+
+// Steps over the DequantizeLinear of an int8 weight.
+std::string dequantize_step(const Api& api, const OrtNode* decompress, Pair& pair, Consumer& consumer) {
+  if (!node_is(api, consumer.node, "", "DequantizeLinear") || consumer.input != 0) {
+    return "it is wanted as int8, not as float32";
   }
-  return reason;
+  pair.dequantize = consumer.node;
+  const auto shape = ints_attribute(api, decompress, "shape");
+  const bool transposed = int_attribute(api, decompress, "transpose", 0) != 0;
+  const std::string reason = dequantize_refusal(api, pair.dequantize, transposed, shape[0], shape[1]);
+  return reason.empty() ? only_consumer(api, pair.dequantize, consumer) : reason;
+}
+
+std::string refusal(const Api& api, const OrtNode* decompress, Pair& pair) {
+  Consumer consumer;
+  std::string reason = only_consumer(api, decompress, consumer);
+  if (!reason.empty()) return reason;
+  if (!is_external_constant(api, node_inputs(api, decompress)[0])) return "its blob is not external data";
+  if (ints_attribute(api, decompress, "shape").size() != 2) return "its weight is not a matrix";
+  pair.decompress = decompress;
+  const std::string to = string_attribute(api, decompress, "to");
+  if (to == "int8") {
+    reason = dequantize_step(api, decompress, pair, consumer);
+    if (!reason.empty()) return reason;
+  } else if (!to.empty() && to != "float32") {
+    return "it is wanted as " + to + ", not as float32";
+  }
+  pair.consumer = consumer.node;
+  reason = consumer_refusal(api, consumer, pair.kind);
+  if (!reason.empty()) return reason;
+  const bool transposed = int_attribute(api, decompress, "transpose", 0) != 0;
+  if (pair.kind == ConsumerKind::kGather) return transposed ? "a Gather of a transposed weight" : "";
+  const bool trans_b = pair.kind == ConsumerKind::kGemm && int_attribute(api, pair.consumer, "transB", 0) != 0;
+  if (pair.dequantize != nullptr && transposed == trans_b) return "its scales are not those of its product's outputs";
+  return "";
 }
 
 }  // namespace
+
+std::vector<const OrtNode*> Pair::nodes() const {
+  if (dequantize == nullptr) return {decompress, consumer};
+  return {decompress, dequantize, consumer};
+}
 
 Claims find_claims(const Api& api, const OrtGraph* graph) {
   Claims claims;
@@ -93,6 +128,8 @@ Pair fused_pair(const Api& api, const OrtGraph* graph) {
   for (const OrtNode* node : graph_nodes(api, graph)) {
     if (node_is(api, node, kDomain, kDecompress)) {
       pair.decompress = node;
+    } else if (node_is(api, node, "", "DequantizeLinear")) {
+      pair.dequantize = node;
     } else {
       pair.consumer = node;
       pair.kind = node_is(api, node, "", "Gather")   ? ConsumerKind::kGather

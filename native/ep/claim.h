@@ -1,4 +1,5 @@
-// Which nodes the provider takes: a Decompress together with the one consumer of its weight.
+// Which nodes the provider takes: a Decompress together with the one consumer of its weight, and the DequantizeLinear
+// between them if there is one.
 #pragma once
 
 #include <optional>
@@ -14,8 +15,11 @@ enum class ConsumerKind { kMatMul, kGemm, kGather };
 // A Decompress node and its consumer.
 struct Pair {
   const OrtNode* decompress = nullptr;
+  const OrtNode* dequantize = nullptr;  // of an int8 weight
   const OrtNode* consumer = nullptr;
   ConsumerKind kind = ConsumerKind::kMatMul;
+
+  std::vector<const OrtNode*> nodes() const;
 };
 
 struct Claims {

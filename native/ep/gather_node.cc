@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "ep/dequantize.h"
 #include "simd/dot.h"
+#include "simd/dot_int8.h"
 
 namespace lpc {
 
@@ -11,6 +13,7 @@ GatherNode::GatherNode(const Api& api, const Pair& pair, const OrtNode* fused, c
     : FusedNode(api), blob_(std::move(blob)), observer_(std::move(observer)) {
   require_matrix(*blob_, place);
   indices_input_ = fused_input(api, fused, pair.consumer, 1);
+  if (pair.dequantize != nullptr) scales_ = read_scales(api, pair.dequantize, place, *blob_);
   blob_->reserve(buffers_);
   const BlobHeader& header = blob_->header();
   if (!header.segments.empty()) decoded_.resize(header.segment_decoded_bytes(0));
@@ -49,9 +52,17 @@ void GatherNode::fetch(const TensorView& indices, float* out) {
   for (const auto& [row, position] : order_) {
     const size_t index = row / header.rows_per_segment;
     const uint8_t* data = segment(index) + (row - header.segment_first_row(index)) * header.row_bytes;
-    dot_kernels().widen(header.tensor.dtype, data, columns, out + position * columns);
+    widen(data, row, out + position * columns);
   }
   observer_->statistics.rows_fetched += order_.size();
+}
+
+void GatherNode::widen(const uint8_t* row_data, uint64_t row, float* out) const {
+  const lpc_tensor_desc& tensor = blob_->header().tensor;
+  const size_t columns = tensor.shape[1];
+  if (scales_.values.empty()) return dot_kernels().widen(tensor.dtype, row_data, columns, out);
+  const float* scales = scales_.values.data() + row * scales_.groups(columns);
+  int8_kernels().dequantize({reinterpret_cast<const int8_t*>(row_data), scales, columns, scales_.group}, 0, out);
 }
 
 const uint8_t* GatherNode::segment(size_t index) {

@@ -1,9 +1,11 @@
-// {Decompress, Gather}: rows of a table fetched and decoded on demand; the table itself is never decoded.
+// {Decompress[, DequantizeLinear], Gather}: rows of a table fetched and decoded on demand; the table itself is never
+// decoded.
 #pragma once
 
 #include <mutex>
 
 #include "ep/fused_node.h"
+#include "matmul/int8_product.h"
 
 namespace lpc {
 
@@ -16,11 +18,13 @@ class GatherNode : public FusedNode {
   void compute(OrtKernelContext* context) override;
   int64_t checked_row(const TensorView& indices, size_t position) const;
   void fetch(const TensorView& indices, float* out);
+  void widen(const uint8_t* row_data, uint64_t row, float* out) const;
   const uint8_t* segment(size_t index);
 
   std::shared_ptr<const StoredBlob> blob_;
   std::shared_ptr<Observer> observer_;
   size_t indices_input_;
+  RowScales scales_;  // of an int8 table; empty without
 
   std::mutex mutex_;  // guards what follows
   ReadBuffers buffers_;

@@ -1,5 +1,6 @@
 #include "ep/product_node.h"
 
+#include "ep/dequantize.h"
 #include "matmul/product.h"
 
 namespace lpc {
@@ -44,6 +45,7 @@ ProductNode::ProductNode(const Api& api, const Pair& pair, const OrtNode* fused,
   const bool trans_b = gemm_ && int_attribute(api, pair.consumer, "transB", 0) != 0;
   rows_are_outputs_ = place.transpose != trans_b;
   x_input_ = fused_input(api, fused, pair.consumer, 0);
+  if (pair.dequantize != nullptr) scales_ = read_scales(api, pair.dequantize, place, *blob_);
   if (!gemm_) return;
   alpha_ = float_attribute(api, pair.consumer, "alpha", 1.0f);
   beta_ = float_attribute(api, pair.consumer, "beta", 1.0f);
@@ -97,8 +99,13 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   if (part.as_stored) {
     multiply(packed_part(index, weight.data()), rows_are_outputs_, x, m, y, threads);
   } else {
-    multiply({weight.data(), tensor.dtype, tensor.shape[1], part.first_row, part.row_count, tensor.shape[0]},
-             rows_are_outputs_, x, m, y, threads);
+    const MatrixRows rows{weight.data(),  tensor.dtype,   tensor.shape[1],
+                          part.first_row, part.row_count, tensor.shape[0]};
+    if (scales_.values.empty()) {
+      multiply(rows, rows_are_outputs_, x, m, y, threads);
+    } else {
+      multiply(rows, scales_, x, m, y, threads);
+    }
   }
   observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
 }

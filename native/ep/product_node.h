@@ -1,7 +1,8 @@
-// {Decompress, MatMul | Gemm}: a product with a weight that the layer store has decoded in time.
+// {Decompress[, DequantizeLinear], MatMul | Gemm}: a product with a weight that the layer store has decoded in time.
 #pragma once
 
 #include "ep/fused_node.h"
+#include "matmul/int8_product.h"
 #include "matmul/packed_matrix.h"
 #include "store/layer_store.h"
 
@@ -34,6 +35,7 @@ class ProductNode : public FusedNode {
     std::unique_ptr<const PackedMatrix> matrix;
   };
   std::vector<PackedPart> packed_;
+  RowScales scales_;  // of an int8 weight; empty without
   bool rows_are_outputs_;
   size_t x_input_;
   bool gemm_;

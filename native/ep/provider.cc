@@ -39,8 +39,8 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
     OrtNodeFusionOptions fusion{};
     fusion.ort_version_supported = kOrtApiVersion;
     fusion.drop_constant_initializers = true;  // the provider reads the weight file by itself
-    const OrtNode* nodes[] = {pair.decompress, pair.consumer};
-    api_.check(api_.ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes, 2, &fusion));
+    const auto nodes = pair.nodes();
+    api_.check(api_.ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes.data(), nodes.size(), &fusion));
   }
   observer_->statistics.nodes_claimed = claims.pairs.size();
   observer_->statistics.nodes_unclaimed = claims.refusals.size();

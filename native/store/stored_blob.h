@@ -25,6 +25,7 @@ class StoredBlob {
   StoredBlob(std::shared_ptr<const WeightFile> file, std::string tensor, int64_t layer, uint64_t offset,
              uint64_t bytes);
 
+  const WeightFile& file() const { return *file_; }
   const std::string& tensor() const { return tensor_; }
   int64_t layer() const { return layer_; }
   uint64_t offset() const { return offset_; }
