@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from boards import Figure, Profile, ProfileError, load
+from boards.detect import detect
 from edge_runtime.errors import BoardError
 from edge_runtime.memory import RESERVE_BYTES
 from edge_runtime.plan.figures import Figures, Rate
@@ -39,6 +41,27 @@ def figures_of(profile: Profile, storage: str | None = None, threads: int | None
         bus=_bus(profile, storage),
         decode=_decode(profile, count),
     )
+
+
+def figures_for(
+    board: str | Path | None, *, storage: str | None = None, threads: int | None = None, bus_limit: float | None = None
+) -> Figures:
+    """Return the figures to plan with on this machine: of the named profile or file, or of the board that this is.
+
+    `threads` None or 0: the processors that this process may use. `bus_limit` in bytes a second, if slower than the
+    bus. What is not known is assumed, and marked so. BoardError for a profile that cannot be used.
+    """
+    count = threads or len(os.sched_getaffinity(0))
+    profile = detect().profile if board is None else load_profile(board)
+    figures = Figures.assumed("this machine", count) if profile is None else figures_of(profile, storage, count)
+    return limited(figures, bus_limit)
+
+
+def limited(figures: Figures, bus_limit: float | None) -> Figures:
+    """Return the figures with a bus of at most `bus_limit` bytes a second."""
+    if bus_limit is None or bus_limit >= figures.bus.bytes_per_s:
+        return figures
+    return replace(figures, bus=Rate(bus_limit, "given", "--bus-limit"))
 
 
 def budget_of(profile: Profile) -> tuple[int, str]:

@@ -24,6 +24,7 @@ PARTIAL_WHOLE = 1024
 
 LPC_OK = 0
 LPC_UNSUPPORTED = 20
+LPC_NOT_FOUND = 41
 
 _EXCEPTIONS: dict[int, type[LpcError]] = {
     10: CodecError,  # LPC_INVALID_ARGUMENT
@@ -124,6 +125,10 @@ class SessionStats(ctypes.Structure):
         ("compute_ns", c_uint64),
         ("ring_bytes", c_uint64),
         ("pinned_bytes", c_uint64),
+        ("layer", c_uint64),
+        ("read_mode", c_uint64),
+        ("direct_bytes_per_s", c_uint64),
+        ("buffered_bytes_per_s", c_uint64),
     ]
 
 
@@ -251,3 +256,13 @@ def session_stats(session_id: str) -> SessionStats:
     stats = SessionStats(struct_bytes=ctypes.sizeof(SessionStats))
     check(get(session_id.encode(), ctypes.byref(stats)))
     return stats
+
+
+def cancel_run(run_id: str) -> bool:
+    """Let the run of this name (entry "lpc.run_id" of its RunOptions) stop waiting for weights. False: none runs."""
+    cancel = library().lpc_cancel_run
+    cancel.restype, cancel.argtypes = c_int, [c_char_p]
+    status = int(cancel(run_id.encode()))
+    if status != LPC_NOT_FOUND:
+        check(status)
+    return status == LPC_OK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_runtime.memory import default_budget
@@ -29,34 +29,27 @@ class Placement:
 
 
 def place(
-    package: Package, *, memory_budget: int | None, context_length: int | None, threads: int, bus_limit: float | None
+    package: Package,
+    *,
+    memory_budget: int | None,
+    context_length: int | None,
+    prefill_chunk: int | None,
+    figures: Callable[[], Figures],
 ) -> Placement:
     """Choose where the weights of `package` live.
 
-    Without a budget (bytes), everything stays in memory as it is stored if that leaves room on this machine; otherwise,
-    and always with a budget, a plan decides. Raises BudgetError with the smallest budget that works.
+    Without a budget (bytes), everything stays in memory as it is stored if that leaves room on this machine. Otherwise,
+    and always with a budget, a plan made from `figures` decides; BudgetError with the smallest budget that works.
     """
     if memory_budget is None:
         room = default_budget()
         if _resident_bytes(package) <= room:
             return Placement(f"0-{len(package.layers)}:resident", 0)
         memory_budget = room
-    plan = make_plan(
-        package, memory_budget, context_length=context_length, threads=threads, bus_limit=bus_limit
+    plan = plan_for(
+        package, figures(), memory_budget, context_length=context_length, prefill_chunk=prefill_chunk
     ).require()
     return Placement(plan.provider_option(), max(plan.ring_bytes, _RING_PARTS * (PART_BYTES + 64)), plan)
-
-
-def make_plan(
-    package: Package, memory_budget: int, *, context_length: int | None, threads: int, bus_limit: float | None
-) -> Plan:
-    """The plan for this machine, with assumed speeds where none were measured; nothing is loaded or allocated."""
-    from edge_runtime.plan import Rate
-
-    cores = threads or len(os.sched_getaffinity(0))
-    bus = None if bus_limit is None else Rate(bus_limit, "measured", "--bus-limit")
-    figures = Figures.assumed("this machine", cores, bus=bus)
-    return plan_for(package, figures, memory_budget, context_length=context_length)
 
 
 def _resident_bytes(package: Package) -> int:

@@ -14,6 +14,10 @@ MINIMUM_ONNXRUNTIME = (1, 23, 1)
 OPTION_SESSION_ID = "session_id"
 OPTION_DECODE_THREADS = "decode_threads"
 
+READ_MODES = {1: "direct", 2: "buffered"}  # lpc_read_mode
+RUN_ID = "lpc.run_id"
+"""Entry of RunOptions under which a run can be cancelled (edge_runtime.native.cancel_run)."""
+
 _EP_NAME = "LpcExecutionProvider"
 _lock = threading.Lock()
 
@@ -36,6 +40,15 @@ class SessionStats:
     compute_ns: int
     ring_bytes: int
     pinned_bytes: int
+    layer: int
+    read_mode: int
+    direct_bytes_per_s: int
+    buffered_bytes_per_s: int
+
+    @property
+    def reading(self) -> str | None:
+        """How the weights are read: "direct" or "buffered"; None while that is not decided."""
+        return READ_MODES.get(self.read_mode)
 
 
 def session_stats(session_id: str) -> SessionStats:

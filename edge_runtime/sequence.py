@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime import native
 from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.generate import Cancelled
 from edge_runtime.package import Package
-from edge_runtime.provider import import_onnxruntime
+from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
 
 Ints = npt.NDArray[np.int64]
@@ -25,6 +28,7 @@ _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
 _LIBRARY_ERROR = re.compile(r"lpc: (LPC_\w+): (.*)", re.DOTALL)
 _ONNXRUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Error in execution: ")
+_run_numbers = itertools.count()
 _FILE_FAULTS = ("LPC_FORMAT_ERROR", "LPC_CHECKSUM_MISMATCH", "LPC_UNSUPPORTED")
 
 
@@ -48,9 +52,10 @@ class Graph:
     kv: tuple[KvTensor, ...]
     token_inputs: tuple[str, ...]
     vocab_size: int
+    uses_provider: bool
 
     @classmethod
-    def of(cls, session: Any, package: Package) -> Graph:
+    def of(cls, session: Any, package: Package, *, uses_provider: bool) -> Graph:
         inputs = {value.name: value for value in session.get_inputs()}
         outputs = {value.name: value for value in session.get_outputs()}
         kv = []
@@ -68,7 +73,13 @@ class Graph:
         if "input_ids" not in inputs or logits is None or logits.type != "tensor(float)" or len(logits.shape) != 3:
             raise _graph_error(package, "it has no input_ids, or no float32 logits of shape [batch, sequence, vocab]")
         vocab = logits.shape[2] if isinstance(logits.shape[2], int) else package.vocab_size
-        return cls(session, package, tuple(kv), tuple(name for name in _TOKEN_INPUTS if name in inputs), vocab)
+        return cls(
+            session, package, tuple(kv), tuple(name for name in _TOKEN_INPUTS if name in inputs), vocab, uses_provider
+        )
+
+    def chunk(self, prefill_chunk: int) -> int:
+        """Prompt tokens in one pass: `prefill_chunk`, or fewer where their logits would be large."""
+        return max(1, min(prefill_chunk, _LOGITS_LIMIT // (4 * self.vocab_size)))
 
 
 class SequenceDecoder:
@@ -83,8 +94,10 @@ class SequenceDecoder:
         self._graph = graph
         self._capacity = capacity
         self._length = 0
-        self._chunk = max(1, min(prefill_chunk, _LOGITS_LIMIT // (4 * graph.vocab_size)))
+        self._chunk = graph.chunk(prefill_chunk)
         self._options: Any = import_onnxruntime().RunOptions()
+        self._run_id = f"{os.getpid()}-{next(_run_numbers)}"
+        self._options.add_run_config_entry(RUN_ID, self._run_id)
         self._cancelled = False
         self._cache = [np.zeros((1, kv.heads, capacity, kv.head_dim), kv.dtype) for kv in graph.kv]
         self._values = [_value(array) for array in self._cache]
@@ -125,9 +138,11 @@ class SequenceDecoder:
         return self._step_logits
 
     def cancel(self) -> None:
-        """Stop the pass that is running, between two of its nodes, and refuse later ones."""
+        """Stop the pass that is running, between two of its nodes or while it waits for weights; refuse later ones."""
         self._cancelled = True
         self._options.terminate = True
+        if self._graph.uses_provider:
+            native.cancel_run(self._run_id)
 
     def _bind(self, ids: Ints, mask: Ints, positions: Ints, logits: Logits) -> Any:
         binding = self._graph.session.io_binding()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
+from edge_runtime.board import figures_for
 from edge_runtime.errors import ConfigError
 from edge_runtime.generate import Generation
 from edge_runtime.package import Package
@@ -39,8 +40,10 @@ def load(
     provider: ProviderName = "lpc",
     threads: int = 0,
     context_length: int | None = None,
-    prefill_chunk: int = PREFILL_CHUNK,
+    prefill_chunk: int | None = None,
     memory_budget: int | None = None,
+    board: str | Path | None = None,
+    storage: str | None = None,
     bus_limit: float | None = None,
     read_mode: ReadMode = "auto",
     trace: str | Path | None = None,
@@ -50,11 +53,14 @@ def load(
 
     `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
     threads for arithmetic and for decompression (0: chosen by onnxruntime and by the provider). `context_length` lowers
-    the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass. `memory_budget` is
-    all that the process may take, in bytes: what does not fit is streamed from the file for every token (default: what
-    this machine has left). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads past the page
-    cache, "buffered" through it, "auto" directly where the file system allows it. `trace` is a file that gets a Chrome
-    trace of reading, decoding, waiting and computing when the model is closed. `debug` lets onnxruntime log to stderr.
+    the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass (default: 512, or
+    what a plan chooses within the budget). `memory_budget` is all that the process may take, in bytes: what does not
+    fit is streamed from the file for every token (default: what this machine has left). `board` is the profile (a name
+    or a file of `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the
+    board that this is, its fastest). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads
+    past the page cache, "buffered" through it, "auto" whichever the first reads show to be faster. `trace` is a file
+    that gets a Chrome trace of reading, decoding, waiting and computing when the model is closed. `debug` lets
+    onnxruntime log to stderr.
 
     Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
     BudgetError for a budget that is too small, RuntimeUnavailableError without a usable onnxruntime or native library.
@@ -64,7 +70,7 @@ def load(
         raise ConfigError(f"provider is {provider!r}; expected 'lpc' or 'cpu'")
     if threads < 0:
         raise ConfigError(f"threads is {threads}; expected 0 (automatic) or more")
-    if prefill_chunk < 1:
+    if prefill_chunk is not None and prefill_chunk < 1:
         raise ConfigError(f"prefill_chunk is {prefill_chunk}; expected 1 or more")
     if context_length is not None and not 2 <= context_length <= package.context_length:
         raise ConfigError(
@@ -79,8 +85,8 @@ def load(
             package,
             memory_budget=memory_budget,
             context_length=context_length,
-            threads=threads,
-            bus_limit=bus_limit,
+            prefill_chunk=prefill_chunk,
+            figures=lambda: figures_for(board, storage=storage, threads=threads, bus_limit=bus_limit),
         )
         choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
         choices |= {"trace_file": str(trace)} if trace else {}
@@ -88,11 +94,11 @@ def load(
     return Model(
         package=package,
         tokenizer=tokenizer,
-        graph=Graph.of(session, package),
+        graph=Graph.of(session, package, uses_provider=provider == "lpc"),
         provider=provider,
         session_id=session_id,
         context_length=context_length or package.context_length,
-        prefill_chunk=placement.plan.prefill_chunk if placement and placement.plan else prefill_chunk,
+        prefill_chunk=placement.plan.prefill_chunk if placement and placement.plan else prefill_chunk or PREFILL_CHUNK,
         placement=placement,
     )
 
@@ -169,6 +175,10 @@ class Model:
             raise ConfigError(f"{len(checked)} tokens are more than the context, which holds {self.context_length}")
         decoder = SequenceDecoder(self._graph, len(checked), self._prefill_chunk)
         return np.concatenate([chunk[0] for chunk in decoder.prefill_chunks(checked)])
+
+    def prompt_passes(self, tokens: int) -> int:
+        """Return how many forward passes a prompt of `tokens` takes."""
+        return -(-tokens // self._graph.chunk(self._prefill_chunk))
 
     def decoder(self, capacity: int) -> SequenceDecoder:
         """Return an empty text of at most `capacity` positions, for callers that choose every token themselves."""

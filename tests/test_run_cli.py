@@ -32,6 +32,10 @@ RESULT_TYPES: dict[str, Any] = {
     "nodes_unclaimed": int,
     "bytes_read": int,
     "layers_decompressed": int,
+    "read_mode": (str, type(None)),
+    "token_seconds": list,
+    "token_time": dict,
+    "planned_seconds_per_token": type(None),
 }
 PROVIDER_COUNTS = ("nodes_claimed", "nodes_unclaimed", "bytes_read", "layers_decompressed")
 

@@ -36,10 +36,11 @@ def test_load_any_placement_gives_the_same_tokens(export_model: ExportModel, tmp
 
 def json_plan_needed(folder: Path) -> int:
     """The smallest budget that works, by the plan itself."""
+    from edge_runtime.board import figures_for
     from edge_runtime.package import Package
-    from edge_runtime.placement import make_plan
+    from edge_runtime.plan import plan_for
 
-    plan = make_plan(Package.open(folder), 1, context_length=None, threads=0, bus_limit=None)
+    plan = plan_for(Package.open(folder), figures_for(None), 1)
     return plan.needed_bytes + 2 * MIB  # rounded for people
 
 

@@ -29,7 +29,8 @@ CHECK_TOKENS = 16
 _SEED = 20240607
 _RESET_PEAK = "5"
 # Counters of the provider that say how things are, not how often something happened.
-_GAUGES = ("nodes_claimed", "nodes_unclaimed", "ring_bytes", "pinned_bytes")
+_GAUGES = ("nodes_claimed", "nodes_unclaimed", "ring_bytes", "pinned_bytes", "layer", "read_mode", "direct_bytes_per_s",
+           "buffered_bytes_per_s")  # fmt: skip
 
 
 class Runner:

@@ -208,12 +208,9 @@ def _plan(model: str, options: dict[str, Any]) -> Plan:
 
 def _figures_and_budget(options: dict[str, Any]) -> tuple[Figures, int]:
     """The board's, this machine's where none is named; a given budget or bus limit wins."""
-    from dataclasses import replace
-
     from boards.detect import detect
     from edge_runtime import memory
-    from edge_runtime.board import budget_of, figures_of, load_profile
-    from edge_runtime.plan import Rate
+    from edge_runtime.board import budget_of, figures_of, limited, load_profile
 
     here = options["board"] is None
     profile = detect().profile if here else load_profile(options["board"])
@@ -222,10 +219,7 @@ def _figures_and_budget(options: dict[str, Any]) -> tuple[Figures, int]:
             "no profile fits this machine: give --board NAME or a file of `lpc-board measure --save`"
         )
     threads = options["threads"] or (_own_threads() if here else None)
-    figures = figures_of(profile, options["storage"], threads)
-    limit = options["bus_limit"]
-    if limit is not None and limit < figures.bus.bytes_per_s:
-        figures = replace(figures, bus=Rate(limit, "given", "--bus-limit"))
+    figures = limited(figures_of(profile, options["storage"], threads), options["bus_limit"])
     if options["memory_budget"] is not None:
         return figures, options["memory_budget"]
     if here:

@@ -18,9 +18,11 @@ from edge_runtime.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from edge_runtime.cli.progress import Progress
     from edge_runtime.generate import Generation, GenerationReport
     from edge_runtime.provider import SessionStats
     from edge_runtime.session import Model
+    from edge_runtime.token_time import TokenTime
 
 _EPILOG = """\b
 Examples:
@@ -30,6 +32,7 @@ Examples:
   lpc-run llama-lpc -p "Once upon a time" --json > result.json
   lpc-run llama-lpc -p "Once upon a time" --memory-budget 4.5GiB
   lpc-run llama-lpc --plan --memory-budget 2GiB
+  lpc-run llama-lpc -p "Once upon a time" --memory-budget 2GiB --board here.toml
 
 \b
 The generated text goes to stdout, everything else to stderr.
@@ -80,6 +83,12 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     help="All that may be used, such as 4.5GiB; what does not fit is streamed.  [default: what is available]",
 )
 @click.option(
+    "--board",
+    metavar="NAME|FILE",
+    help="Plan with the speeds of this profile, such as a file of lpc-board measure.  [default: this board's]",
+)
+@click.option("--storage", help="Which of the board's storage holds MODEL, such as nvme or sd.  [default: the fastest]")
+@click.option(
     "--plan", "plan_only", is_flag=True, help="Print what would stay in memory and how fast it is; run nothing."
 )
 @click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s.")
@@ -88,7 +97,7 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     type=click.Choice(["auto", "direct", "buffered"]),
     default="auto",
     show_default=True,
-    help="Read the weights past the page cache or through it.",
+    help="Read the weights past the page cache or through it; auto: whichever the first reads show to be faster.",
 )
 @click.option("--trace", type=click.Path(), metavar="FILE", help="Write a Chrome trace of the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -117,12 +126,21 @@ def command(
     sampling = _sampling(options, greedy)
     loaded = _load(model, options)
     generation = loaded.generate(prompt, max_new_tokens=max_tokens, **sampling)
-    _stream(loaded, generation, quiet=as_json)
+    progress = _stream(loaded, generation, quiet=as_json)
     report, stats = generation.report, loaded.stats()
+    plan = loaded.placement.plan if loaded.placement is not None else None
+    time = progress.token_time()
     if as_json:
-        click.echo(json.dumps(result(report, stats, loaded.provider)))
+        timing = {
+            "token_seconds": progress.token_seconds,
+            "token_time": time.as_dict() if time else None,
+            "planned_seconds_per_token": plan.seconds_per_token if plan else None,
+        }
+        click.echo(json.dumps(result(report, stats, loaded.provider) | timing))
     else:
         click.echo(summary(report, stats), err=True)
+        if time is not None and plan is not None:
+            click.echo(attribution(time, plan.seconds_per_token), err=True)
     return EXIT_INTERRUPTED if report.finish_reason == "interrupted" else 0
 
 
@@ -151,6 +169,7 @@ def result(report: GenerationReport, stats: SessionStats | None, provider: str) 
         "nodes_unclaimed": stats.nodes_unclaimed if stats else None,
         "bytes_read": stats.bytes_read if stats else None,
         "layers_decompressed": stats.layers_decompressed if stats else None,
+        "read_mode": stats.reading if stats else None,
     }
 
 
@@ -169,6 +188,16 @@ def summary(report: GenerationReport, stats: SessionStats | None) -> str:
     return " | ".join(parts)
 
 
+def attribution(time: TokenTime, planned: float) -> str:
+    """Return the line that tells where a streamed token's time went."""
+    return (
+        f"a token: {seconds(time.seconds)} (planned {seconds(planned)}) = {seconds(time.wait)} waiting for weights + "
+        f"{seconds(time.compute)} products + {seconds(time.other)} else; meanwhile "
+        f"{format_bytes(time.bytes_read)} read at {format_bytes(time.bytes_read / time.seconds)}/s, "
+        f"{seconds(time.decode)} decoding (all threads)"
+    )
+
+
 def _sizes(options: dict[str, Any]) -> dict[str, Any]:
     """The options that are sizes, in bytes and bytes a second."""
     from edge_runtime.errors import ConfigError
@@ -185,17 +214,17 @@ def _sizes(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
+    from edge_runtime.board import figures_for
     from edge_runtime.memory import default_budget
     from edge_runtime.package import Package
-    from edge_runtime.placement import make_plan
-    from edge_runtime.plan import table
+    from edge_runtime.plan import plan_for, table
 
-    plan = make_plan(
+    given = {name: options[name] for name in ("storage", "threads", "bus_limit")}
+    plan = plan_for(
         Package.open(path),
+        figures_for(options["board"], **given),
         options["memory_budget"] or default_budget(),
         context_length=options["context"],
-        threads=options["threads"],
-        bus_limit=options["bus_limit"],
     )
     click.echo(json.dumps(plan.as_dict()) if as_json else table(plan))
     return 1 if plan.verdict == "impossible" else 0
@@ -232,6 +261,8 @@ def _load(path: str, options: dict[str, Any]) -> Model:
         threads=options["threads"],
         context_length=options["context"],
         memory_budget=options["memory_budget"],
+        board=options["board"],
+        storage=options["storage"],
         bus_limit=options["bus_limit"],
         read_mode=options["read_mode"],
         trace=options["trace"],
@@ -247,18 +278,20 @@ def _load(path: str, options: dict[str, Any]) -> Model:
     return model
 
 
-def _stream(model: Model, generation: Generation, quiet: bool) -> None:
+def _stream(model: Model, generation: Generation, quiet: bool) -> Progress:
     """Write the pieces to stdout as they come, and end the line; nothing if `quiet`."""
+    from edge_runtime.cli.progress import Progress
     from edge_runtime.cli.watch import Watch, stdio
 
     stdout, stderr = stdio()
-    progress = _Progress(model)
+    progress = Progress(model, generation.report.prompt_tokens)
     last = "\n"
     try:
         with Watch(generation.cancel, progress.describe, stdout, stderr) as watch:
             for piece in generation:
                 watch.clear()
-                progress.token_done()
+                if piece.token_id is not None:
+                    progress.token_done()
                 if piece.text and not quiet:
                     stdout.write(piece.text)
                     stdout.flush()
@@ -268,31 +301,12 @@ def _stream(model: Model, generation: Generation, quiet: bool) -> None:
         if not last.endswith("\n"):
             stdout.write("\n")
             stdout.flush()
+    return progress
 
 
-class _Progress:
-    """What a slow token is doing; asked from the watching thread."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._tokens = 0
-        self._layers_before = 0
-
-    def token_done(self) -> None:
-        self._tokens += 1
-        stats = self._model.stats()
-        self._layers_before = stats.layers_decompressed if stats else 0
-
-    def describe(self, seconds: float) -> str:
-        what = f"token {self._tokens + 1}" if self._tokens else "prompt"
-        stats = self._model.stats()
-        if stats is None:
-            return f"{what}: {seconds:.0f} s"
-        layers = stats.layers_decompressed - self._layers_before
-        return (
-            f"{what}: {seconds:.0f} s, {layers} of {len(self._model.package.layers)} layers, "
-            f"{format_bytes(stats.bytes_read)} read"
-        )
+def seconds(value: float) -> str:
+    """A duration with three digits: "2.54 s", "38.1 ms"."""
+    return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1000:.3g} ms"
 
 
 def _rate(tokens_per_s: float | None) -> str:

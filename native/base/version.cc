@@ -16,6 +16,7 @@ extern "C" const char* lpc_status_name(lpc_status status) {
     case LPC_CHECKSUM_MISMATCH: return "LPC_CHECKSUM_MISMATCH";
     case LPC_IO_ERROR: return "LPC_IO_ERROR";
     case LPC_NOT_FOUND: return "LPC_NOT_FOUND";
+    case LPC_CANCELLED: return "LPC_CANCELLED";
     case LPC_INTERNAL: return "LPC_INTERNAL";
   }
   return "unknown status";

@@ -11,6 +11,7 @@ namespace {
 
 // Workers wait for the bus in turn: so many more than decode at a time keep it busy.
 constexpr unsigned kReadAhead = 2;
+constexpr const char* kRunId = "lpc.run_id";  // of RunOptions, for lpc_cancel_run
 
 }  // namespace
 
@@ -97,11 +98,17 @@ void Provider::build_schedules() {
   scheduled_ = true;
 }
 
-void Provider::run_start() {
+std::shared_ptr<const CancelFlag> Provider::cancel_flag_of(const OrtRunOptions* options) const {
+  const char* run_id = options == nullptr ? nullptr : api_.ort->GetRunConfigEntry(options, kRunId);
+  return run_id == nullptr ? nullptr : cancel_flag(run_id);
+}
+
+void Provider::run_start(const OrtRunOptions* options) {
   build_schedules();
+  const auto cancel = cancel_flag_of(options);
   auto part = parts_.begin();
   try {
-    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule, observer_);
+    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule, observer_, cancel);
   } catch (...) {
     while (part != parts_.begin()) (--part)->second.model->store.end_pass();
     throw;
@@ -135,9 +142,9 @@ void ORT_API_CALL Provider::release_infos(OrtEp*, OrtNodeComputeInfo** infos, si
   for (size_t i = 0; i < count; ++i) delete static_cast<FusedNode*>(infos[i]);
 }
 
-OrtStatus* ORT_API_CALL Provider::on_run_start(OrtEp* self, const OrtRunOptions*) noexcept {
+OrtStatus* ORT_API_CALL Provider::on_run_start(OrtEp* self, const OrtRunOptions* options) noexcept {
   auto* provider = static_cast<Provider*>(self);
-  return provider->api_.guard([&] { provider->run_start(); });
+  return provider->api_.guard([&] { provider->run_start(options); });
 }
 
 OrtStatus* ORT_API_CALL Provider::on_run_end(OrtEp* self, const OrtRunOptions*, bool) noexcept {

@@ -33,7 +33,8 @@ class Provider : public OrtEp {
   std::unique_ptr<FusedNode> compile(const OrtGraph* graph, const OrtNode* fused);
   Part& part_of(const std::string& file);
   void build_schedules();
-  void run_start();
+  void run_start(const OrtRunOptions* options);
+  std::shared_ptr<const CancelFlag> cancel_flag_of(const OrtRunOptions* options) const;
   void run_end();
 
   static const char* ORT_API_CALL get_name(const OrtEp* self) noexcept;

@@ -11,6 +11,7 @@ namespace {
 struct Sessions {
   std::mutex mutex;
   std::map<std::string, std::weak_ptr<Observer>> by_id;
+  std::map<std::string, std::weak_ptr<CancelFlag>> runs;
 };
 
 Sessions& sessions() {
@@ -35,7 +36,31 @@ void register_session(const std::string& session_id, const std::shared_ptr<Obser
   sessions().by_id[session_id] = observer;
 }
 
+std::shared_ptr<const CancelFlag> cancel_flag(const std::string& run_id) {
+  const std::lock_guard lock(sessions().mutex);
+  std::erase_if(sessions().runs, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<CancelFlag>& known = sessions().runs[run_id];
+  auto flag = known.lock();
+  if (flag == nullptr) known = flag = std::make_shared<CancelFlag>(false);
+  return flag;
+}
+
+void cancel_run(const std::string& run_id) {
+  const std::lock_guard lock(sessions().mutex);
+  const auto found = sessions().runs.find(run_id);
+  const auto flag = found == sessions().runs.end() ? nullptr : found->second.lock();
+  if (flag == nullptr) throw Error(LPC_NOT_FOUND, "no run named '" + run_id + "' at this time");
+  *flag = true;
+}
+
 }  // namespace lpc
+
+extern "C" lpc_status lpc_cancel_run(const char* run_id) {
+  return lpc::guarded([&] {
+    if (run_id == nullptr) throw lpc::Error(LPC_INVALID_ARGUMENT, "null pointer");
+    lpc::cancel_run(run_id);
+  });
+}
 
 extern "C" lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats) {
   return lpc::guarded([&] {
@@ -60,5 +85,9 @@ extern "C" lpc_status lpc_get_session_stats(const char* session_id, lpc_session_
     stats->compute_ns = source.compute_ns;
     stats->ring_bytes = source.ring_bytes;
     stats->pinned_bytes = source.pinned_bytes;
+    stats->layer = source.layer;
+    stats->read_mode = source.read_mode;
+    stats->direct_bytes_per_s = source.direct_bytes_per_s;
+    stats->buffered_bytes_per_s = source.buffered_bytes_per_s;
   });
 }

@@ -1,9 +1,10 @@
-// Statistics of living sessions by name, for lpc_get_session_stats.
+// Living sessions and runs by name: the statistics of the ones, cancelling the others.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "store/layer_store.h"
 #include "store/observer.h"
 
 namespace lpc {
@@ -11,5 +12,10 @@ namespace lpc {
 // The statistics are found under `session_id` as long as the caller keeps them alive. A later session of the same
 // name takes the name over. An empty name is not registered.
 void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer);
+
+// The flag of the run of this name, to be kept as long as the run goes on.
+std::shared_ptr<const CancelFlag> cancel_flag(const std::string& run_id);
+// Throws LPC_NOT_FOUND when there is no such run now.
+void cancel_run(const std::string& run_id);
 
 }  // namespace lpc

@@ -6,8 +6,14 @@
 #include "base/error.h"
 
 namespace lpc {
+namespace {
+
+constexpr std::chrono::milliseconds kLookUp{50};  // how often a waiting thread looks whether it is still wanted
+
+}  // namespace
 
 LayerStore::~LayerStore() {
+  forgetting_ = true;
   {
     Lock lock(mutex_);
     stopping_ = true;
@@ -27,9 +33,19 @@ std::shared_ptr<Schedule> LayerStore::share(std::shared_ptr<Schedule> schedule) 
   return schedule;
 }
 
-void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer) {
+// A cancelling thread has only the flag, so the waiting one looks at it from time to time.
+template <typename Condition>
+void LayerStore::wait_unless_cancelled(Lock& lock, std::condition_variable& changed, const CancelFlag* cancel,
+                                       Condition&& condition) {
+  while (!changed.wait_for(lock, kLookUp, condition)) {
+    if (cancel != nullptr && cancel->load()) throw Error(LPC_CANCELLED, "the run was cancelled");
+  }
+}
+
+void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer,
+                            const std::shared_ptr<const CancelFlag>& cancel) {
   Lock lock(mutex_);
-  pass_ended_.wait(lock, [&] { return !pass_running_; });
+  wait_unless_cancelled(lock, pass_ended_, cancel.get(), [&] { return !pass_running_; });
   pass_running_ = true;  // before switching, which lets go of the lock for a while
   try {
     if (schedule_ != schedule) switch_schedule(lock, schedule);
@@ -38,6 +54,7 @@ void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std
     throw;
   }
   observer_ = observer;
+  cancel_ = cancel;
   observer->statistics.ring_bytes = ring_.capacity();
   observer->statistics.pinned_bytes = schedule->pinned_bytes();
   ++pass_;
@@ -46,6 +63,7 @@ void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std
 
 void LayerStore::leave_pass() {
   pass_running_ = false;
+  cancel_ = nullptr;
   pass_ended_.notify_one();
 }
 
@@ -79,6 +97,7 @@ void LayerStore::switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& sc
   ring_.resize(schedule->ring_bytes(), schedule->part_count());
   buffers_.resize(thread_count_ + 1);
   for (ReadBuffers& buffers : buffers_) {
+    buffers.give_up = &forgetting_;
     for (size_t i = 0; i < schedule->part_count(); ++i) schedule->part(i).blob->reserve(buffers);
   }
   schedule_ = schedule;
@@ -238,7 +257,8 @@ const uint8_t* LayerStore::acquire(size_t index) {
   if (slot.pass != pass_ || slot.state == PartState::kAcquired) {
     throw Error(LPC_INTERNAL, "tensor " + part.blob->tensor() + ": used twice in one pass");
   }
-  slot_changed_.wait(lock, [&] {
+  observer_->statistics.layer = static_cast<uint64_t>(part.blob->layer());
+  wait_unless_cancelled(lock, slot_changed_, cancel_.get(), [&] {
     return slot.state == PartState::kReady || slot.state == PartState::kFailed ||
            (slot.state == PartState::kEmpty && part.uses_ring() && ring_is_stuck());
   });

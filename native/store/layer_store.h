@@ -8,6 +8,7 @@
 // decoded at once into memory of its own.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,9 @@
 #include "store/schedule.h"
 
 namespace lpc {
+
+// True: whoever began the pass does not want it any more.
+using CancelFlag = std::atomic<bool>;
 
 class LayerStore {
  public:
@@ -30,7 +34,9 @@ class LayerStore {
   std::shared_ptr<Schedule> share(std::shared_ptr<Schedule> schedule);
 
   // Waits until no pass is running, then begins one. Any thread may end it. `observer` is told until the next pass.
-  void begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer);
+  // Soon after `cancel` (may be null) becomes true this and acquire throw LPC_CANCELLED instead of waiting.
+  void begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer,
+                  const std::shared_ptr<const CancelFlag>& cancel = nullptr);
   // What the pass did not use is forgotten.
   void end_pass();
 
@@ -49,6 +55,9 @@ class LayerStore {
   };
   using Lock = std::unique_lock<std::mutex>;
 
+  template <typename Condition>
+  void wait_unless_cancelled(Lock& lock, std::condition_variable& changed, const CancelFlag* cancel,
+                             Condition&& condition);
   void leave_pass();
   void switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& schedule);
   void forget_everything(Lock& lock);
@@ -74,17 +83,18 @@ class LayerStore {
   std::vector<std::weak_ptr<Schedule>> known_;
   std::shared_ptr<Schedule> schedule_;
   std::shared_ptr<Observer> observer_;
+  std::shared_ptr<const CancelFlag> cancel_;
   Ring ring_;
   std::vector<ReadBuffers> buffers_;  // one a worker, one more for fill_now
   std::vector<std::thread> workers_;
 
   bool pass_running_ = false;  // or somebody has the store to himself for another reason
   bool stopping_ = false;
-  bool blocked_ = false;     // the next part found no room in the ring
-  bool helping_ = false;     // a computing thread is in fill_now, whose buffers are one set
-  bool forgetting_ = false;  // workers take no new job
-  uint64_t pass_ = 0;        // number of the running pass, or of the last one
-  uint64_t next_pass_ = 0;   // of the next part to be filled
+  bool blocked_ = false;                 // the next part found no room in the ring
+  bool helping_ = false;                 // a computing thread is in fill_now, whose buffers are one set
+  std::atomic<bool> forgetting_{false};  // workers take no new job and need not finish the one they have
+  uint64_t pass_ = 0;                    // number of the running pass, or of the last one
+  uint64_t next_pass_ = 0;               // of the next part to be filled
   size_t next_slot_ = 0;
   size_t filling_slot_ = SIZE_MAX;  // with segments not yet handed out
   size_t jobs_running_ = 0;

@@ -61,4 +61,12 @@ void Observer::record(std::atomic<uint64_t>& total, const char* kind, int64_t la
   if (trace != nullptr) trace->add(kind, layer, begin, end);
 }
 
+void Observer::note_reading(const ReadTrial& trial) {
+  const ReadMode mode = trial.decision();
+  if (mode == ReadMode::kAuto || statistics.read_mode != LPC_READ_UNDECIDED) return;
+  statistics.direct_bytes_per_s = trial.rate(ReadMode::kDirect);
+  statistics.buffered_bytes_per_s = trial.rate(ReadMode::kBuffered);
+  statistics.read_mode = mode == ReadMode::kDirect ? LPC_READ_DIRECT : LPC_READ_BUFFERED;
+}
+
 }  // namespace lpc

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "store/read_trial.h"
+
 namespace lpc {
 
 struct Statistics {
@@ -25,6 +27,10 @@ struct Statistics {
   std::atomic<uint64_t> compute_ns{0};
   std::atomic<uint64_t> ring_bytes{0};
   std::atomic<uint64_t> pinned_bytes{0};
+  std::atomic<uint64_t> layer{0};      // whose weights were asked for last
+  std::atomic<uint64_t> read_mode{0};  // lpc_read_mode
+  std::atomic<uint64_t> direct_bytes_per_s{0};
+  std::atomic<uint64_t> buffered_bytes_per_s{0};
 };
 
 using Clock = std::chrono::steady_clock;
@@ -63,6 +69,9 @@ struct Observer {
 
   // Adds [begin, now) to `total` and to the trace.
   void record(std::atomic<uint64_t>& total, const char* kind, int64_t layer, Clock::time_point begin);
+
+  // How the weight file is read, as far as that is decided.
+  void note_reading(const ReadTrial& trial);
 };
 
 }  // namespace lpc

@@ -50,7 +50,9 @@ Bytes StoredBlob::fetch(size_t index, ReadBuffers& buffers, Observer& observer) 
   const auto begin = Clock::now();
   const Segment& segment = header_.segments[index];
   try {
-    const Bytes stored(file_->stream(offset_ + segment.offset, segment.bytes, buffers.staging), segment.bytes);
+    const Bytes stored(file_->stream(offset_ + segment.offset, segment.bytes, buffers.staging, buffers.give_up),
+                       segment.bytes);
+    observer.note_reading(file_->trial());
     observer.statistics.bytes_read += segment.bytes;
     verify_segment(header_, index, stored);
     observer.record(observer.statistics.read_ns, "read", layer_, begin);

@@ -15,6 +15,7 @@ namespace lpc {
 
 // Buffers of one reading thread; grown when a blob is announced, never while reading.
 struct ReadBuffers {
+  const std::atomic<bool>* give_up = nullptr;  // when it is true nobody wants what is being read
   StagingBuffer staging;
   std::vector<uint8_t> scratch;
 };

@@ -18,6 +18,10 @@ constexpr uint64_t kPage = WeightFile::kPageBytes;
 uint64_t page_floor(uint64_t bytes) { return bytes / kPage * kPage; }
 uint64_t page_ceil(uint64_t bytes) { return page_floor(bytes + kPage - 1); }
 
+void release_pages(int descriptor, uint64_t offset, uint64_t bytes) {
+  posix_fadvise(descriptor, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
+}
+
 }  // namespace
 
 void StagingBuffer::reserve(size_t bytes) {
@@ -30,7 +34,7 @@ void StagingBuffer::reserve(size_t bytes) {
 }
 
 WeightFile::WeightFile(const std::string& path, const FileOptions& options)
-    : path_(path), limiter_(options.bus_limit_bytes_per_s) {
+    : path_(path), limiter_(options.bus_limit_bytes_per_s), trial_(options.mode) {
   descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) {
     const int reason = errno;
@@ -48,7 +52,8 @@ WeightFile::WeightFile(const std::string& path, const FileOptions& options)
          static_cast<int64_t>(status.st_mtim.tv_sec) * 1000000000 + status.st_mtim.tv_nsec};
   // The store asks for exactly what it needs and when; read-ahead of neighbours would only fill the page cache.
   posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
-  open_direct(options.mode);
+  direct_descriptor_ = open_direct(options.mode);
+  if (direct_descriptor_ < 0) trial_.decide(ReadMode::kBuffered);
 }
 
 WeightFile::~WeightFile() {
@@ -57,8 +62,8 @@ WeightFile::~WeightFile() {
 }
 
 // Some file systems take O_DIRECT at open and refuse the first read: so one page is read to find out.
-void WeightFile::open_direct(ReadMode mode) {
-  if (mode == ReadMode::kBuffered) return;
+int WeightFile::open_direct(ReadMode mode) const {
+  if (mode == ReadMode::kBuffered) return -1;
   const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
   bool works = descriptor >= 0;
   if (works && size_bytes() > 0) {
@@ -66,28 +71,40 @@ void WeightFile::open_direct(ReadMode mode) {
     page.reserve(kPage);
     works = pread(descriptor, page.data(), kPage, 0) > 0;
   }
-  if (works) {
-    direct_descriptor_ = descriptor;
-    return;
-  }
+  if (works) return descriptor;
   if (descriptor >= 0) close(descriptor);
   if (mode == ReadMode::kDirect) {
     close(descriptor_);
     throw Error(LPC_UNSUPPORTED, path_ + ": this file system refuses direct reads; use read_mode auto or buffered");
   }
+  return -1;
 }
 
 void WeightFile::read(uint64_t offset, void* destination, uint64_t bytes) const {
   read_from(descriptor_, offset, static_cast<uint8_t*>(destination), bytes, bytes);
 }
 
-uint8_t* WeightFile::stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
-  limiter_.take(bytes);
-  if (!is_direct()) {
-    read_from(descriptor_, offset, staging.data(), bytes, bytes);
-    posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
-    return staging.data();
-  }
+uint8_t* WeightFile::stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging,
+                            const std::atomic<bool>* give_up) const {
+  if (!limiter_.take(bytes, give_up)) throw Error(LPC_CANCELLED, path_ + ": nobody waits for this read any more");
+  const ReadMode mode = trial_.next();
+  const bool on_trial = trial_.decision() == ReadMode::kAuto;
+  // What happens to be in the page cache would make buffered reads look fast for once.
+  if (on_trial && mode == ReadMode::kBuffered) release_pages(descriptor_, offset, bytes);
+  const auto begin = std::chrono::steady_clock::now();
+  uint8_t* data =
+      mode == ReadMode::kDirect ? stream_direct(offset, bytes, staging) : stream_buffered(offset, bytes, staging);
+  if (on_trial) trial_.add(mode, bytes, std::chrono::steady_clock::now() - begin);
+  return data;
+}
+
+uint8_t* WeightFile::stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
+  read_from(descriptor_, offset, staging.data(), bytes, bytes);
+  release_pages(descriptor_, offset, bytes);
+  return staging.data();
+}
+
+uint8_t* WeightFile::stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
   const uint64_t begin = page_floor(offset);
   read_from(direct_descriptor_, begin, staging.data(), page_ceil(offset + bytes) - begin, offset + bytes - begin);
   return staging.data() + (offset - begin);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "store/limiter.h"
+#include "store/read_trial.h"
 
 namespace lpc {
 
@@ -20,10 +21,8 @@ struct FileId {
   auto operator<=>(const FileId&) const = default;
 };
 
-enum class ReadMode { kAuto, kDirect, kBuffered };
-
 struct FileOptions {
-  ReadMode mode = ReadMode::kAuto;  // kAuto: direct where the file system allows it
+  ReadMode mode = ReadMode::kAuto;  // kAuto: direct where the file system allows it and buffered reads are not faster
   uint64_t bus_limit_bytes_per_s = 0;
 };
 
@@ -56,17 +55,21 @@ class WeightFile {
   void read(uint64_t offset, void* destination, uint64_t bytes) const;
 
   // The same for weights that are streamed: past the page cache where that can be had, else leaving nothing in it, and
-  // under the bus limit. Returns where in `staging` the bytes are; staging has staging_bytes(bytes) or more.
-  uint8_t* stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
+  // under the bus limit. Returns where in `staging` the bytes are; staging has staging_bytes(bytes) or more. Throws
+  // LPC_CANCELLED when `give_up` (may be null) becomes true while waiting for the bus limit.
+  uint8_t* stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging,
+                  const std::atomic<bool>* give_up = nullptr) const;
   static size_t staging_bytes(uint64_t bytes) { return bytes + 2 * kPageBytes; }
 
   const std::string& path() const { return path_; }
   const FileId& id() const { return id_; }
   uint64_t size_bytes() const { return id_.bytes; }
-  bool is_direct() const { return direct_descriptor_ >= 0; }
+  const ReadTrial& trial() const { return trial_; }
 
  private:
-  void open_direct(ReadMode mode);
+  int open_direct(ReadMode mode) const;
+  uint8_t* stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
+  uint8_t* stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
   void read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted) const;
 
   std::string path_;
@@ -74,6 +77,7 @@ class WeightFile {
   int direct_descriptor_ = -1;
   FileId id_;
   mutable RateLimiter limiter_;
+  mutable ReadTrial trial_;
 };
 
 }  // namespace lpc

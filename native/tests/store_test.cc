@@ -9,78 +9,14 @@
 #include <random>
 #include <thread>
 
-#include "store/layer_store.h"
 #include "tests/main.h"
+#include "tests/temporary_weights.h"
 
 namespace lpc {
 namespace {
 
-constexpr uint64_t kColumns = 64;
-
-// A weight file of some blobs with known contents, removed with the object.
-class TemporaryWeights {
- public:
-  explicit TemporaryWeights(size_t blobs) {
-    char name[] = "/tmp/lpc_store_test_XXXXXX";
-    const int descriptor = mkstemp(name);
-    close(descriptor);
-    path_ = name;
-    std::FILE* file = std::fopen(name, "wb");
-    for (size_t i = 0; i < blobs; ++i) write_blob(file, i);
-    std::fclose(file);
-  }
-  ~TemporaryWeights() { unlink(path_.c_str()); }
-
-  const std::string& path() const { return path_; }
-  const std::vector<uint8_t>& expected(size_t blob) const { return contents_[blob]; }
-
-  std::vector<ScheduledBlob> open(const FileOptions& options, Residence residence) const {
-    const auto file = std::make_shared<const WeightFile>(path_, options);
-    std::vector<ScheduledBlob> blobs;
-    for (size_t i = 0; i < contents_.size(); ++i) {
-      auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
-                                                     static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
-      blobs.push_back({std::move(blob), residence});
-    }
-    return blobs;
-  }
-
- private:
-  void write_blob(std::FILE* file, size_t seed) {
-    const uint64_t rows = 40 + 13 * seed;
-    std::mt19937 random(static_cast<unsigned>(seed));
-    std::vector<uint8_t> content(rows * kColumns);
-    for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
-    const lpc_tensor_desc tensor{LPC_DTYPE_INT8, 2, {rows, kColumns, 0, 0}};
-    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 512, 1, 0, 0, 0};
-    uint64_t bound = 0;
-    CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
-    std::vector<uint8_t> blob(bound);
-    uint64_t written = 0;
-    CHECK(lpc_encode(&tensor, &options, content.data(), content.size(), blob.data(), bound, &written) == LPC_OK);
-    const uint64_t offset = (offsets_.empty() ? 0 : offsets_.back() + bytes_.back() + 4095) / 4096 * 4096;
-    std::fseek(file, static_cast<long>(offset), SEEK_SET);
-    std::fwrite(blob.data(), 1, written, file);
-    offsets_.push_back(offset);
-    bytes_.push_back(written);
-    contents_.push_back(std::move(content));
-  }
-
-  std::string path_;
-  std::vector<uint64_t> offsets_;
-  std::vector<uint64_t> bytes_;
-  std::vector<std::vector<uint8_t>> contents_;
-};
-
-void use(LayerStore& store, const Schedule& schedule, const TemporaryWeights& weights, size_t blob) {
-  for (size_t index = schedule.first_part(blob); index < schedule.first_part(blob + 1); ++index) {
-    const uint8_t* data = store.acquire(index);
-    const Part& part = schedule.part(index);
-    const uint8_t* expected = weights.expected(blob).data() + part.first_row * kColumns;
-    CHECK(std::memcmp(data, expected, part.decoded_bytes()) == 0);
-    store.release(index);
-  }
-}
+using test::TemporaryWeights;
+using test::use;
 
 TEST(test_ring_hands_out_in_order_and_takes_back_in_any) {
   Ring ring;
@@ -128,6 +64,61 @@ TEST(test_limiter_four_threads_take_no_faster_than_the_bus) {
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(Clock::now() - begin >= std::chrono::milliseconds(100));
+}
+
+using Time = RateLimiter::Clock::time_point;
+
+TEST(test_limiter_many_small_reads_take_exactly_as_long_as_one_large) {
+  const Time start = Time() + std::chrono::hours(1);
+  for (uint64_t rate : {uint64_t{7}, uint64_t{1'000'003}, uint64_t{1'500'000'000}}) {
+    RateLimiter limiter(rate);
+    Time done;
+    for (uint64_t i = 0; i < 70'000; ++i) done = limiter.reserve(i % 3 + 1, start);
+    RateLimiter one(rate);
+    CHECK(done == one.reserve(139'999, start));  // 1 + 2 + 3 + 1 + ...
+  }
+}
+
+TEST(test_limiter_bus_is_occupied_for_bytes_over_rate) {
+  const Time start = Time() + std::chrono::hours(1);
+  RateLimiter limiter(1'500'000'000);
+  CHECK(limiter.reserve(1'500'000'000, start) - start == std::chrono::seconds(1));
+  CHECK(limiter.reserve(3'000'000, start) - start == std::chrono::microseconds(1'002'000));
+  // An idle bus saves nothing up.
+  const Time later = start + std::chrono::seconds(10);
+  CHECK(limiter.reserve(1'500'000, later) - later == std::chrono::milliseconds(1));
+  CHECK(limiter.reserve(0, later) - later == std::chrono::milliseconds(1));
+  RateLimiter unlimited(0);
+  CHECK(unlimited.reserve(uint64_t{1} << 60, later) == later);
+}
+
+TEST(test_limiter_wait_that_nobody_wants_any_more_ends_early) {
+  RateLimiter limiter(1);
+  std::atomic<bool> give_up{false};
+  std::thread waiting([&] { CHECK(!limiter.take(3600, &give_up)); });
+  give_up = true;
+  waiting.join();  // within an hour
+}
+
+TEST(test_read_trial_chooses_direct_unless_buffered_is_faster_by_a_tenth) {
+  constexpr uint64_t kBytes = 1 << 20;
+  const auto chosen = [](int64_t direct_us, int64_t buffered_us) {
+    ReadTrial trial(ReadMode::kAuto);
+    for (int i = 0; i < 16; ++i) {
+      CHECK(trial.decision() == ReadMode::kAuto);
+      const ReadMode mode = trial.next();
+      CHECK(mode == (i % 2 == 0 ? ReadMode::kDirect : ReadMode::kBuffered));
+      trial.add(mode, kBytes, std::chrono::microseconds(mode == ReadMode::kDirect ? direct_us : buffered_us));
+      trial.add(mode, 4096, std::chrono::seconds(1));  // too short to count
+    }
+    CHECK(trial.next() == trial.decision());
+    CHECK(trial.rate(ReadMode::kDirect) > 0 && trial.rate(ReadMode::kBuffered) > 0);
+    return trial.decision();
+  };
+  CHECK(chosen(1000, 1000) == ReadMode::kDirect);
+  CHECK(chosen(1000, 920) == ReadMode::kDirect);
+  CHECK(chosen(1000, 900) == ReadMode::kBuffered);
+  CHECK(ReadTrial(ReadMode::kBuffered).next() == ReadMode::kBuffered);
 }
 
 TEST(test_store_every_residence_and_read_mode_gives_the_contents) {

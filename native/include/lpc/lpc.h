@@ -40,6 +40,7 @@ typedef enum lpc_status {
   LPC_CHECKSUM_MISMATCH = 31, /* bytes changed: the message names what */
   LPC_IO_ERROR = 40,          /* reading a file failed */
   LPC_NOT_FOUND = 41,         /* no such file, session or name */
+  LPC_CANCELLED = 50,         /* the caller asked for it: lpc_cancel_run */
   LPC_INTERNAL = 90           /* a bug in this library */
 } lpc_status;
 
@@ -231,9 +232,24 @@ typedef struct lpc_session_stats {
   uint64_t compute_ns;          /* time spent in products */
   uint64_t ring_bytes;          /* size of the ring that weights are decoded into ahead of their use */
   uint64_t pinned_bytes;        /* size of the weights that stay in memory, decoded or as they are stored */
+  uint64_t layer;               /* index of the layer whose weights were asked for last: how far a run has come */
+  uint64_t read_mode;           /* lpc_read_mode: how the weights are read */
+  uint64_t direct_bytes_per_s;  /* of one direct read at a time, where that was compared to choose; else 0 */
+  uint64_t buffered_bytes_per_s;
 } lpc_session_stats;
 
+typedef enum lpc_read_mode {
+  LPC_READ_UNDECIDED = 0, /* nothing was read yet, or both ways are being compared */
+  LPC_READ_DIRECT = 1,    /* past the page cache */
+  LPC_READ_BUFFERED = 2   /* through it; its pages are released at once */
+} lpc_read_mode;
+
 LPC_EXPORT lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats);
+
+/* Makes the Run calls whose RunOptions have the entry "lpc.run_id" with this value stop waiting for weights: they fail
+ * with LPC_CANCELLED. (RunOptions' own terminate flag is looked at between nodes only.) LPC_NOT_FOUND if there is no
+ * such run now. */
+LPC_EXPORT lpc_status lpc_cancel_run(const char* run_id);
 
 /* ---- measuring ----------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,157 @@
+// The layer store over a disk that fails: every pread of this program goes through the one below.
+#include <sys/syscall.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "tests/main.h"
+#include "tests/temporary_weights.h"
+
+namespace {
+
+enum class Fault { kNone, kError, kInterrupted, kShort, kFlippedBits, kEnd };
+
+std::atomic<Fault> fault{Fault::kNone};
+std::atomic<int> good_reads{0};  // before the fault sets in
+std::atomic<uint64_t> reads{0};
+
+}  // namespace
+
+// Takes the place of libc's for everything that is linked into this program.
+extern "C" ssize_t pread(int descriptor, void* buffer, size_t bytes, off_t offset) {
+  const uint64_t number = reads++;
+  const Fault now = good_reads-- > 0 ? Fault::kNone : fault.load();
+  if (now == Fault::kError) {
+    errno = EIO;
+    return -1;
+  }
+  if (now == Fault::kInterrupted && number % 2 == 0) {
+    errno = EINTR;
+    return -1;
+  }
+  if (now == Fault::kEnd) return 0;
+  // What a disk with sectors of 512 bytes may do to direct reads as well.
+  if (now == Fault::kShort && bytes > 512) bytes = 512 * (1 + number % ((bytes - 1) / 512));
+  const ssize_t got = syscall(SYS_pread64, descriptor, buffer, bytes, offset);
+  // All of them: a direct read also brings neighbours that nobody asked for.
+  for (ssize_t i = 0; now == Fault::kFlippedBits && i < got; ++i) static_cast<uint8_t*>(buffer)[i] ^= 0x10;
+  return got;
+}
+
+namespace lpc {
+namespace {
+
+using test::TemporaryWeights;
+using test::use;
+
+constexpr size_t kBlobs = 8;
+
+class FaultyPasses {
+ public:
+  explicit FaultyPasses(ReadMode mode) {
+    fault = Fault::kNone;
+    schedule_ = store_.share(std::make_shared<Schedule>(weights_.open({mode, 0}, Residence::kStreamed), 0));
+  }
+  ~FaultyPasses() {
+    fault = Fault::kNone;
+    store_.retire(std::move(schedule_));
+  }
+
+  // Runs a pass; the error that ended it, or "".
+  std::string run(const std::shared_ptr<const CancelFlag>& cancel = nullptr) {
+    return test::error_of([&] {
+      store_.begin_pass(schedule_, observer_, cancel);
+      try {
+        for (size_t blob = 0; blob < kBlobs; ++blob) use(store_, *schedule_, weights_, blob);
+      } catch (...) {
+        store_.end_pass();
+        throw;
+      }
+      store_.end_pass();
+    });
+  }
+
+  const std::string& path() const { return weights_.path(); }
+  const Statistics& statistics() const { return observer_->statistics; }
+
+ private:
+  const TemporaryWeights weights_{kBlobs};
+  LayerStore store_{3};
+  std::shared_ptr<Observer> observer_ = std::make_shared<Observer>();
+  std::shared_ptr<Schedule> schedule_;
+};
+
+void check_error(Fault kind, const std::string& status, const std::string& detail) {
+  for (ReadMode mode : {ReadMode::kAuto, ReadMode::kBuffered}) {
+    for (int after : {0, 1, 5, 17}) {
+      FaultyPasses passes(mode);
+      CHECK(passes.run() == "");
+      good_reads = after;
+      fault = kind;
+      std::string error;
+      for (int pass = 0; pass < 3 && error.empty(); ++pass) error = passes.run();  // some was prefetched before
+      CHECK_CONTAINS(error, status);
+      CHECK_CONTAINS(error, passes.path() + ": tensor w");
+      CHECK_CONTAINS(error, "blob at offset ");
+      CHECK_CONTAINS(error, ", segment ");
+      CHECK_CONTAINS(error, detail);
+      fault = Fault::kNone;
+      CHECK(passes.run() == "");  // and over it is
+    }
+  }
+}
+
+TEST(test_store_read_error_names_tensor_offset_and_reason) {
+  check_error(Fault::kError, "LPC_IO_ERROR", "failed: Input/output error");
+}
+
+TEST(test_store_file_that_ends_early_names_tensor_and_offset) {
+  check_error(Fault::kEnd, "LPC_IO_ERROR", "the file ends at ");
+}
+
+TEST(test_store_bytes_that_change_on_the_way_are_an_error_never_an_output) {
+  check_error(Fault::kFlippedBits, "LPC_CHECKSUM_MISMATCH", "checksum");
+}
+
+TEST(test_store_short_and_interrupted_reads_are_read_on) {
+  for (ReadMode mode : {ReadMode::kAuto, ReadMode::kBuffered}) {
+    for (Fault kind : {Fault::kShort, Fault::kInterrupted}) {
+      FaultyPasses passes(mode);
+      good_reads = 0;
+      fault = kind;
+      for (int pass = 0; pass < 5; ++pass) CHECK(passes.run() == "");
+    }
+  }
+}
+
+TEST(test_store_cancelled_pass_ends_and_the_next_one_is_whole) {
+  FaultyPasses passes(ReadMode::kAuto);
+  CHECK(passes.run() == "");
+  const auto cancel = std::make_shared<CancelFlag>(true);
+  // All that was prefetched may still be used; so a pass may also end well.
+  const std::string error = passes.run(cancel);
+  if (!error.empty()) CHECK_CONTAINS(error, "LPC_CANCELLED");
+  CHECK(passes.run() == "");
+}
+
+TEST(test_store_cancelled_on_a_slow_bus_stops_waiting_and_reading) {
+  const TemporaryWeights weights(kBlobs);
+  LayerStore store(3);
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, Residence::kStreamed), 0));
+  const auto cancel = std::make_shared<CancelFlag>(false);
+  store.begin_pass(schedule, std::make_shared<Observer>(), cancel);
+  std::thread cancelling([&] { *cancel = true; });
+  CHECK_CONTAINS(test::error_of([&] { store.acquire(0); }), "LPC_CANCELLED");
+  cancelling.join();
+  store.end_pass();  // at one byte a second: within the days that the workers' reads would have taken
+  store.retire(std::move(schedule));
+}
+
+TEST(test_store_reading_is_reported_once_it_is_decided) {
+  FaultyPasses passes(ReadMode::kBuffered);
+  CHECK(passes.run() == "");
+  CHECK(passes.statistics().read_mode == LPC_READ_BUFFERED);
+}
+
+}  // namespace
+}  // namespace lpc

@@ -1,0 +1,87 @@
+// A weight file of some blobs with known contents, and passes that check what the store hands out.
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/layer_store.h"
+#include "tests/check.h"
+
+namespace lpc::test {
+
+inline constexpr uint64_t kColumns = 64;
+
+// Removed with the object. Two blobs a layer.
+class TemporaryWeights {
+ public:
+  explicit TemporaryWeights(size_t blobs) {
+    char name[] = "/tmp/lpc_store_test_XXXXXX";
+    const int descriptor = mkstemp(name);
+    close(descriptor);
+    path_ = name;
+    std::FILE* file = std::fopen(name, "wb");
+    for (size_t i = 0; i < blobs; ++i) write_blob(file, i);
+    std::fclose(file);
+  }
+  ~TemporaryWeights() { unlink(path_.c_str()); }
+
+  const std::string& path() const { return path_; }
+  const std::vector<uint8_t>& expected(size_t blob) const { return contents_[blob]; }
+
+  std::vector<ScheduledBlob> open(const FileOptions& options, Residence residence) const {
+    const auto file = std::make_shared<const WeightFile>(path_, options);
+    std::vector<ScheduledBlob> blobs;
+    for (size_t i = 0; i < contents_.size(); ++i) {
+      auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
+                                                     static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
+      blobs.push_back({std::move(blob), residence});
+    }
+    return blobs;
+  }
+
+ private:
+  void write_blob(std::FILE* file, size_t seed) {
+    const uint64_t rows = 40 + 13 * seed;
+    std::mt19937 random(static_cast<unsigned>(seed));
+    std::vector<uint8_t> content(rows * kColumns);
+    for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
+    const lpc_tensor_desc tensor{LPC_DTYPE_INT8, 2, {rows, kColumns, 0, 0}};
+    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 512, 1, 0, 0, 0};
+    uint64_t bound = 0;
+    CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
+    std::vector<uint8_t> blob(bound);
+    uint64_t written = 0;
+    CHECK(lpc_encode(&tensor, &options, content.data(), content.size(), blob.data(), bound, &written) == LPC_OK);
+    const uint64_t offset = (offsets_.empty() ? 0 : offsets_.back() + bytes_.back() + 4095) / 4096 * 4096;
+    std::fseek(file, static_cast<long>(offset), SEEK_SET);
+    std::fwrite(blob.data(), 1, written, file);
+    offsets_.push_back(offset);
+    bytes_.push_back(written);
+    contents_.push_back(std::move(content));
+  }
+
+  std::string path_;
+  std::vector<uint64_t> offsets_;
+  std::vector<uint64_t> bytes_;
+  std::vector<std::vector<uint8_t>> contents_;
+};
+
+inline void use(LayerStore& store, const Schedule& schedule, const TemporaryWeights& weights, size_t blob) {
+  for (size_t index = schedule.first_part(blob); index < schedule.first_part(blob + 1); ++index) {
+    const uint8_t* data = store.acquire(index);
+    const Part& part = schedule.part(index);
+    const uint8_t* expected = weights.expected(blob).data() + part.first_row * kColumns;
+    CHECK(std::memcmp(data, expected, part.decoded_bytes()) == 0);
+    store.release(index);
+  }
+}
+
+}  // namespace lpc::test
