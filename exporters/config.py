@@ -14,6 +14,8 @@ from edge_runtime.errors import ConfigError
 _CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "alibi": (False,),
+    "apply_residual_connection_post_layernorm": (False,),
+    "attention_chunk_size": (),
     "attention_multiplier": (),
     "attn_logit_softcapping": (),
     "clip_qkv": (),
@@ -21,6 +23,7 @@ _CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
     "final_logit_softcapping": (),
     "logit_scale": (1, 1.0),
     "logits_scaling": (1, 1.0),
+    "mrope_section": (),
     "no_rope_layers": ([],),
     "num_experts": (0,),
     "num_local_experts": (0,),
@@ -34,10 +37,30 @@ _CHANGES_NUMBERS: dict[str, tuple[Any, ...]] = {
     "scale_attn_weights": (True,),
     "sliding_window": (),
     "use_bidirectional_attention": (False,),
+    "use_mrope": (False,),
     "use_parallel_residual": (False,),
     "use_qk_norm": (False,),
     "use_sliding_window": (False,),
 }
+# Keys that change no number of a forward pass: names, training, generation (generation_config.json's business), and
+# biases, which the checkpoint's tensors tell.
+_NEUTRAL_KEYS = """
+    _name_or_path _sliding_window_pattern activation_dropout architectures attention_bias attention_dropout
+    attention_probs_dropout_prob attn_implementation attn_pdrop auto_map bad_words_ids begin_suppress_tokens
+    bos_token_id cache_implementation chunk_size_feed_forward cross_attention_hidden_size decoder_start_token_id
+    diversity_penalty do_sample dropout dtype early_stopping embd_pdrop encoder_no_repeat_ngram_size eos_token_id
+    exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing
+    hidden_dropout hidden_dropout_prob id2label init_std initializer_range is_decoder is_encoder_decoder label2id
+    layerdrop length_penalty lm_head_bias max_length max_window_layers min_length mlp_bias model_type n_ctx
+    no_repeat_ngram_size num_beam_groups num_beams num_return_sequences original_max_position_embeddings
+    output_attentions output_hidden_states output_router_logits output_scores pad_token_id prefix problem_type
+    pruned_heads remove_invalid_values reorder_and_upcast_attn repetition_penalty resid_pdrop return_dict
+    return_dict_in_generate router_aux_loss_coef router_jitter_noise sep_token_id summary_activation
+    summary_first_dropout summary_proj_to_labels summary_type summary_use_proj suppress_tokens task_specific_params
+    temperature tf_legacy_loss tie_encoder_decoder tokenizer_class top_k top_p torch_dtype torchscript
+    transformers_version typical_p use_bfloat16 use_cache
+"""
+_CHANGES_NOTHING = frozenset(_NEUTRAL_KEYS.split())
 _REQUIRED = object()
 
 
@@ -127,6 +150,11 @@ class ConfigReader:
             if key not in self._read and value is not None and value not in neutral:
                 expected = " or ".join(repr(item) for item in neutral) or "no such key"
                 raise self.error(key, value, f"{expected}: this export does not carry it out")
+
+    def unknown(self) -> list[str]:
+        """Return the keys that nobody has read and of which it is not known whether they change numbers."""
+        known = self._read | _CHANGES_NUMBERS.keys() | _CHANGES_NOTHING
+        return sorted(key for key, value in self._values.items() if key not in known and value is not None)
 
     def error(self, key: str, value: Any, expected: str) -> ConfigError:
         """Return the error for `key`; the caller raises it."""

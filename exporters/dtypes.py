@@ -26,11 +26,6 @@ _INFINITY: dict[str, tuple[Any, Any, int]] = {
 }
 
 
-def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the format's name of a numpy dtype, such as "bf16"."""
-    return _NAMES[dtype]
-
-
 def convert(array: NDArray[Any], dtype: str, release: Callable[[], None]) -> tuple[NDArray[Any], int]:
     """Return `array` as `dtype`, rounded to nearest even, and how many elements cannot be converted back exactly.
 

@@ -20,7 +20,7 @@ from exporters.dtypes import KEEP
 from exporters.manifest import WrittenTensor
 from exporters.plan import Plan
 from exporters.progress import Progress
-from exporters.sources import open_plan
+from exporters.sources import TOKENIZER_CONFIG, open_plan
 from exporters.staging import MANIFEST, check_target, copy_file, staging, write_json, writing
 from exporters.verify import verify
 from exporters.weight_writer import WeightWriter, Written
@@ -156,6 +156,8 @@ def _write_rest(plan: Plan, folder: Path, written: Written) -> None:
         write_json(folder / genai_config.FILE, plan.genai_config)
     for source in plan.copied:
         copy_file(source, folder / source.name)
+    if plan.genai_config is not None and not (folder / TOKENIZER_CONFIG).exists():
+        write_json(folder / TOKENIZER_CONFIG, genai_config.TOKENIZER_CONFIG)
 
 
 def _verify(folder: Path, written: Written, threads: int) -> float:

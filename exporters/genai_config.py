@@ -31,6 +31,8 @@ _SEARCH: dict[str, Any] = {
     "top_k": 50,
     "top_p": 1.0,
 }
+# What onnxruntime-genai needs to know of tokenizer.json, where the source has no tokenizer_config.json.
+TOKENIZER_CONFIG = {"tokenizer_class": "PreTrainedTokenizerFast"}
 _FROM_GENERATION = ("do_sample", "repetition_penalty", "temperature", "top_k", "top_p")
 
 

@@ -13,10 +13,10 @@ from exporters.checkpoint import CONFIG, Checkpoint
 from exporters.dtypes import KEEP
 from exporters.plan import Plan
 
-TOKENIZER = "tokenizer.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _TOKENIZER_FILES = (
     TOKENIZER,
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
@@ -99,4 +99,4 @@ def _check_tokenizer(folder: Path, files: Sequence[Path]) -> None:
         )
 
 
-__all__ = ["CONFIG", "TOKENIZER", "open_plan", "tokenizer_files"]
+__all__ = ["CONFIG", "TOKENIZER", "TOKENIZER_CONFIG", "open_plan", "tokenizer_files"]

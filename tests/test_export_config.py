@@ -75,6 +75,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"rope_parameters": {"full_attention": {"rope_type": "default"}}},
         r"rope_parameters is .*expected one set of parameters for all layers",
     ),
+    "rope_axes": (
+        {"rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
+        r"mrope_section is \[2, 3, 3\]",
+    ),
     "rope_partial": (
         {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}},
         r"partial_rotary_factor is 0.25",
@@ -113,6 +117,15 @@ def test_export_of_neutral_keys_is_accepted(tmp_path: Path, changes: dict[str, A
     model = write_llama(tmp_path / "model")
     (model / "config.json").write_text(json.dumps(CONFIG | changes))
     assert export(model, tmp_path / "out").verified
+
+
+def test_export_of_unknown_keys_warns_and_names_them(tmp_path: Path) -> None:
+    model = write_llama(tmp_path / "model")
+    (model / "config.json").write_text(json.dumps(CONFIG | {"warp_factor": 9, "a_b": {"c": 1}, "nothing": None}))
+    (warning,) = export(model, tmp_path / "out").warnings
+    assert (
+        warning == f"{model / 'config.json'}: keys that are not known here were left out of account: a_b, warp_factor"
+    )
 
 
 def test_heads_without_optional_keys_have_transformers_defaults() -> None:

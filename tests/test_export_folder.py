@@ -53,8 +53,9 @@ def out(tmp_path: Path) -> Path:
 def test_folder_has_the_promised_files(model: Path, out: Path) -> None:
     (model / "chat_template.jinja").write_text("{{ messages }}")
     export(model, out)
-    names = {"model.onnx", "model.lpc", "lpc.json", "genai_config.json", "tokenizer.json", "chat_template.jinja"}
-    assert {path.name for path in out.iterdir()} == names
+    own = {"model.onnx", "model.lpc", "lpc.json", "genai_config.json"}
+    tokenizer = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+    assert {path.name for path in out.iterdir()} == own | tokenizer
     assert (out / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
 
 

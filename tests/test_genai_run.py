@@ -1,4 +1,5 @@
-"""Exported folders in onnxruntime-genai, unmodified, with our library registered; alone and beside onnxruntime.
+"""Exported folders in onnxruntime-genai, unmodified, with our library registered; every family, alone and beside
+onnxruntime.
 
 Needs a Python with onnxruntime-genai (and onnxruntime): this one, or the one that LPC_GENAI_PYTHON names.
 """
@@ -8,13 +9,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import families
 import pytest
 from real_models import ROOT, ExportModel, checkpoint_folder
 
 from edge_runtime import native
+from exporters.export import export
 
 GENERATE = """
 import json, sys
@@ -37,6 +43,43 @@ for record in json.load(open(golden, encoding="utf-8")):
     tokens.append([int(token) for token in generator.get_sequence(0)][len(record["prompt_ids"]):])
 stats = native.session_stats("genai")
 result = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed}
+"""
+
+END = 2  # the families' end-of-text token
+
+# Greedy tokens of every folder in a folder, after one prompt.
+FAMILIES = """
+import json, pathlib, sys
+import onnxruntime_genai as og
+from edge_runtime import native
+
+og.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
+prompt, count, result = json.loads(sys.argv[2]), int(sys.argv[3]), {}
+for folder in pathlib.Path(sys.argv[1]).iterdir():
+    config = og.Config(str(folder))
+    config.set_provider_option("LpcExecutionProvider", "session_id", folder.name)
+    model = og.Model(config)
+    params = og.GeneratorParams(model)
+    params.set_search_options(do_sample=False, max_length=len(prompt) + count)
+    generator = og.Generator(model, params)
+    generator.append_tokens(prompt)
+    while not generator.is_done():
+        generator.generate_next_token()
+    stats = native.session_stats(folder.name)
+    tokens = [int(token) for token in generator.get_sequence(0)][len(prompt):]
+    result[folder.name] = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed}
+"""
+
+CHAT = """
+import json, sys
+import onnxruntime_genai as og
+from edge_runtime import native
+
+og.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
+tokenizer = og.Tokenizer(og.Model(sys.argv[1]))
+messages = json.dumps([{"role": "user", "content": "Hello"}])
+result = {"chat": tokenizer.apply_chat_template(messages, add_generation_prompt=True) if sys.argv[2] else "",
+          "tokens": tokenizer.encode("Once upon a time").tolist()}
 """
 
 # The same library and file in the two onnxruntimes of one process.
@@ -78,14 +121,14 @@ def genai_python() -> str:
     return sys.executable
 
 
-def run(code: str, *arguments: str) -> dict[str, object]:
+def run(code: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
         [genai_python(), "-c", f"{code}\nprint(json.dumps(result))", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LPC_LIBRARY": str(native.library_path())},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
@@ -96,7 +139,6 @@ def test_genai_greedy_equals_transformers(model_name: str, codec: str, export_mo
     result = run(GENERATE, str(export_model(model_name, codec)), str(golden))
     records = json.loads(golden.read_text(encoding="utf-8"))
     assert result["tokens"] == [record["greedy_ids"] for record in records]
-    assert isinstance(result["claimed"], int)
     assert result["claimed"] > 30
     assert result["unclaimed"] == 0
 
@@ -108,3 +150,43 @@ def test_genai_beside_onnxruntime_in_one_process_both_run(export_model: ExportMo
     assert result["tokens"] == [record["greedy_ids"] for record in records]
     assert result["first"] == [record["greedy_ids"][0] for record in records]
     assert result["unclaimed"] == result["plain_unclaimed"] == 0
+
+
+@pytest.fixture(scope="module")
+def family_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What onnxruntime-genai makes of every family, in one process."""
+    genai_python()
+    folder = tmp_path_factory.mktemp("families")
+    for name in families.names():
+        model = families.write_checkpoint(folder / "model", families.load(name))
+        export(model, folder / "exported" / name)
+        shutil.rmtree(model)
+    return run(FAMILIES, str(folder / "exported"), json.dumps(families.PROMPT), str(families.NEW_TOKENS))
+
+
+@pytest.mark.parametrize("name", families.names())
+def test_genai_family_greedy_equals_transformers(name: str, family_results: dict[str, Any]) -> None:
+    expected = families.load(name)["tokens"]
+    result = family_results[name]
+    assert result["tokens"] == expected[: expected.index(END) if END in expected else len(expected)]
+    assert result["claimed"] > 10
+    assert result["unclaimed"] == 0
+
+
+TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+
+
+@pytest.mark.parametrize("place", ["chat_template.jinja", "tokenizer_config.json", "no_config"])
+def test_genai_tokenizer_and_chat_template_of_the_folder_work(tmp_path: Path, place: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(checkpoint_folder("demo_model"), model)
+    if place == "no_config":
+        (model / "tokenizer_config.json").unlink()
+    elif place == "chat_template.jinja":
+        (model / place).write_text(TEMPLATE)
+    else:
+        config = json.loads((model / place).read_text()) | {"chat_template": TEMPLATE}
+        (model / place).write_text(json.dumps(config))
+    export(model, tmp_path / "out")
+    result = run(CHAT, str(tmp_path / "out"), "" if place == "no_config" else "chat")
+    assert result == {"chat": "" if place == "no_config" else "<user>Hello", "tokens": [531, 532, 261, 374]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,4 +92,8 @@ def build(checkpoint: Checkpoint) -> Architecture:
     family: Family = importlib.import_module(_MODULES[model_type])
     architecture = family.build(checkpoint)
     checkpoint.config.refuse_unread()
-    return architecture
+    unknown = checkpoint.config.unknown()
+    if not unknown:
+        return architecture
+    warning = f"{checkpoint.config.path}: keys that are not known here were left out of account: {', '.join(unknown)}"
+    return dataclasses.replace(architecture, warnings=(*architecture.warnings, warning))

@@ -18,6 +18,7 @@ from exporters.rope import Rope
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Gemma 2 checkpoint."""
     c = checkpoint.config
+    c.get("hidden_act")  # stated beside hidden_activation, which alone counts
     activation = c.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
     heads, inner, epsilon = Heads.read(c, 256), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
     bias, scale = c.flag("attention_bias", False), 1 / math.sqrt(c.number("query_pre_attn_scalar", 256))

@@ -24,7 +24,7 @@ def build(checkpoint: Checkpoint) -> Architecture:
     bias, before = c.flag("enable_bias", True), c.flag("do_layer_norm_before", True)
     if not c.flag("layer_norm_elementwise_affine", True):
         raise c.error("layer_norm_elementwise_affine", False, "true")
-    last_norm = before and not c.flag("_remove_final_layer_norm", False)
+    last_norm = not c.flag("_remove_final_layer_norm", False) and before
     heads = Heads.read(c)
     width = c.integer("word_embed_proj_dim", heads.hidden)
     root = prefix_of(checkpoint, "embed_tokens.weight", ("model.decoder.", "decoder."))
