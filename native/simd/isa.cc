@@ -1,5 +1,6 @@
 #include "simd/isa.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <string>
 
@@ -82,10 +83,18 @@ bool isa_supported(Isa isa) {
 #endif
 }
 
-Isa active_isa() {
-  static const Isa isa = choose();
+namespace {
+
+std::atomic<Isa>& current() {
+  static std::atomic<Isa> isa{choose()};
   return isa;
 }
+
+}  // namespace
+
+Isa active_isa() { return current().load(std::memory_order_relaxed); }
+
+void use_isa(Isa isa) { current().store(isa, std::memory_order_relaxed); }
 
 }  // namespace lpc
 

@@ -12,7 +12,10 @@ const char* isa_name(Isa isa);
 bool isa_supported(Isa isa);
 
 // The best supported one, or the one that LPC_FORCE_IMPL names. Throws LPC_UNSUPPORTED for a name that is unknown or
-// not supported here. The answer never changes within a process.
+// not supported here. The answer changes only by use_isa.
 Isa active_isa();
+
+// For tests, which compare instruction sets within a process: `isa`, which must be supported, from now on.
+void use_isa(Isa isa);
 
 }  // namespace lpc

@@ -19,11 +19,13 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 import oracle  # noqa: E402
+import oracle_packed  # noqa: E402
 from blob_edit import put, seal, segment, with_entry, with_field, with_segment  # noqa: E402
 
 from edge_runtime import codec  # noqa: E402
 
 FORMAT, CODEC = "FormatError", "CodecError"
+PACKED_LAYOUTS = {"e2+3": "e2p3", "e3": "e3", "hi4p": "hi4p"}
 
 
 def weights(dtype: str, *shape: int) -> np.ndarray[Any, Any]:
@@ -69,6 +71,12 @@ def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
         arrays[f"{name}_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), name, 0)
     arrays["ans_bf16_escapes"] = (escaped(24, 65), "ans", 0)
     arrays["bitmap_stored_bf16_pruned"] = (pruned(9, 256), "bitmap:stored", 2048)
+    for layout, name in PACKED_LAYOUTS.items():
+        arrays[f"packed_{name}_bf16"] = (weights("bf16", 9, 1150), f"packed:{layout}", 8192)
+        arrays[f"packed_{name}_bf16_escapes"] = (escaped(4, 390), f"packed:{layout}", 0)
+        arrays[f"packed_{name}_bf16_pruned"] = (pruned(9, 256), f"packed:{layout}", 2048)
+    arrays["packed_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), "packed", 0)
+    arrays["packed_fp16_stays_raw"] = (weights("fp16", 24, 65), "packed", 0)
     blobs = {name: (codec.encode(a, c, segment_bytes=s).tobytes(), a) for name, (a, c, s) in arrays.items()}
     other = weights("bf16", 24, 65)
     blobs["lz4_bf16_second_encoder"] = (oracle.encode(other, oracle.LZ4, 5), other)
@@ -239,6 +247,54 @@ def malformed_bitmap(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
     return broken
 
 
+def malformed_packed(
+    blobs: dict[str, tuple[bytes, np.ndarray[Any, Any]]],
+) -> dict[str, tuple[bytes, str, str]]:
+    """Of bf16 of shape (4, 390) in one segment, with escapes; the parameters begin at 128, the segment at 192."""
+    broken = {}
+    for layout in PACKED_LAYOUTS.values():
+        blob = blobs[f"packed_{layout}_bf16_escapes"][0]
+        plain = segment(blob, 0)
+        entries = 4 * (2 if layout == "e2p3" else 1) + 1
+        fixed = oracle.align64(4 * entries)
+        side = fixed + 4 * oracle_packed.row_bytes(blob[128], 390)
+        (end,) = struct.unpack_from("<I", plain, 4 * entries - 4)
+        cases = {
+            "table_start": (put(plain, 0, 1, 4), "row_table[0] (offset 0): got 1"),
+            "table_descends": (put(plain, 8, 2**32 - 1, 4), "row_table[2] (offset 8): got 4294967295"),
+            "table_end": (put(plain, 4 * entries - 4, end + 1, 4), f"row_table[{entries - 1}]"),
+            "trailing": (plain + b"\0", f"row_table[{entries - 1}]"),
+        }
+        if layout == "e2p3":
+            (planes,) = struct.unpack_from("<I", plain, 4)
+            cases["planes"] = put(plain, 4, planes + 1, 4), "row_table[1] (offset 4)"
+        if layout == "hi4p":
+            last = plain[: side + end - 4] + struct.pack("<I", 390 << 8) + plain[side + end :]
+            cases["column"] = last, "side stream of row "
+        else:
+            cases["codes"] = put(plain, fixed, 2**64 - 1, 8), "side stream of row 0"
+        for name, (stored, message) in cases.items():
+            broken[f"packed_{layout}_{name}"] = (
+                with_segment(blob, 0, stored),
+                FORMAT,
+                f"segment[0] (offset 192): {message}",
+            )
+        short = with_segment(blob, 0, plain[: side + 63])
+        broken[f"packed_{layout}_too_short"] = short, FORMAT, f"got {side + 63}, expected at least {side + 64}"
+    blob = blobs["packed_e2p3_bf16_escapes"][0]
+    params = {
+        "layout": (128, 4, "codec_params.layout (offset 0): got 4"),
+        "reserved": (129, 1, "codec_params.reserved (offset 1): got 1"),
+        "level1_reserved": (128 + 11, 1, "codec_params.reserved (offset 11): got 1"),
+        "level2_reserved": (128 + 31, 1, "codec_params.reserved (offset 31): got 1"),
+    }
+    for name, (offset, value, message) in params.items():
+        broken[f"packed_params_{name}"] = seal(put(blob, offset, value, 1)), FORMAT, message
+    encoded = with_entry(blobs["packed_fp16_stays_raw"][0], 0, "encoding", 1)
+    broken["packed_fp16_encoded"] = encoded, FORMAT, "segment[0].bytes"
+    return broken
+
+
 def main() -> None:
     manifest: dict[str, Any] = {"good": {}, "malformed": {}}
     for folder in manifest:
@@ -255,6 +311,7 @@ def main() -> None:
     broken |= malformed_segments(blobs["lz4_fp16"][0])
     broken |= malformed_ans(blobs["ans_bf16_escapes"][0])
     broken |= malformed_bitmap(blobs["bitmap_stored_bf16_pruned"][0])
+    broken |= malformed_packed(blobs)
     for name, (blob, error, message) in sorted(broken.items()):
         (HERE / "malformed" / f"{name}.lpc").write_bytes(blob)
         manifest["malformed"][name] = {"error": error, "message": message}
