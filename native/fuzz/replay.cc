@@ -1,5 +1,5 @@
-// fuzz_replay GOLDEN [ROUNDS]: the targets on the golden files and on mutations of them, the same in every run. Needs no
-// libFuzzer, so it is part of the ordinary tests, under the sanitizers.
+// fuzz_replay GOLDEN [ROUNDS]: the targets on the golden files and on mutations of them, the same in every run. Needs
+// no libFuzzer, so it is part of the ordinary tests, under the sanitizers.
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -14,8 +14,8 @@ using Random = std::mt19937_64;
 
 size_t below(Random& random, size_t end) { return static_cast<size_t>(random() % end); }
 
-// A few changes: bits, bytes, extreme numbers, a cut, a piece put elsewhere. Half of them near the start, where the sizes
-// are.
+// A few changes: bits, bytes, extreme numbers, a cut, a piece put elsewhere. Half of them near the start, where the
+// sizes are.
 Input mutated(const Input& input, Random& random) {
   Input result = input;
   for (size_t changes = 1 + below(random, 4); changes > 0 && !result.empty(); --changes) {
@@ -24,7 +24,9 @@ Input mutated(const Input& input, Random& random) {
     switch (random() % 6) {
       case 0: result[at] = static_cast<uint8_t>(result[at] ^ 1u << random() % 8); break;
       case 1: result[at] = static_cast<uint8_t>(random()); break;
-      case 2: std::fill_n(result.begin() + static_cast<ptrdiff_t>(at), std::min<size_t>(4, result.size() - at), 0xFF); break;
+      case 2:
+        std::fill_n(result.begin() + static_cast<ptrdiff_t>(at), std::min<size_t>(4, result.size() - at), 0xFF);
+        break;
       case 3: result.resize(at); break;
       case 4: result.insert(result.end(), 1 + random() % 64, static_cast<uint8_t>(random())); break;
       default: {
