@@ -1,6 +1,7 @@
 # make demo   set up, build, export the bundled demo model, run it
 # make test   everything that is tested
 # make lint   formats, types, warnings
+# make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make bench  the benchmarks that run anywhere in a minute
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
-.PHONY: demo test lint format bench native-test sanitize clean setup
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup
 
 setup: $(VENV)/.installed
 
@@ -29,7 +30,7 @@ $(ORT_1_23)/.installed: $(VENV)/.installed
 	-$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade \
 	  --target $(ORT_1_23) onnxruntime==1.23.2 && touch $@
 
-test: setup native-test
+test: setup native-test fuzz-replay
 	@$(MAKE) --no-print-directory $(ORT_1_23)/.installed
 	LPC_ORT_1_23=$(abspath $(ORT_1_23)) $(BIN)/pytest
 
@@ -40,20 +41,39 @@ native-test: setup
 	$(BIN)/cmake --build build/native-test
 	$(BIN)/ctest --test-dir build/native-test --output-on-failure
 
+CMAKE_SANITIZE = $(CMAKE_NATIVE) -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLPC_SANITIZE=address,undefined
+
 sanitize: setup
-	$(CMAKE_NATIVE) -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLPC_SANITIZE=address,undefined
+	$(CMAKE_SANITIZE)
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
+# The fuzz targets on the golden files and on fixed mutations of them, with any compiler.
+fuzz-replay: setup
+	$(CMAKE_SANITIZE)
+	$(BIN)/cmake --build build/sanitize --target fuzz_replay
+	build/sanitize/fuzz/fuzz_replay tests/golden
+
+CLANG ?= $(shell command -v clang++ || command -v clang++-19 || command -v clang++-16 || command -v clang++-14)
+FUZZ_SECONDS ?= 1200
+FUZZ_JOBS ?= 1
+
+fuzz: setup
+	CLANG=$(CLANG) native/system_packages.sh fuzz
+	$(CMAKE_NATIVE) -B build/fuzz -DCMAKE_CXX_COMPILER=$(or $(CLANG),clang++) -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DLPC_BUILD_TESTS=OFF -DLPC_BUILD_FUZZERS=ON -DLPC_SANITIZE=address,undefined,fuzzer-no-link
+	$(BIN)/cmake --build build/fuzz --target fuzzers
+	$(BIN)/python native/fuzz/run.py build/fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
+
 lint: setup
-	$(BIN)/ruff check boards edge_runtime exporters tests benchmarks examples
-	$(BIN)/ruff format --check boards edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples
+	$(BIN)/ruff format --check boards edge_runtime exporters native tests benchmarks examples
 	$(BIN)/mypy
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	@$(MAKE) --no-print-directory sanitize
 
 format: setup
-	$(BIN)/ruff format boards edge_runtime exporters tests benchmarks examples
+	$(BIN)/ruff format boards edge_runtime exporters native tests benchmarks examples
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format -i
 
 bench: demo

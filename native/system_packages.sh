@@ -1,17 +1,34 @@
 #!/bin/sh
 # Makes sure that the system has what the build needs: a C++20 compiler, liblz4, libxxhash, and Python's venv.
 # Installs it on Debian and Ubuntu as root; otherwise prints the one line that does, and fails.
+#   system_packages.sh        for the build
+#   system_packages.sh fuzz   clang with libFuzzer and the sanitizers
 set -eu
 
 packages="g++ make git ca-certificates curl liblz4-dev libxxhash-dev python3 python3-venv"
 
-# A Python from elsewhere (pyenv, conda) brings venv along: only what is missing is asked for.
+missing_for_build() {
+  # A Python from elsewhere (pyenv, conda) brings venv along: only what is missing is asked for.
+  command -v g++ >/dev/null || missing="$missing g++"
+  for header in lz4.h xxhash.h; do
+    echo "#include <$header>" | g++ -E -x c++ - >/dev/null 2>&1 || missing="$missing $header"
+  done
+  "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+}
+
+missing_for_fuzz() {
+  packages="clang libclang-rt-dev"
+  apt-cache show libclang-rt-dev >/dev/null 2>&1 || packages="clang"  # Ubuntu 22.04: comes with it
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+    "${CLANG:-clang++}" -x c++ - -fsanitize=fuzzer,address -o /dev/null 2>/dev/null || missing="clang with libFuzzer"
+}
+
 missing=""
-command -v g++ >/dev/null || missing="$missing g++"
-for header in lz4.h xxhash.h; do
-  echo "#include <$header>" | g++ -E -x c++ - >/dev/null 2>&1 || missing="$missing $header"
-done
-"${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+case "${1:-build}" in
+  build) missing_for_build ;;
+  fuzz) missing_for_fuzz ;;
+  *) echo "usage: system_packages.sh [build|fuzz]" >&2 && exit 2 ;;
+esac
 test -n "$missing" || exit 0
 
 echo "missing:$missing" >&2

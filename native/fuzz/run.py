@@ -2,8 +2,8 @@
 
 python native/fuzz/run.py BUILD [--seconds 1200] [--targets lz4 ans] [--jobs 1]
 
-The corpus of a target lies in BUILD/corpus/TARGET and is kept, so a later run goes on where this one ended. Exit status 1
-if a target found something; the input is then in BUILD/findings.
+The corpus of a target lies in BUILD/corpus/TARGET and is kept, so a later run goes on where this one ended. Exit status
+1 if a target found something; the input is then in BUILD/findings.
 """
 
 from __future__ import annotations
