@@ -36,7 +36,8 @@ class Package:
     """An exported model's folder, its files and what they say.
 
     `context_length` is the largest number of positions; `eos_ids` are the tokens that end a text; `add_bos` tells that
-    the tokenizer's configuration asks for `bos_id` before a text. `manifest` is the whole of lpc.json.
+    the tokenizer's configuration asks for `bos_id` before a text; `cache_in_place` that past and present keys and
+    values may share their memory. `manifest` is the whole of lpc.json.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Package:
     bos_id: int | None
     eos_ids: frozenset[int]
     add_bos: bool
+    cache_in_place: bool
     layers: tuple[LayerExtent, ...]
 
     @classmethod
@@ -63,7 +65,8 @@ class Package:
         _check_folder(folder)
         manifest = _Json.read(folder / MANIFEST_FILE)
         _check_version(manifest)
-        config = _Json.read(folder / CONFIG_FILE).object("model")
+        genai = _Json.read(folder / CONFIG_FILE)
+        config, search = genai.object("model"), genai.optional("search", dict) or {}
         data = manifest.object("data")
         layers = tuple(_layer(entry) for entry in manifest.objects("layers"))
         data_file = _existing(folder / data.file_name("file"))
@@ -80,6 +83,7 @@ class Package:
             bos_id=config.optional("bos_token_id", int),
             eos_ids=_token_ids(config, "eos_token_id"),
             add_bos=_add_bos(folder / TOKENIZER_CONFIG_FILE),
+            cache_in_place=search.get("past_present_share_buffer") is not False,
             layers=layers,
         )
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edge_runtime import native
 from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.generate import Cancelled
-from edge_runtime.package import Package
+from edge_runtime.package import CONFIG_FILE, Package
 from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
 
@@ -52,12 +52,20 @@ class Graph:
     kv: tuple[KvTensor, ...]
     token_inputs: tuple[str, ...]
     vocab_size: int
+    logits_dtype: Any
     uses_provider: bool
 
     @classmethod
     def of(cls, session: Any, package: Package, *, uses_provider: bool) -> Graph:
         inputs = {value.name: value for value in session.get_inputs()}
         outputs = {value.name: value for value in session.get_outputs()}
+        if not package.cache_in_place:
+            raise FormatError(
+                f"{package.path / CONFIG_FILE}: search.past_present_share_buffer is false: this graph copies its KV "
+                "cache at every token; expected one that appends in place (GroupQueryAttention); onnxruntime-genai can "
+                "run it",
+                file=str(package.path / CONFIG_FILE), field="search.past_present_share_buffer",
+            )  # fmt: skip
         kv = []
         for name, value in inputs.items():
             present = name.replace("past_key_values.", "present.", 1)
@@ -70,12 +78,11 @@ class Graph:
                 raise _graph_error(package, f"input {name} has shape {shape}: heads and head size must be fixed")
             kv.append(KvTensor(name, present, shape[1], shape[3], dtype))
         logits = outputs.get("logits")
-        if "input_ids" not in inputs or logits is None or logits.type != "tensor(float)" or len(logits.shape) != 3:
-            raise _graph_error(package, "it has no input_ids, or no float32 logits of shape [batch, sequence, vocab]")
+        if "input_ids" not in inputs or logits is None or logits.type not in _NUMPY_TYPES or len(logits.shape) != 3:
+            raise _graph_error(package, "it has no input_ids, or no float logits of shape [batch, sequence, vocab]")
         vocab = logits.shape[2] if isinstance(logits.shape[2], int) else package.vocab_size
-        return cls(
-            session, package, tuple(kv), tuple(name for name in _TOKEN_INPUTS if name in inputs), vocab, uses_provider
-        )
+        token_inputs = tuple(name for name in _TOKEN_INPUTS if name in inputs)
+        return cls(session, package, tuple(kv), token_inputs, vocab, _NUMPY_TYPES[logits.type], uses_provider)
 
     def chunk(self, prefill_chunk: int) -> int:
         """Prompt tokens in one pass: `prefill_chunk`, or fewer where their logits would be large."""
@@ -104,9 +111,10 @@ class SequenceDecoder:
         self._input_ids = np.zeros((1, 1), np.int64)
         self._position_ids = np.zeros((1, 1), np.int64)
         self._mask = np.zeros((1, capacity), np.int64)
-        logits = np.empty((1, 1, graph.vocab_size), np.float32)
-        self._step_logits: FloatRow = logits[0, 0]
-        self._step_binding = self._bind(self._input_ids, self._mask, self._position_ids, logits)
+        self._raw_logits = np.empty((1, 1, graph.vocab_size), graph.logits_dtype)
+        self._step_logits: Logits = self._raw_logits.astype(np.float32, copy=False)  # itself, where it is float32
+        self._step_row: FloatRow = self._step_logits[0, 0]
+        self._step_binding = self._bind(self._input_ids, self._mask, self._position_ids, self._raw_logits)
 
     def prefill(self, ids: Sequence[int]) -> FloatRow:
         """Append `ids` and return the logits after the last, float32, shape [vocab]."""
@@ -123,10 +131,10 @@ class SequenceDecoder:
             count = tokens.shape[1]
             mask = np.ones((1, self._length + count), np.int64)
             positions = np.arange(self._length, self._length + count, dtype=np.int64)[None]
-            logits = np.empty((1, count, self._graph.vocab_size), np.float32)
+            logits = np.empty((1, count, self._graph.vocab_size), self._graph.logits_dtype)
             self._run(self._bind(tokens, mask, positions, logits))
             self._length += count
-            yield logits
+            yield logits.astype(np.float32, copy=False)
 
     def step(self, token_id: int) -> FloatRow:
         """Append one token and return the logits after it, float32, shape [vocab], valid until the next call."""
@@ -135,7 +143,9 @@ class SequenceDecoder:
         self._mask[0, self._length] = 1
         self._run(self._step_binding)
         self._length += 1
-        return self._step_logits
+        if self._step_logits is not self._raw_logits:
+            np.copyto(self._step_logits, self._raw_logits)
+        return self._step_row
 
     def cancel(self) -> None:
         """Stop the pass that is running, between two of its nodes or while it waits for weights; refuse later ones."""
@@ -144,7 +154,7 @@ class SequenceDecoder:
         if self._graph.uses_provider:
             native.cancel_run(self._run_id)
 
-    def _bind(self, ids: Ints, mask: Ints, positions: Ints, logits: Logits) -> Any:
+    def _bind(self, ids: Ints, mask: Ints, positions: Ints, logits: npt.NDArray[Any]) -> Any:
         binding = self._graph.session.io_binding()
         for name, array in zip(_TOKEN_INPUTS, (ids, mask, positions), strict=True):
             if name in self._graph.token_inputs:

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from real_models import ExportModel, golden
 
 from edge_runtime import get_ep_name, get_library_path, register
-from edge_runtime.errors import ConfigError, RuntimeUnavailableError
+from edge_runtime.errors import ConfigError, FormatError, RuntimeUnavailableError
 from edge_runtime.provider import check_version
 from edge_runtime.session import Model, load
 
@@ -53,6 +55,44 @@ def test_generate_report_grows_and_ends(model: Model) -> None:
     assert report.generation_tokens_per_s is not None
     assert report.seed is None
     assert list(generation) == []
+
+
+def with_cast_logits(folder: Path, target: Path, dtype: int) -> Path:
+    """Copy an exported model whose logits are then cast to `dtype`."""
+    shutil.copytree(folder, target)
+    proto = onnx.load(target / "model.onnx", load_external_data=False)
+    for node in proto.graph.node:
+        node.output[:] = ["logits32" if name == "logits" else name for name in node.output]
+    proto.graph.node.append(onnx.helper.make_node("Cast", ["logits32"], ["logits"], to=dtype))
+    output = next(value for value in proto.graph.output if value.name == "logits")
+    output.type.tensor_type.elem_type = dtype
+    onnx.save(proto, target / "model.onnx")
+    return target
+
+
+def test_generate_with_float16_logits_gives_the_same_tokens(tmp_path: Path, export_model: ExportModel) -> None:
+    plain = load(export_model("demo_model", "lz4"))
+    halves = load(with_cast_logits(plain.package.path, tmp_path / "halves", onnx.TensorProto.FLOAT16))
+    assert run(halves) == GREEDY
+    logits = halves.logits(GREEDY)
+    assert logits.dtype == np.float32
+    assert np.array_equal(logits, plain.logits(GREEDY).astype(np.float16).astype(np.float32))
+
+
+def test_load_with_logits_of_no_float_type_is_refused(tmp_path: Path, export_model: ExportModel) -> None:
+    folder = with_cast_logits(export_model("demo_model", "lz4"), tmp_path / "ints", onnx.TensorProto.INT32)
+    with pytest.raises(FormatError, match=r"no float logits of shape \[batch, sequence, vocab\]; expected a graph as"):
+        load(folder)
+
+
+def test_load_with_a_cache_that_is_copied_is_refused(tmp_path: Path, export_model: ExportModel) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(export_model("demo_model", "lz4"), folder)
+    config = json.loads((folder / "genai_config.json").read_text())
+    config["search"]["past_present_share_buffer"] = False
+    (folder / "genai_config.json").write_text(json.dumps(config))
+    with pytest.raises(FormatError, match=r"past_present_share_buffer is false.*expected one that appends in place"):
+        load(folder)
 
 
 def test_generate_token_ids_as_prompt_equals_text(model: Model) -> None:
