@@ -52,6 +52,11 @@ _TERMINATED = 143
     "bandwidth (packed, which products are computed from).",
 )
 @click.option(
+    "--partial",
+    type=click.FloatRange(0, 1),
+    help="Compress only this share of each weight, where decoding is slower than the bus.  [default: 1]",
+)
+@click.option(
     "--dtype",
     type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
     default="keep",
@@ -70,8 +75,8 @@ _TERMINATED = 143
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
-    model: Path, out: Path | None, codec: str, objective: str, dtype: str, tokenizer: Path | None, verify: bool,
-    force: bool, threads: int, as_json: bool, debug: bool,
+    model: Path, out: Path | None, codec: str, objective: str, partial: float | None, dtype: str,
+    tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
@@ -88,7 +93,7 @@ def command(
         from exporters.export import ExportOptions
 
         options = ExportOptions(
-            codec=f"auto:{objective}" if codec == "auto" else codec,
+            codec=(f"auto:{objective}" if codec == "auto" else codec) + (f"@{partial}" if partial is not None else ""),
             dtype=dtype,
             verify=verify,
             force=force,

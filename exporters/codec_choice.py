@@ -45,10 +45,13 @@ def in_full(codec: str) -> str:
 class Encoder:
     """Encodes tensor after tensor into memory that it keeps.
 
-    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`); `threads` 0 is one a core.
+    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`); with "@0.5" behind it every other
+    segment stays raw (partial compression, for decoders slower than the bus). `threads` 0 is one a core.
     """
 
     def __init__(self, codec: str, threads: int) -> None:
+        codec, _, partial = codec.partition("@")
+        self._partial = float(partial or 1)
         name, _, objective = in_full(codec).partition(":")
         self._codec, self._threads = name, threads
         self._candidates = OBJECTIVES[objective] if name == AUTO else ()
@@ -91,7 +94,7 @@ class Encoder:
         if bound > self._other.nbytes:
             self._other = np.empty(0, np.uint8)
             self._other = np.empty(bound, np.uint8)
-        size = blobs.encode_into(array, self._other, codec, segment, self._threads)
+        size = blobs.encode_into(array, self._other, codec, segment, self._threads, self._partial)
         return self._other[:size]
 
 

@@ -176,6 +176,16 @@ def test_figures_small_random_reads_are_not_the_bus() -> None:
     assert figures_of(profile_of(storage={"nvme": {"read": reads}})).bus.kind == "assumed"
 
 
+def test_figures_many_reads_like_the_stores_count_by_their_median() -> None:
+    def read(rate: float, block: int, depth: int, direct: bool = True) -> dict[str, Any]:
+        return number(rate, "GB/s", block_bytes=block, queue_depth=depth, direct=direct)
+
+    reads = [read(0.40, 1 << 20, 2), read(0.45, 1 << 20, 4), read(0.41, 1 << 22, 8), read(0.9, 1 << 16, 4)]
+    reads += [read(0.8, 1 << 20, 16), read(0.7, 1 << 20, 4, direct=False)]
+    assert figures_of(profile_of(storage={"disk": {"read": reads}})).bus.bytes_per_s == pytest.approx(0.41e9)
+    assert figures_of(profile_of(storage={"disk": {"read": reads[:2]}})).bus.bytes_per_s == pytest.approx(0.45e9)
+
+
 def test_figures_decode_rates_are_the_measured() -> None:
     rates = [number(1, "GB/s", codec="lz4", threads=1), number(3, "GB/s", codec="lz4", threads=4)]
     profile = profile_of(decode={"rates": rates})
