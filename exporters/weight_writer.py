@@ -26,6 +26,7 @@ from exporters.verify import DataFile, hash_of
 _OVERLAP_BYTES = 160 << 20  # two weights up to this size are in memory at once: one is written, one encoded
 _PLAIN_RATIO = 0.99  # where the graph takes plain data, a blob must be smaller than this
 _SYNC_BYTES = 64 << 20  # written bytes after which they are forced to the device and noted in the journal
+_UNSYNCED = 4  # times as many may be under way to the device: then writing waits for it
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,13 @@ class WeightWriter:
         info = source.tensors[weight.tensor]
         array = source.read(weight.tensor)
         source_dtype, source_bytes = blobs.dtype_name(array.dtype), array.nbytes
-        nan = dtypes.has_nan(array)
         stored, changed = self._convert(array, weight, info.file)
         if stored is not array:
             source.release(weight.tensor)
             del array
         line.add(
             stored, weight, lambda: source.release(weight.tensor), source_dtype=source_dtype,
-            source_bytes=source_bytes, changed=changed, nan=nan,
+            source_bytes=source_bytes, changed=changed,
         )  # fmt: skip
 
     def _convert(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int]:
@@ -159,14 +159,16 @@ class WeightWriter:
 class _Line:
     """The second half of the work, overlapped: while one weight is written, the next is hashed and encoded.
 
-    Two encoders take turns, so that a blob stays valid until it is written; large weights wait for one another.
+    Two encoders take turns, so that a blob stays valid until it is written; large weights wait for one another. What is
+    written goes to the device meanwhile.
     """
 
     def __init__(self, writer: BlobWriter, log: journal.Journal, codec: str, threads: int) -> None:
         self._writer, self._journal = writer, log
         self._encoders = [Encoder(codec, threads), Encoder(codec, threads)]
         self._writing: Future[None] | None = None
-        self._pool = ThreadPoolExecutor(2)
+        self._syncing: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(3)
         self._records: list[WrittenTensor] = []
         self._noted, self._synced = 0, writer.size
 
@@ -178,13 +180,14 @@ class _Line:
         if array.nbytes > _OVERLAP_BYTES:
             self._wait()
             self._encoders[1].close()
-        digest = self._pool.submit(hash_of, array)
+        examined = self._pool.submit(lambda: (hash_of(array), dtypes.has_nan(array)))
         encoded = self._encoders[0].encode(array, weight)
+        digest, nan = examined.result()
         plain = weight.fixed and encoded.blob.nbytes > _PLAIN_RATIO * array.nbytes
         record = WrittenTensor(
             name=weight.tensor, layer=weight.layer, dtype=blobs.dtype_name(array.dtype), shape=weight.shape,
             codec=encoded.codec, extent=Extent(0, 0), decoded_bytes=array.nbytes, elements=array.size,
-            hash=digest.result(), reason=encoded.reason, plain=plain, **source,
+            hash=digest, reason=encoded.reason, nan=nan, plain=plain, **source,
         )  # fmt: skip
         self._wait()
         if plain:
@@ -199,7 +202,8 @@ class _Line:
     def finish(self) -> list[WrittenTensor]:
         """Wait for the last weight and return all, in order."""
         self._wait()
-        self._sync()
+        self._wait_for_sync()
+        self._sync(len(self._records), self._writer.size)
         return self._records
 
     def close(self) -> None:
@@ -211,14 +215,22 @@ class _Line:
 
     def _append(self, blob: NDArray[Any], record: WrittenTensor) -> None:
         self._records.append(record.at(self._writer.append(blob)))
-        if self._writer.size - self._synced >= _SYNC_BYTES:
-            self._sync()
+        ahead = self._writer.size - self._synced
+        if ahead < _SYNC_BYTES or (self._syncing and not self._syncing.done() and ahead < _UNSYNCED * _SYNC_BYTES):
+            return
+        self._wait_for_sync()
+        self._syncing = self._pool.submit(self._sync, len(self._records), self._writer.size)
 
-    def _sync(self) -> None:
-        """Bring what is written to the device, and then say so in the journal."""
+    def _sync(self, records: int, size: int) -> None:
+        """Bring the first `records` weights to the device, and then say so in the journal; they end at `size`."""
         self._writer.sync()
-        self._journal.add(self._records[self._noted :])
-        self._noted, self._synced = len(self._records), self._writer.size
+        self._journal.add(self._records[self._noted : records])
+        self._noted, self._synced = records, size
+
+    def _wait_for_sync(self) -> None:
+        if self._syncing is not None:
+            self._syncing.result()
+            self._syncing = None
 
     def _wait(self) -> None:
         if self._writing is not None:
