@@ -1,7 +1,7 @@
 """Generate greedily with transformers and Accelerate's disk offload: a worker of the peers' benchmarks.
 
-    OMP_WAIT_POLICY=passive python benchmarks/peers/accelerate_tokens.py build/tinyllama --prompt-ids 3,4,5 --tokens 4 \\
-      --cpu-memory 200MB --offload build/offload
+    OMP_WAIT_POLICY=passive python benchmarks/peers/accelerate_tokens.py build/tinyllama --prompt-ids 3,4,5 \\
+      --tokens 4 --cpu-memory 200MB --offload build/offload
 
 BF16 as in the checkpoint; what does not fit --cpu-memory is offloaded to disk by Accelerate's own device map. Prints
 one JSON object: token_ids, token_seconds (of each token after the first), first_seconds (load and prompt).
