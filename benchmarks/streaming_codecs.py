@@ -13,11 +13,13 @@ limits and with the same plan figures; the tokens of all of them must be the sam
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
-from streaming import Machine, Run, run, table
+from streaming import Machine, Run, measured_profile, run, table
 
 
 def main() -> int:
@@ -28,15 +30,16 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--context", default="256")
-    parser.add_argument("--board", help="profile to plan with, as lpc-run --board")
+    parser.add_argument("--board", type=Path, help="profile to plan with  [default: measured first, in the limits]")
     options = parser.parse_args()
     machine = Machine(memory=options.memory * 1_000_000, read=int(options.rate * 1e6))
-    extra = ["--memory-budget", f"{options.memory}MB", "--context", options.context]
-    extra += ["--board", options.board] if options.board else []
     runs: dict[Path, list[Run]] = {model: [] for model in options.models}
-    for _ in range(options.rounds):
-        for model, done in runs.items():
-            done.append(run(model, machine, options.tokens, extra))
+    with tempfile.TemporaryDirectory() as folder:
+        board = options.board or measured_profile(options.models[0], machine, Path(folder) / "limited.toml")
+        extra = ["--memory-budget", f"{options.memory}MB", "--context", options.context, "--board", str(board)]
+        for _ in range(options.rounds):
+            for model, done in runs.items():
+                done.append(run(model, machine, options.tokens, extra))
     expected = runs[options.models[0]][0].token_ids
     base = [seconds for done in runs[options.models[0]] for seconds in done.steady]
     rows = [["model", "bits", "read/token", "rate", "s/token", "min", "max", "waiting", "speed-up", "ids equal"]]
@@ -65,8 +68,6 @@ def main() -> int:
 
 def bits(model: Path) -> str:
     """Bits a weight of an exported model."""
-    import json
-
     totals = json.loads((model / "lpc.json").read_text(encoding="utf-8"))["totals"]
     return f"{totals['blob_bytes'] / totals['source_bytes'] * 16:.2f}"
 

@@ -1,4 +1,4 @@
-"""A model larger than memory from a slow disk: ours beside llama.cpp (mapped file) and Accelerate (disk offload).
+"""A model larger than memory from a slow disk: ours beside llama.cpp (mapped file), Accelerate (disk offload), AirLLM.
 
     python benchmarks/peers/gguf_model.py build/tinyllama build/tinyllama.gguf
     lpc-export build/tinyllama --out build/tinyllama-lz4 --codec lz4
@@ -7,8 +7,8 @@
 
 As root. Each run has a memory group of the same size (page cache counts) and the same limit on reads; the files are
 dropped from the page cache before; the sides take turns, round after round. All get the same prompt ids and as many
-threads as there are cores. --llama-python and --torch-python name interpreters that have the peers installed. A side
-that fails is reported with its reason.
+threads as there are cores. --llama-python, --torch-python and --airllm-python name interpreters that have the peers
+installed. A side that fails is reported with its reason.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Sides:
             sides["llama.cpp"] = self.llama
         if self._options.accelerate:
             sides["Accelerate"] = self.accelerate
+        if self._options.airllm:
+            sides["AirLLM"] = self.airllm
         return sides
 
     def ours(self, model: Path) -> Result:
@@ -74,6 +76,12 @@ class Sides:
         with tempfile.TemporaryDirectory(dir=folder.parent) as offload:
             more = ["--cpu-memory", self._options.accelerate_memory, "--offload", offload]
             return self._run([*worker, *more], folder, {"OMP_WAIT_POLICY": "passive"})
+
+    def airllm(self) -> Result:
+        shards = self._options.airllm_shards
+        page_cache.drop(file for file in shards.rglob("*") if file.is_file())
+        worker = [self._options.airllm_python, str(HERE / "airllm_tokens.py"), str(self._options.airllm), *self._prompt]
+        return self._run([*worker, "--shards", str(shards)], shards, {"OMP_WAIT_POLICY": "passive"})
 
     def _run(self, command: list[str], disk_of: Path, environment: dict[str, str]) -> Result:
         with self._machine.group(disk_of) as group:
@@ -117,6 +125,9 @@ def main() -> int:
     parser.add_argument("--llama", type=Path, help="GGUF file")
     parser.add_argument("--accelerate", type=Path, help="checkpoint folder")
     parser.add_argument("--accelerate-memory", default="200MB", help="for weights that Accelerate keeps")
+    parser.add_argument("--airllm", type=Path, help="checkpoint folder")
+    parser.add_argument("--airllm-shards", type=Path, help="AirLLM's copy of it, written before by airllm_tokens.py")
+    parser.add_argument("--airllm-python", default=sys.executable)
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--rate", type=float, default=400, help="MB/s")
