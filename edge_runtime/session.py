@@ -90,7 +90,7 @@ def load(
         )
         choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
         choices |= {"trace_file": str(trace)} if trace else {}
-    session = _open_session(package, choices if provider == "lpc" else None, threads, debug)
+    session = open_session(package, choices if provider == "lpc" else None, threads, debug)
     return Model(
         package=package,
         tokenizer=tokenizer,
@@ -196,7 +196,7 @@ class Model:
             raise ConfigError(f"token id {wrong} is out of range: this model has ids 0 to {self._graph.vocab_size - 1}")
 
 
-def _open_session(package: Package, provider_options: dict[str, str] | None, threads: int, debug: bool) -> Any:
+def open_session(package: Package, provider_options: dict[str, str] | None, threads: int, debug: bool) -> Any:
     """Create the onnxruntime session, on the CPU alone without `provider_options`; no weight is read."""
     ort = lpc_provider.import_onnxruntime()
     options = ort.SessionOptions()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from exporters import __version__
+from exporters.cli_lossy import lossy_of, lossy_options
 
 if TYPE_CHECKING:
     from exporters.export import ExportOptions, ExportResult
@@ -28,6 +29,8 @@ Examples:
   lpc-export Qwen/Qwen3-0.6B              from the Hugging Face Hub
   lpc-export inspect llama-lpc            what an exported folder holds
   lpc-export verify llama-lpc --against Llama-3.2-1B
+  lpc-export Llama-3.2-1B --quantize int8 --codec ans --calibration book.txt
+  lpc-export Llama-3.2-1B --prune 0.5 --codec bitmap --calibration book.txt
 """
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -68,6 +71,7 @@ _TERMINATED = 143
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with tokenizer.json, if MODEL's own has none.",
 )
+@lossy_options
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
 @click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
@@ -76,19 +80,20 @@ _TERMINATED = 143
 @click.version_option(__version__)
 def command(
     model: Path, out: Path | None, codec: str, objective: str, partial: float | None, dtype: str,
-    tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool,
+    tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool, **lossy: Any,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
     MODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json), an ONNX file or a folder with one, an
     unquantized GGUF file, or the name of a model on the Hugging Face Hub.
 
-    The weights stay bit for bit what they were. OUT appears only when it is whole: a failed or interrupted export
+    The weights stay bit for bit what they were, unless --quantize or --prune ask for a loss, which is measured. OUT appears only when it is whole: a failed or interrupted export
     leaves nothing behind, and one that was killed goes on where it was when it is started again.
 
     Further commands: inspect, verify (see lpc-export inspect --help).
     """
     signal.signal(signal.SIGTERM, _terminate)
+    transforms = lossy_of(lossy)
     with _failing(debug, "interrupted: nothing was written"):
         from exporters.export import ExportOptions
 
@@ -99,6 +104,7 @@ def command(
             force=force,
             threads=threads,
             tokenizer=tokenizer,
+            lossy=transforms,
         )
         _run(model, out or _default_out(model), options, as_json)
 
@@ -211,6 +217,8 @@ def _figures(result: ExportResult) -> dict[str, Any]:
         "lossless": result.lossless,
         "plain": result.plain,
         "resumed": result.resumed,
+        "passes": result.passes,
+        "loss": result.loss,
         "warnings": list(result.warnings),
     }
 
@@ -234,8 +242,17 @@ def _table(result: ExportResult) -> str:
         ("peak memory", f"{peak_rss_bytes() / 1e6:,.0f} MB"),
         ("verified", "yes, bit for bit" if result.verified else "no (--no-verify)"),
         ("lossless", "yes" if result.lossless else "no"),
+        *_lossy_rows(result),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
+    if not result.passes:
+        return []
+    from exporters.lossy import headline
+
+    return [("lossy", headline(result.passes, result.loss))]
 
 
 def _ratio(result: ExportResult) -> float:

@@ -8,8 +8,9 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -25,6 +26,10 @@ from exporters.staging import MANIFEST, check_target, copy_file, staging, write_
 from exporters.verify import verify
 from exporters.weight_writer import WeightWriter, Written
 
+if TYPE_CHECKING:
+    from exporters.lossy import LossyExport
+    from exporters.transforms.options import LossyOptions
+
 DTYPES = (KEEP, *dtypes.NUMPY)
 MODEL_FILE = "model.onnx"
 _LEAST_RATIO = 0.6  # no lossless codec leaves less of weights; below this much room an export cannot end well
@@ -35,7 +40,7 @@ _SPARE_BYTES = 32 << 20
 class ExportOptions:
     """`codec` is one of codec_choice.CODECS; `dtype` is keep, bf16, fp16 or fp32; `threads` 0 is one a core.
 
-    `tokenizer` is a folder with tokenizer.json, for a source that lacks one.
+    `tokenizer` is a folder with tokenizer.json, for a source that lacks one. `lossy` asks for transforms.
     """
 
     codec: str = codec_choice.AUTO
@@ -44,6 +49,7 @@ class ExportOptions:
     force: bool = False
     threads: int = 0
     tokenizer: Path | None = None
+    lossy: LossyOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class ExportResult:
     warnings: tuple[str, ...]
     resumed: int = 0
     plain: int = 0
+    passes: tuple[dict[str, Any], ...] = ()
+    loss: dict[str, Any] | None = None
 
     @property
     def mb_per_s(self) -> float:
@@ -88,16 +96,45 @@ def export(model: str | Path, out: str | Path, options: ExportOptions | None = N
     options = options or ExportOptions()
     target = Path(os.path.abspath(out))
     check_target(target, options.force)
+    if options.lossy is None or not options.lossy.changes:
+        return _export(model, target, options, start)
+    from exporters import lossy
+
+    lossy.refuse_quantized(model)
+    with lossy.opened(model, target, options.lossy, options.threads) as run:
+        chosen = lossy.chosen(run, lambda trial: _try(model, target, options, trial, run))
+        return _export(model, target, replace(options, lossy=chosen), start, run)
+
+
+def _export(
+    model: str | Path, target: Path, options: ExportOptions, start: float, lossy: LossyExport | None = None
+) -> ExportResult:
     plan = open_plan(model, options.dtype, options.tokenizer)
     try:
         with staging(target, options.force) as folder:
-            return _run(plan, folder, target, options, start)
+            if lossy is not None:
+                plan = lossy.transformed(plan, options.lossy)
+            return _run(plan, folder, target, options, start, lossy)
     finally:
         plan.tensors.close()
 
 
-def _run(plan: Plan, folder: Path, target: Path, options: ExportOptions, start: float) -> ExportResult:
-    """Write everything, verify it and return the figures."""
+def _try(
+    model: str | Path, target: Path, options: ExportOptions, trial: LossyOptions, lossy: LossyExport
+) -> ExportResult:
+    """Export beside the target, measure, and delete again."""
+    place = target.with_name(f"{target.name}.trial")
+    changed = replace(options, lossy=trial, verify=False, force=place.exists())
+    try:
+        return _export(model, place, changed, time.monotonic(), lossy)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _run(
+    plan: Plan, folder: Path, target: Path, options: ExportOptions, start: float, lossy: LossyExport | None
+) -> ExportResult:
+    """Write everything, verify it, measure a loss, and return the figures."""
     weights = WeightWriter(plan, folder, options.codec, options.dtype, options.threads)
     _check_room(folder, _stored_bytes(plan, options.dtype) - weights.kept_bytes(), options.codec)
     with writing(target):
@@ -105,6 +142,9 @@ def _run(plan: Plan, folder: Path, target: Path, options: ExportOptions, start: 
         not_finite = [tensor.name for tensor in written.tensors if tensor.nan] + _fill_parameters(plan)
         _write_rest(plan, folder, written)
     verify_seconds = _verify(folder, written, options.threads) if options.verify else 0.0
+    loss = None
+    if lossy is not None and options.lossy is not None and options.lossy.measure:
+        loss = lossy.measure(folder)
     blobs = [tensor for tensor in written.tensors if not tensor.plain]
     totals = manifest.totals(blobs)
     return ExportResult(
@@ -125,6 +165,8 @@ def _run(plan: Plan, folder: Path, target: Path, options: ExportOptions, start: 
         warnings=(*plan.warnings, *_rounding(written.tensors), *_nan_warning(not_finite)),
         resumed=written.resumed,
         plain=len(written.tensors) - len(blobs),
+        passes=tuple(plan.transform.report()) if plan.transform else (),
+        loss=loss,
     )
 
 
@@ -135,7 +177,7 @@ def _fill_parameters(plan: Plan) -> list[str]:
         array, _ = dtypes.convert(plan.tensors.read(name), dtypes.FP32, lambda: None)
         if dtypes.has_nan(array):
             not_finite.append(name)
-        plan.graph.fill(name, array)
+        plan.graph.fill(name, plan.transform.parameter(name, array) if plan.transform else array)
         plan.tensors.release(name)
     return not_finite
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -148,6 +148,63 @@ class Graph:
         """Return the weights that a layer uses, a tied one included."""
         return list(self._used[layer])
 
+    # ---- changing, before the weights are read ----
+
+    @property
+    def nodes(self) -> Sequence[onnx.NodeProto]:
+        """The nodes so far, in the order of use."""
+        return self._nodes
+
+    def uses(self, tensor: str) -> Sequence[onnx.NodeProto]:
+        """The Decompress nodes of a weight."""
+        return self._decompress[tensor]
+
+    def is_transposed(self, tensor: str) -> bool:
+        """Whether a weight's first use takes the stored matrix's rows as outputs."""
+        return bool(_get(self._decompress[tensor][0], "transpose"))
+
+    def inline(self, name: str) -> NDArray[Any] | None:
+        """Return a small constant; None if there is none of that name."""
+        found = self._initializers.get(name)
+        return None if found is None else numpy_helper.to_array(found)
+
+    def transpose_stored(self, tensor: str) -> None:
+        """Store a matrix as its transpose: its values stay what they are."""
+        weight = self.weights[tensor]
+        self.weights[tensor] = replace(weight, shape=weight.shape[::-1])
+        for node in self._decompress[tensor]:
+            _set(node, "shape", list(weight.shape[::-1]))
+            _set(node, "transpose", 1 - _get(node, "transpose"))
+
+    def dequantize(self, tensor: str, group: int) -> None:
+        """Make a weight int8 with symmetric scales, which `fill_scales` gives later.
+
+        `group` columns of a stored row share a scale; 0: the whole row; -1: the whole tensor.
+        """
+        for node in self._decompress[tensor]:
+            transposed = bool(_get(node, "transpose"))
+            decoded = node.output[0]
+            node.output[0] = f"{decoded}:int8"
+            _set(node, "to", "int8")
+            attributes: dict[str, int] = {}
+            if group >= 0:
+                attributes["axis"] = int(transposed) if group == 0 else int(not transposed)
+            if group > 0:
+                attributes["block_size"] = group
+            name = self._unique(f"{node.name}/DequantizeLinear")
+            inputs = [node.output[0], _scales(tensor, transposed and group > 0)]
+            after = self._nodes.index(node) + 1
+            self._nodes.insert(
+                after, helper.make_node("DequantizeLinear", inputs, [decoded], name=name, **attributes)
+            )
+
+    def fill_scales(self, tensor: str, scales: NDArray[np.float32]) -> int:
+        """Give the scales of `dequantize`: [], [rows] or [rows, groups]; returns the bytes that they take."""
+        kinds = {bool(_get(node, "transpose")) and scales.ndim == 2 for node in self._decompress[tensor]}
+        for transposed in kinds:
+            self.constant(_scales(tensor, transposed), np.ascontiguousarray(scales.T if transposed else scales))
+        return scales.nbytes * len(kinds)
+
     # ---- finishing ----
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -195,6 +252,20 @@ class Graph:
             candidate = f"{name}_{number}"
         self._names.add(candidate)
         return candidate
+
+
+def _scales(tensor: str, transposed: bool) -> str:
+    return f"{tensor}.scale.T" if transposed else f"{tensor}.scale"
+
+
+def _get(node: onnx.NodeProto, name: str) -> Any:
+    return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), 0)
+
+
+def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
+    kept = [entry for entry in node.attribute if entry.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
 def _external(name: str, dtype: int, shape: Sequence[int], extent: Extent) -> TensorProto:

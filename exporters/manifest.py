@@ -38,6 +38,7 @@ class WrittenTensor:
     reason: str = ""
     nan: bool = False  # the source holds a NaN
     plain: bool = False  # not a blob: the elements themselves, because no codec pays
+    scale_bytes: int = 0  # of an int8 weight's scales, which lie elsewhere
 
     def at(self, extent: Extent) -> WrittenTensor:
         """Return the same weight with its place."""
@@ -64,12 +65,14 @@ def make(
 ) -> dict[str, Any]:
     """Return the manifest of a package; weights left uncompressed are among its constants."""
     blobs = [tensor for tensor in tensors if not tensor.plain]
+    passes = {"lossy": {"passes": plan.transform.report(), "loss": None}} if plan.transform else {}
     return {
         "format": PACKAGE,
         "format_version": FORMAT_VERSION,
         "generator": f"{GENERATOR} {__version__}",
         "source": {"name": plan.name, "model_type": plan.model_type, "dtype": _main_dtype(tensors)},
         "lossless": lossless,
+        **passes,
         "context_length": plan.context_length,
         "data": {"file": DATA_FILE, "bytes": data_bytes},
         "totals": totals(blobs),
@@ -80,14 +83,14 @@ def make(
 
 
 def totals(tensors: Sequence[WrittenTensor]) -> dict[str, Any]:
-    """Return number and size of all weights, as in the manifest."""
+    """Return number and size of all weights, as in the manifest; scales count among the bits."""
     blob_bytes = sum(tensor.extent.length for tensor in tensors)
     elements = sum(tensor.elements for tensor in tensors)
     return {
         "tensors": len(tensors),
         "source_bytes": sum(tensor.source_bytes for tensor in tensors),
         "blob_bytes": blob_bytes,
-        "bits_per_weight": _bits(blob_bytes, elements),
+        "bits_per_weight": _bits(blob_bytes + sum(tensor.scale_bytes for tensor in tensors), elements),
     }
 
 
@@ -118,6 +121,7 @@ def _layers(graph: WeightGraph, tensors: dict[str, WrittenTensor]) -> list[dict[
 
 
 def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
+    scales = {"scale_bytes": tensor.scale_bytes} if tensor.scale_bytes else {}
     return {
         "name": tensor.name,
         "layer": tensor.layer,
@@ -127,8 +131,9 @@ def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
         "offset": tensor.extent.offset,
         "bytes": tensor.extent.length,
         "decoded_bytes": tensor.decoded_bytes,
-        "bits_per_weight": _bits(tensor.extent.length, tensor.elements),
+        "bits_per_weight": _bits(tensor.extent.length + tensor.scale_bytes, tensor.elements),
         "source_xxh3_128": tensor.hash,
+        **scales,
     }
 
 

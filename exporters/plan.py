@@ -59,6 +59,23 @@ class WeightGraph(Protocol):
         """Return the finished model."""
 
 
+class Transform(Protocol):
+    """Changes weights as they are read (exporters/transforms); the graph was told before."""
+
+    @property
+    def key(self) -> str:
+        """Identifies what is done."""
+
+    def weight(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+        """Return what becomes of a weight, how many elements changed, and the bytes of its scales."""
+
+    def parameter(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what becomes of a small tensor."""
+
+    def report(self) -> list[dict[str, Any]]:
+        """What each pass changed, for the manifest."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that is known before the first weight is read.
@@ -75,3 +92,4 @@ class Plan:
     copied: Sequence[Path] = ()
     checked: bool = True  # the finished graph must pass onnx.checker
     warnings: tuple[str, ...] = ()
+    transform: Transform | None = None

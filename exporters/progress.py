@@ -7,23 +7,26 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+TOKENS = ("tokens", 1.0)
 _QUIET_SECONDS = 1.0
 _TERMINAL_SECONDS = 0.1
 _LINES_SECONDS = 5.0
 
 
 class Progress:
-    """Counts bytes of one phase and says now and then how far it is: in place on a terminal, else in plain lines.
+    """Counts bytes, or what `unit` names, of one phase and says now and then how far it is: in place on a terminal, else in plain lines.
 
     Leaving the context ends the phase; one that was shown says how long it took.
     """
 
     def __init__(
-        self, label: str, total_bytes: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, label: str, total_bytes: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic,
+        unit: tuple[str, float] = ("MB", 1e6),
+    ) -> None:  # fmt: skip
         self.label, self.total = label, total_bytes
         self._stream = stream or sys.stderr
         self._clock = clock
+        self._unit, self._scale = unit
         self._terminal = self._stream.isatty()
         self._start = clock()
         self._next = self._start + _QUIET_SECONDS
@@ -42,7 +45,8 @@ class Progress:
         if now >= self._next:
             self._next = now + (_TERMINAL_SECONDS if self._terminal else _LINES_SECONDS)
             left = (self.total - self.done) * self.seconds / max(self.done, 1)
-            self._show(f"{self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {self._rate()}, {_minutes(left)} left")
+            total = f"{self.total / self._scale:,.0f} {self._unit}"
+            self._show(f"{self.done / self._scale:,.0f} of {total}, {self._rate()}, {_minutes(left)} left")
 
     def skip(self, count: int) -> None:
         """Leave out `count` bytes that were done before."""
@@ -55,7 +59,7 @@ class Progress:
         if not self._shown:
             return
         if kind is None:
-            self._show(f"{self.done / 1e6:,.0f} MB in {_minutes(self.seconds)}, {self._rate()}")
+            self._show(f"{self.done / self._scale:,.0f} {self._unit} in {_minutes(self.seconds)}, {self._rate()}")
         if self._terminal:
             self._stream.write("\n")
             self._stream.flush()
@@ -67,7 +71,7 @@ class Progress:
         self._stream.flush()
 
     def _rate(self) -> str:
-        return f"{self.done / 1e6 / max(self.seconds, 1e-9):,.0f} MB/s"
+        return f"{self.done / self._scale / max(self.seconds, 1e-9):,.0f} {self._unit}/s"
 
 
 def _minutes(seconds: float) -> str:

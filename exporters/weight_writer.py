@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
@@ -52,7 +53,7 @@ class WeightWriter:
 
     def kept_bytes(self) -> int:
         """Size of what a killed export of the same source and options left; not verified yet."""
-        finished = journal.read(self.folder, self._key)
+        finished = [] if self.plan.transform else journal.read(self.folder, self._key)
         return max((record.extent.offset + record.extent.length for record in finished), default=0)
 
     def run(self) -> Written:
@@ -89,14 +90,24 @@ class WeightWriter:
         info = source.tensors[weight.tensor]
         array = source.read(weight.tensor)
         source_dtype, source_bytes = blobs.dtype_name(array.dtype), array.nbytes
-        stored, changed = self._convert(array, weight, info.file)
+        stored, changed, scale_bytes = self._transform(array, weight, info.file)
         if stored is not array:
             source.release(weight.tensor)
             del array
         line.add(
             stored, weight, lambda: source.release(weight.tensor), source_dtype=source_dtype,
-            source_bytes=source_bytes, changed=changed,
+            source_bytes=source_bytes, changed=changed, scale_bytes=scale_bytes,
         )  # fmt: skip
+
+    def _transform(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int, int]:
+        """Return the array as it is stored, how many elements changed, and the bytes of its scales."""
+        if self.plan.transform is None:
+            return *self._convert(array, weight, file), 0
+        changed_array, changed, scale_bytes = self.plan.transform.weight(weight.tensor, array)
+        if changed_array.dtype == np.int8:
+            return changed_array, changed, scale_bytes
+        stored, rounded = self._convert(changed_array, weight, file)
+        return stored, max(changed, rounded), scale_bytes
 
     def _convert(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int]:
         """Return the array as it is stored, and how many elements were rounded."""
@@ -128,6 +139,8 @@ class WeightWriter:
 
     def _resume(self) -> list[WrittenTensor]:
         """Return the weights that a killed export finished and that still decode to what was hashed then."""
+        if self.plan.transform is not None:
+            return []  # scales are found anew with every weight
         finished = journal.read(self.folder, self._key)
         path = self.folder / DATA_FILE
         if not finished or not path.is_file() or path.stat().st_size < finished[0].extent.length:
@@ -153,7 +166,8 @@ class WeightWriter:
         files = {info.file for info in infos.values()}
         states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)]
         library = native.library().lpc_version().decode()
-        return journal.fingerprint([__version__, library, self._codec, self._dtype, weights, states])
+        passes = self.plan.transform.key if self.plan.transform else ""
+        return journal.fingerprint([__version__, library, self._codec, self._dtype, passes, weights, states])
 
 
 class _Line:

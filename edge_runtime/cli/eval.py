@@ -1,0 +1,118 @@
+"""The command `lpc-eval`: how well an exported model predicts a text, and how much it differs from another one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from edge_runtime.cli.common import debug_option, run_command, version_option
+
+if TYPE_CHECKING:
+    from edge_runtime.evaluation import Estimate, Evaluation
+    from edge_runtime.session import Model
+
+_EPILOG = """\b
+Examples:
+  lpc-eval llama-int8 --text book.txt                      perplexity
+  lpc-eval llama-int8 --against llama-lpc --text book.txt  and what INT8 changes
+  lpc-eval llama-int8 --against llama-lpc --json           on texts that llama-lpc writes itself
+
+\b
+Intervals are 95 %, from the means of blocks of 32 tokens.
+"""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path())
+@click.option("--against", metavar="FOLDER", help="The exported model to compare with, as a rule the lossless one.")
+@click.option("--text", type=click.Path(path_type=Path), help="A UTF-8 text.  [default: the reference writes some]")
+@click.option("--tokens", type=click.IntRange(min=0), default=0, show_default=True, help="Most tokens; 0: all.")
+@click.option("--window", type=click.IntRange(min=0), default=0, help="Tokens that see one another.  [default: 256]")
+@click.option("--memory-budget", metavar="SIZE", help="All that may be used by each model, such as 4.5GiB.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: automatic.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@debug_option
+@version_option
+def command(
+    model: str, against: str | None, text: Path | None, tokens: int, window: int, memory_budget: str | None,
+    threads: int, as_json: bool, debug: bool,
+) -> int:  # fmt: skip
+    """Measure perplexity of MODEL, a folder written by lpc-export, and its divergence from another one."""
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.evaluation import evaluate, generated_windows, text_windows
+    from edge_runtime.memory import parse_size
+    from edge_runtime.session import load
+
+    try:
+        budget = None if memory_budget is None else parse_size(memory_budget)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+    def opened(path: str) -> Model:
+        return load(path, threads=threads, memory_budget=budget, debug=debug)
+
+    loaded = opened(model)
+    reference = opened(against) if against else None
+    writer = reference or loaded
+    windows = text_windows(loaded, text, window, tokens) if text else generated_windows(writer, window)
+    name = text.name if text else f"written by {writer.package.path.name}"
+    progress = _Progress(sum(len(ids) for ids in windows))
+    found = evaluate(loaded, windows, name, reference, progress.advance)
+    progress.close()
+    click.echo(json.dumps({"model": model, "against": against, **found.as_dict()}) if as_json else table(found))
+    return 0
+
+
+def main() -> NoReturn:
+    """Entry point of `lpc-eval`."""
+    run_command(command, "lpc-eval")
+
+
+def table(found: Evaluation) -> str:
+    """Return the figures for people."""
+    rows: list[tuple[str, str]] = [
+        ("text", f"{found.text}, {found.tokens:,} tokens"),
+        ("perplexity", _figure(found.perplexity, ".4f")),
+    ]
+    if found.kl is not None and found.reference_perplexity and found.perplexity_change and found.top1_agreement:
+        rows += [
+            ("reference", _figure(found.reference_perplexity, ".4f")),
+            ("change", _figure(found.perplexity_change, "+.3%")),
+            ("KL divergence", f"{_figure(found.kl, '.6f')} nats a token"),
+            ("same top token", _figure(found.top1_agreement, ".2%")),
+        ]
+    return "\n".join(f"{name:<15} {value}" for name, value in rows)
+
+
+def _figure(estimate: Estimate, form: str) -> str:
+    if estimate.low != estimate.low:
+        return f"{estimate.value:{form}} (too few tokens for an interval)"
+    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
+
+
+class _Progress:
+    """Tokens done, said now and then once it takes more than a second."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._shown = total, 0, False
+        self._next = time.monotonic() + 1.0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if time.monotonic() < self._next:
+            return
+        terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (0.2 if terminal else 5.0)
+        self._shown = terminal
+        line = f"evaluating: {self._done:,} of {self._total:,} tokens"
+        sys.stderr.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._shown:
+            sys.stderr.write("\n")

@@ -1,0 +1,171 @@
+"""How much a model differs from another one, or how well it predicts a text: token by token, with intervals.
+
+Perplexity, the Kullback-Leibler divergence of the next token's distribution from the reference's, and how often both
+find the same token likeliest. Neighbouring tokens are not independent, so intervals come from the means of blocks of
+tokens (batch means): 95 %, by the normal approximation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import ConfigError
+from edge_runtime.session import Model
+
+WINDOW = 256
+"""Tokens that see one another: each window is evaluated by itself."""
+
+GENERATED_WINDOWS = 8
+_BLOCK = 32  # tokens whose mean counts as one observation
+_Z = 1.959964  # of the normal distribution, 95 %
+_LEAST_TOKENS = 64
+_ROWS = 64  # logits widened to float64 at a time
+
+Floats = npt.NDArray[np.float64]
+Windows = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; the interval is NaN where there are fewer than two blocks of tokens."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, observed: Floats, function: Callable[[float], float] = lambda mean: mean) -> Estimate:
+        """A monotonic `function` of the mean of one value a token."""
+        mean = float(observed.mean())
+        blocks = [block.mean() for block in np.array_split(observed, max(1, len(observed) // _BLOCK))]
+        error = _Z * float(np.std(blocks, ddof=1)) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.nan
+        return cls(function(mean), function(mean - error), function(mean + error))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found on `tokens` predicted tokens of `text` (a file's name, or what wrote it).
+
+    `perplexity_change` is the ratio to the reference's perplexity less 1, from pairs of tokens; `kl` in nats a token;
+    `top1_agreement` the fraction of tokens. The last four are None without a reference.
+    """
+
+    text: str
+    tokens: int
+    perplexity: Estimate
+    reference_perplexity: Estimate | None = None
+    perplexity_change: Estimate | None = None
+    kl: Estimate | None = None
+    top1_agreement: Estimate | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; figures rounded to six significant digits, an interval that is not known is null."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def evaluate(
+    model: Model, windows: Windows, text: str, reference: Model | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Evaluation:  # fmt: skip
+    """Evaluate `model` on `windows` of token ids, against `reference` if there is one; `advance` hears of tokens done.
+
+    ConfigError if the two have different vocabularies; LpcError where a model cannot be run.
+    """
+    losses, others, divergences, agreements = [], [], [], []
+    for ids in windows:
+        ours = model.logits(ids)[:-1]
+        theirs = None if reference is None else reference.logits(ids)[:-1]
+        if theirs is not None and theirs.shape != ours.shape:
+            raise ConfigError(f"the models have {ours.shape[1]} and {theirs.shape[1]} tokens: not the same vocabulary")
+        targets = np.asarray(ids[1:])
+        for begin in range(0, len(targets), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            logs = _log_softmax(ours[part])
+            rows = np.arange(len(logs))
+            losses.append(-logs[rows, targets[part]])
+            if theirs is None:
+                continue
+            reference_logs = _log_softmax(theirs[part])
+            others.append(-reference_logs[rows, targets[part]])
+            divergences.append((np.exp(reference_logs) * (reference_logs - logs)).sum(1))
+            agreements.append((logs.argmax(1) == reference_logs.argmax(1)).astype(np.float64))
+        advance(len(ids))
+    loss = np.concatenate(losses)
+    if reference is None:
+        return Evaluation(text, len(loss), Estimate.of(loss, math.exp))
+    other = np.concatenate(others)
+    return Evaluation(
+        text, len(loss), Estimate.of(loss, math.exp), Estimate.of(other, math.exp),
+        Estimate.of(loss - other, math.expm1), Estimate.of(np.concatenate(divergences)),
+        Estimate.of(np.concatenate(agreements)),
+    )  # fmt: skip
+
+
+def text_windows(model: Model, file: Path, window: int = 0, most_tokens: int = 0) -> list[list[int]]:
+    """Cut a UTF-8 text into windows of token ids (0: WINDOW, or the model's context if that is shorter).
+
+    `most_tokens` 0 takes all of it. ConfigError for a text that is unreadable, empty or too short.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not readable as UTF-8 text ({error}); expected a plain text") from None
+    ids = model.tokenizer.encode(text) if text.strip() else []
+    if len(ids) < _LEAST_TOKENS:
+        raise ConfigError(
+            f"{file}: {'empty' if not ids else f'{len(ids)} tokens'}; expected a text of at least {_LEAST_TOKENS} tokens"
+        )
+    return cut(ids[: most_tokens or None], _window_of(model, window))
+
+
+def generated_windows(model: Model, window: int = 0, count: int = GENERATED_WINDOWS) -> list[list[int]]:
+    """Texts that `model` itself writes: without a file a model can still be compared with another one."""
+    size, found = _window_of(model, window), []
+    for seed in range(count):
+        start = _first_ids(model, seed)
+        written = model.generate(start, max_new_tokens=max(1, size - len(start)), seed=seed, temperature=1.0, top_k=0, top_p=1.0)
+        for _ in written:
+            pass
+        ids = [*start, *written.report.token_ids]
+        found.append(ids if len(ids) > 1 else [*ids, *ids])
+    return found
+
+
+def cut(ids: Sequence[int], window: int) -> list[list[int]]:
+    """Cut ids into windows that follow one another; what is left over at the end counts from two tokens on."""
+    pieces = [list(ids[begin : begin + window]) for begin in range(0, len(ids), window)]
+    return [piece for piece in pieces if len(piece) > 1]
+
+
+def _first_ids(model: Model, seed: int) -> list[int]:
+    """A text's beginning: the token for it, or else some token."""
+    if model.package.bos_id is not None:
+        return [model.package.bos_id]
+    return [int(np.random.default_rng(seed).integers(model.package.vocab_size))]
+
+
+def _window_of(model: Model, window: int) -> int:
+    if window > model.context_length:
+        raise ConfigError(f"window is {window}; expected at most the model's context, {model.context_length}")
+    return window or min(WINDOW, model.context_length)
+
+
+def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(1, keepdims=True))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

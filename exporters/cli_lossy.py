@@ -1,0 +1,87 @@
+"""The options of `lpc-export` that make a model smaller than losslessly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from exporters.transforms.options import LossyOptions
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OPTIONS = [
+    click.option("--quantize", type=click.Choice(["int8"]), help="Lossy: symmetric INT8 weights."),
+    click.option(
+        "--granularity", default="row", show_default=True, metavar="G",
+        help="Weights that share a scale: tensor, row, or group:N (N columns of a row).",
+    ),
+    click.option(
+        "--scaling/--no-scaling", default=True, show_default=True,
+        help="Compression-aware scaling: fewer bits for the same error.",
+    ),
+    click.option("--target-bits", type=float, metavar="B", help="Coarsen INT8 until it takes B bits a weight."),
+    click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 as far as X nats a token of divergence allow."),
+    click.option("--prune", type=float, metavar="S", help="Lossy: make the fraction S of the weights zero."),
+    click.option(
+        "--prune-pattern", type=click.Choice(["row", "total", "2:4"]), default="row", show_default=True,
+        help="The same fraction in every row; over all weights; or two of every four.",
+    ),
+    click.option(
+        "--prune-score", type=click.Choice(["rms", "max", "magnitude"]), default="rms", show_default=True,
+        help="Importance: magnitude times the input channel's root mean square or maximum, or magnitude alone.",
+    ),
+    click.option(
+        "--calibration", type=click.Path(path_type=Path), metavar="FILE",
+        help="UTF-8 text for channel statistics; without --text a fifth of it measures the loss.  [default: the model "
+        "writes some]",
+    ),
+    click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="UTF-8 text to measure the loss on."),
+    click.option(
+        "--reference", type=click.Path(path_type=Path), metavar="FOLDER",
+        help="A lossless export of MODEL to measure against.  [default: one is made and deleted]",
+    ),
+    click.option("--loss/--no-loss", default=True, show_default=True, help="Measure the loss."),
+]  # fmt: skip
+
+
+def lossy_options(command: _Command) -> _Command:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def lossy_of(given: dict[str, Any]) -> LossyOptions | None:
+    """Return what the options ask for; None if nothing lossy. UsageError for values that do not go together."""
+    from edge_runtime.errors import ConfigError
+
+    if given["quantize"] is None and given["prune"] is None:
+        unused = [name for name in ("target_bits", "max_kl", "calibration", "reference") if given[name] is not None]
+        if unused:
+            raise click.UsageError(f"--{unused[0].replace('_', '-')} needs --quantize or --prune.")
+        return None
+    from exporters.transforms.options import LossyOptions
+    from exporters.transforms.prune import Pruning
+
+    try:
+        pruning = None
+        if given["prune"] is not None:
+            pruning = Pruning(given["prune"], given["prune_pattern"], given["prune_score"])
+        return LossyOptions(
+            quantize=given["quantize"] is not None,
+            granularity=given["granularity"],
+            scaling=given["scaling"],
+            target_bits=given["target_bits"],
+            max_kl=given["max_kl"],
+            pruning=pruning,
+            calibration=given["calibration"],
+            text=given["text"],
+            reference=given["reference"],
+            measure=given["loss"],
+        )
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error

@@ -1,0 +1,190 @@
+"""A lossy export from end to end: the lossless reference, calibration, the passes, and the loss against the reference."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import ConfigError, ExportError
+from edge_runtime.evaluation import Evaluation, evaluate, generated_windows, text_windows
+from edge_runtime.session import Model, load
+from exporters.checkpoint import CONFIG
+from exporters.inspect import read_manifest
+from exporters.plan import Plan
+from exporters.progress import TOKENS, Progress
+from exporters.staging import MANIFEST
+from exporters.transforms.calibrate import Calibration, calibrate
+from exporters.transforms.options import LossyOptions
+from exporters.transforms.passes import Transform
+
+if TYPE_CHECKING:
+    from exporters.export import ExportResult
+
+_COARSEST, _TRIALS = 1.0, 7  # steps that are searched, relative to the root mean square
+_HELD_OUT = 5  # of one text, every fifth window is kept for measuring the loss
+_LEAST_CALIBRATION = 128  # tokens
+_MOST_TOKENS = 32768  # read of a text, for calibration and for measuring each
+
+Windows = list[list[int]]
+
+
+def refuse_quantized(model: str | Path) -> None:
+    """ExportError for a model that is quantized already, or that lpc-export made."""
+    path = Path(model)
+    if (path / MANIFEST).is_file():
+        raise ExportError(f"{path}: is an exported folder; expected the checkpoint that it was made from")
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    found = config.get("quantization_config") if isinstance(config, dict) else None
+    if found:
+        method = found.get("quant_method", "unknown") if isinstance(found, dict) else "unknown"
+        raise ExportError(
+            f"{path / CONFIG}: quantization_config says that the model is quantized already (method {method}); expected "
+            "a checkpoint in bf16, fp16 or fp32"
+        )
+
+
+class LossyExport:
+    """What a lossy export knows of its reference: texts and calibration. Used inside `opened`."""
+
+    def __init__(self, options: LossyOptions, reference: Path, threads: int) -> None:
+        self.options, self._reference, self._threads = options, reference, threads
+        model = load(reference, threads=threads)
+        self._calibration_windows, self._loss_windows, self.text = _texts(model, options)
+        del model
+        if sum(map(len, self._calibration_windows)) < _LEAST_CALIBRATION:
+            raise ConfigError(
+                f"{options.calibration}: {sum(map(len, self._calibration_windows))} tokens are too few to calibrate; "
+                f"expected at least {_LEAST_CALIBRATION}, some thousands to be worth something"
+            )
+        self.calibration: Calibration = calibrate(reference, self._calibration_windows, threads)
+
+    def transformed(self, plan: Plan, options: LossyOptions | None = None) -> Plan:
+        """Return the plan with its passes; `options` instead of this export's own."""
+        transform = Transform(plan, options or self.options, self.calibration)
+        return replace(plan, graph=plan.graph, transform=transform)
+
+    def measure(self, folder: Path) -> dict[str, Any]:
+        """Measure what `folder` lost, put it into its manifest, and return it."""
+        found = self._loss(folder)
+        write_loss(folder, found)
+        return found.as_dict()
+
+    def _loss(self, folder: Path) -> Evaluation:
+        model, reference = load(folder, threads=self._threads), load(self._reference, threads=self._threads)
+        windows = self._loss_windows
+        with Progress("measuring the loss", sum(map(len, windows)), unit=TOKENS) as progress:
+            return evaluate(model, windows, self.text, reference, progress.advance)
+
+
+@contextlib.contextmanager
+def opened(model: str | Path, out: Path, options: LossyOptions, threads: int) -> Iterator[LossyExport]:
+    """Give what a lossy export of `model` needs; a reference that was made for it is deleted again."""
+    if options.reference is not None:
+        manifest = read_manifest(options.reference)
+        if not manifest.get("lossless"):
+            raise ConfigError(f"{options.reference}: is lossy itself; expected a lossless export as the reference")
+        yield LossyExport(options, options.reference, threads)
+        return
+    from exporters.export import ExportOptions, export
+
+    made = out.with_name(f"{out.name}.reference")
+    try:
+        export(model, made, ExportOptions(codec="stored", verify=False, force=made.exists(), threads=threads))
+        yield LossyExport(options, made, threads)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def chosen(run: LossyExport, trial: Callable[[LossyOptions], ExportResult]) -> LossyOptions:
+    """Return the options with the step that `max_kl` allows, found by trying; unchanged without that target.
+
+    ExportError if not even the finest step keeps the target, with the divergence that it has.
+    """
+    options = run.options
+    if options.max_kl is None:
+        return options
+
+    def divergence(step: float) -> float:
+        result = trial(replace(options, max_kl=None, step=step, measure=True))
+        assert result.loss is not None
+        return float(result.loss["kl"]["value"])
+
+    finest = divergence(0.0)
+    if finest > options.max_kl:
+        raise ExportError(
+            f"a divergence of {options.max_kl:g} nats a token cannot be reached: the nearest is {finest:.4g}, with INT8 "
+            f"by {options.granularity} as fine as it can be; choose a larger one, or a finer --granularity"
+        )
+    low, high = 0.0, _COARSEST
+    for _ in range(_TRIALS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if divergence(middle) <= options.max_kl else (low, middle)
+    return replace(options, max_kl=None, step=low)
+
+
+def write_loss(folder: Path, loss: Evaluation) -> None:
+    """Put the measured loss into the manifest of a folder."""
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["lossy"]["loss"] = loss.as_dict()
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def headline(passes: Sequence[dict[str, Any]], loss: dict[str, Any] | None) -> str:
+    """One line for people: what was done to a model and what it cost."""
+    done = ", ".join(filter(None, map(_pass_line, passes)))
+    if loss is None:
+        return f"{done}; the loss was not measured"
+    if loss.get("kl") is None:
+        return f"{done}; perplexity {loss['perplexity']['value']:.4g}"
+    return (
+        f"{done}; perplexity {loss['perplexity_change']['value']:+.2%}, KL {loss['kl']['value']:.4g} nats, same top "
+        f"token {loss['top1_agreement']['value']:.1%} on {loss['text']} ({loss['tokens']:,} tokens)"
+    )
+
+
+def _pass_line(entry: dict[str, Any]) -> str:
+    if entry["pass"] == "prune":
+        return f"{entry['zeros']:.1%} of {entry['weights'] / 1e6:.3g} M weights pruned ({entry['pattern']}, {entry['score']})"
+    if entry["pass"] == "quantize":
+        return f"int8 by {entry['granularity']} ({entry['entropy_bits']:.2f} bits of entropy)"
+    if entry["pass"] == "scale":
+        return f"{entry['rescaled']} of {entry['activations']} activations rescaled"
+    return ""
+
+
+def _texts(model: Model, options: LossyOptions) -> tuple[Windows, Windows, str]:
+    """Windows to calibrate on and windows to measure on, which are never the same."""
+    written = f"written by {model.package.manifest['source']['name']}"
+    if options.calibration is None and options.text is None:
+        windows = generated_windows(model)
+        return (*_split(windows), written)
+    if options.calibration is None:
+        assert options.text is not None
+        return generated_windows(model), text_windows(model, options.text, 0, _MOST_TOKENS), options.text.name
+    windows = text_windows(model, options.calibration, 0, _MOST_TOKENS)
+    if options.text is not None:
+        return windows, text_windows(model, options.text, 0, _MOST_TOKENS), options.text.name
+    if len(windows) < 2:
+        half = len(windows[0]) // 2
+        windows = [windows[0][:half], windows[0][half:]]
+    return (*_split(windows), options.calibration.name)
+
+
+def _split(windows: Windows) -> tuple[Windows, Windows]:
+    measured = windows[_HELD_OUT - 1 :: _HELD_OUT] or windows[-1:]
+    return [ids for ids in windows if not any(ids is other for other in measured)], measured
+
+
+__all__ = ["LossyExport", "chosen", "headline", "opened", "refuse_quantized", "write_loss"]

@@ -1,0 +1,295 @@
+"""The passes over one plan: what each weight becomes, decided before the first one is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import ExportError
+from exporters import dtypes
+from exporters.graph import Graph
+from exporters.plan import Plan
+from exporters.progress import Progress
+from exporters.transforms import prune, scale
+from exporters.transforms.calibrate import Calibration
+from exporters.transforms.options import LossyOptions
+from exporters.transforms.quantize import (
+    ROW,
+    TENSOR,
+    chunks,
+    counts,
+    entropy_bits,
+    integers,
+    largest,
+    scales_of,
+)
+from exporters.transforms.structure import products, sites
+
+Floats = NDArray[np.float32]
+
+_SAMPLE_ROWS = 96
+_STEPS = (0.0, 4.0)  # relative to the root mean square: as fine as eight bits allow; everything is zero
+_BISECTIONS = 20
+_BLOB_BITS = 8 * 640  # header, table and padding of a blob
+_LEAST_WEIGHTS = 1 << 12  # smaller matrices stay as they are
+
+
+class Transform:
+    """Rewrites the weights of a plan as they are read. The plan's graph is changed when this is made.
+
+    Raises ExportError for a plan that is not made from a checkpoint, and for a target that cannot be reached.
+    """
+
+    def __init__(self, plan: Plan, options: LossyOptions, calibration: Calibration) -> None:
+        if not isinstance(plan.graph, Graph):
+            raise ExportError(
+                f"{plan.name}: is an ONNX model; quantization and pruning expected its checkpoint (config.json, "
+                "*.safetensors) or a GGUF file, whose structure they know"
+            )
+        self.options, self._calibration = options, calibration
+        self._plan, self._graph = plan, plan.graph
+        factors = {tensor for tensors in products(self._graph.nodes).values() for tensor in tensors}
+        names = [n for n, weight in self._graph.weights.items() if len(weight.shape) == 2]
+        self._names = [n for n in names if np.prod(self._graph.weights[n].shape) >= _LEAST_WEIGHTS]
+        # What is looked up in a table, or tied to one, is not pruned; a head is what tells the tokens apart.
+        last = len(self._graph.layers) - 1
+        self._prunable = [
+            n for n in self._names
+            if n in factors and len(self._graph.uses(n)) == 1 and self._graph.weights[n].layer != last
+        ]  # fmt: skip
+        self._turned = {n for n in self._names if n in factors and not self._graph.is_transposed(n)
+                        and len(self._graph.uses(n)) == 1}  # fmt: skip
+        self._factors = scale.Factors()
+        self._strengths: list[scale.Strength] = []
+        self._threshold = 0.0
+        self._norms: dict[str, float] = {}
+        self._counts: dict[str, NDArray[np.int64]] = {}
+        self._zeros = self._pruned_elements = self._quantized_elements = 0
+        self._prepare()
+
+    # ---- what the writer asks ----
+
+    @property
+    def key(self) -> str:
+        """Identifies the passes."""
+        return json.dumps(dataclasses.asdict(self.options), default=str, sort_keys=True)
+
+    def weight(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+        """Return what becomes of a weight, how many elements changed, and the bytes of its scales."""
+        if name not in self._names:
+            return array, 0, 0
+        stored = array.T if name in self._turned else array
+        if self.options.quantize:
+            return self._quantized(name, stored)
+        return self._only_pruned(name, stored)
+
+    def parameter(self, name: str, array: Floats) -> Floats:
+        """Return what becomes of a small tensor."""
+        if name not in self._factors.parameters:
+            return array
+        factors, offset = self._factors.parameters[name]
+        return ((array + np.float32(offset)) * factors - np.float32(offset)).astype(np.float32)
+
+    def report(self) -> list[dict[str, Any]]:
+        """What each pass changed, for the manifest; complete once every weight was written."""
+        passes: list[dict[str, Any]] = []
+        if self._needs_calibration():
+            passes.append({"pass": "calibrate", "tokens": self._calibration.tokens})
+        if self._strengths:
+            passes.append(self._scaling_report())
+        if self.options.pruning is not None:
+            asked = dataclasses.asdict(self.options.pruning)
+            sparsity = self._zeros / max(self._pruned_elements, 1)
+            passes.append({"pass": "prune", **asked, "weights": self._pruned_elements, "zeros": round(sparsity, 6)})
+        if self.options.quantize:
+            pooled = sum(entropy_bits(found) * int(found.sum()) for found in self._counts.values())
+            passes.append(
+                {
+                    "pass": "quantize", "dtype": "int8", "granularity": self.options.granularity,
+                    "step": round(self._step, 6), "weights": self._quantized_elements,
+                    "entropy_bits": round(pooled / max(self._quantized_elements, 1), 4),
+                }
+            )  # fmt: skip
+        return passes
+
+    # ---- deciding ----
+
+    def _needs_calibration(self) -> bool:
+        pruning = self.options.pruning
+        return (self.options.quantize and self.options.scaling) or (
+            pruning is not None and pruning.score != "magnitude"
+        )
+
+    def _prepare(self) -> None:
+        for name in self._turned:
+            self._graph.transpose_stored(name)
+        self._refuse_nan()
+        self._step = self.options.step
+        if self.options.pruning is not None and self.options.pruning.pattern == "total":
+            self._find_threshold()
+        if not self.options.quantize:
+            return
+        target = self.options.target_bits
+        samples = {name: self._sample(name) for name in self._names}
+        if target is not None:
+            self._step = self._step_for(target, samples, lambda name, step: step)
+        if self.options.scaling:
+            found = [site for site in sites(self._graph) if set(site.tensors) <= set(self._names)]
+            self._factors, self._strengths = scale.search(
+                found, self._calibration.activations, samples.__getitem__, self.options.group, lambda name: self._step
+            )
+        if target is not None and self._strengths:
+            self._scale_steps(target, samples)
+        for name in self._names:
+            self._graph.dequantize(name, self.options.group)
+
+    def _scale_steps(self, target: float, samples: dict[str, Floats]) -> None:
+        """Scaling saved bits at the same error; spend them on a smaller error: all steps shrink by one factor."""
+        steps = {name: self._factors.steps.get(name, self._step) for name in self._names}
+        base = max(steps.values())
+        factor = self._step_for(target, samples, lambda name, step: steps[name] * step / max(base, 1e-9))
+        self._factors.steps = {name: steps[name] * factor / max(base, 1e-9) for name in self._names}
+        self._step = factor
+
+    def _step_for(self, target: float, samples: dict[str, Floats], relative: Callable[[str, float], float]) -> float:
+        """Bisect the step that gives `target` bits a weight, entropy and scales counted."""
+        low, high = _STEPS
+        finest, coarsest = self._bits(samples, relative, low), self._bits(samples, relative, high)
+        if finest <= target:
+            return low
+        if coarsest > target:
+            raise ExportError(f"{target:g} bits a weight cannot be reached: the nearest is {coarsest:.2f}")
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._bits(samples, relative, middle) > target else (low, middle)
+        return high
+
+    def _bits(self, samples: dict[str, Floats], relative: Callable[[str, float], float], step: float) -> float:
+        """Estimated bits a weight of all tensors with this step."""
+        total = elements = 0.0
+        group = self.options.group
+        for name, sample in samples.items():
+            size = int(np.prod(self._graph.weights[name].shape))
+            scaled = self._scaled(name, sample)
+            scales = scales_of(largest(scaled, group), relative(name, step) * scale.root_mean_square(scaled))
+            bits = entropy_bits(counts(integers(scaled, scales, group)))
+            total += bits * size + 32 * self._scale_count(name) + _BLOB_BITS
+            elements += size
+        return total / max(elements, 1)
+
+    def _scale_count(self, name: str) -> int:
+        rows, columns = self._graph.weights[name].shape
+        if self.options.group == TENSOR:
+            return 1
+        return rows if self.options.group == ROW else rows * -(-columns // self.options.group)
+
+    def _sample(self, name: str) -> Floats:
+        """Some rows of a weight as it is stored, pruned as it will be; evenly spread."""
+        array = self._plan.tensors.read(name)
+        stored = array.T if name in self._turned else array
+        at = np.unique(np.linspace(0, len(stored) - 1, _SAMPLE_ROWS).astype(np.int64))
+        rows = np.ascontiguousarray(stored[at]).astype(np.float32)
+        self._plan.tensors.release(name)
+        if name in self._prunable and self.options.pruning is not None:
+            rows[self._mask(name, rows)] = 0
+        return rows
+
+    def _refuse_nan(self) -> None:
+        with Progress("looking for NaN", sum(self._plan.tensors.tensors[n].nbytes for n in self._names)) as progress:
+            for name in self._names:
+                array = self._plan.tensors.read(name)
+                if dtypes.has_nan(array):
+                    raise ExportError(
+                        f"{self._plan.tensors.tensors[name].file}: {name} holds a NaN: it cannot be quantized or pruned"
+                    )
+                self._plan.tensors.release(name)
+                progress.advance(array.nbytes)
+
+    def _find_threshold(self) -> None:
+        """Of `total`: scores of a weight count relative to their root mean square in it."""
+        assert self.options.pruning is not None
+        total = np.zeros(1, np.int64)
+        for name in self._prunable:
+            rows = self._plan.tensors.read(name)
+            rows = np.ascontiguousarray((rows.T if name in self._turned else rows)).astype(np.float32)
+            scores = np.abs(rows) * self._channels(name)
+            self._norms[name] = scale.root_mean_square(scores)
+            total = total + prune.histogram(scores, self._norms[name])
+            self._plan.tensors.release(name)
+        self._threshold = prune.threshold_of(total, self.options.pruning.sparsity)
+
+    # ---- doing ----
+
+    def _channels(self, name: str) -> Floats:
+        assert self.options.pruning is not None
+        return prune.channel_weights(self._calibration.of(name), self.options.pruning.score)
+
+    def _mask(self, name: str, rows: Floats) -> NDArray[np.bool_]:
+        assert self.options.pruning is not None
+        threshold = self._threshold * self._norms.get(name, 1.0)
+        return prune.pruned(rows, self._channels(name), self.options.pruning, threshold)
+
+    def _rows(self, name: str, stored: NDArray[Any], part: slice) -> tuple[Floats, int]:
+        """Rows as float32, pruned and scaled, and how many became zero."""
+        rows, zeros = np.array(stored[part], np.float32, order="C"), 0
+        if name in self._prunable and self.options.pruning is not None:
+            mask = self._mask(name, rows)
+            zeros = int(np.count_nonzero(mask))
+            rows[mask] = 0
+        return self._scaled(name, rows, part), zeros
+
+    def _scaled(self, name: str, rows: Floats, part: slice | None = None) -> Floats:
+        if name in self._factors.columns:
+            rows = rows * self._factors.columns[name]
+        if name in self._factors.rows and part is not None:
+            rows = rows * self._factors.rows[name][part, None]
+        return rows
+
+    def _quantized(self, name: str, stored: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+        group = self.options.group
+        squares, covered = 0.0, []
+        for part in chunks(*stored.shape):
+            rows, _ = self._rows(name, stored, part)
+            covered.append(largest(rows, group))
+            squares += float(np.square(rows, dtype=np.float64).sum())
+        every = np.asarray(np.max(covered) if group == TENSOR else np.concatenate(covered), np.float32)
+        step = self._factors.steps.get(name, self._step) * float(np.sqrt(squares / max(stored.size, 1)))
+        scales = scales_of(every, step)
+        values = np.empty(stored.shape, np.int8)
+        for part in chunks(*stored.shape):
+            rows, zeros = self._rows(name, stored, part)
+            self._zeros += zeros
+            values[part] = integers(rows, scales if group == TENSOR else scales[part], group)
+        self._counts[name] = counts(values)
+        self._pruned_elements += values.size if name in self._prunable and self.options.pruning else 0
+        self._quantized_elements += values.size
+        return values, values.size, self._graph.fill_scales(name, scales)
+
+    def _only_pruned(self, name: str, stored: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+        if name not in self._prunable:
+            return np.ascontiguousarray(stored), 0, 0
+        result = np.array(stored, order="C")
+        changed = 0
+        for part in chunks(*stored.shape):
+            rows = np.array(stored[part], np.float32, order="C")
+            mask = self._mask(name, rows)
+            changed += int(np.count_nonzero(mask & (rows != 0)))
+            self._zeros += int(np.count_nonzero(mask))
+            self._pruned_elements += rows.size
+            result[part][mask] = 0
+        return result, changed, 0
+
+    def _scaling_report(self) -> dict[str, Any]:
+        used = [entry for entry in self._strengths if entry.strength]
+        return {
+            "pass": "scale",
+            "activations": len(self._strengths),
+            "rescaled": len(used),
+            "bits_before": round(float(np.mean([entry.bits_before for entry in self._strengths])), 4),
+            "bits_after": round(float(np.mean([entry.bits_after for entry in self._strengths])), 4),
+        }
