@@ -250,7 +250,7 @@ def _table(result: ExportResult) -> str:
 def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
     if not result.passes:
         return []
-    from exporters.lossy import headline
+    from edge_runtime.loss import headline
 
     return [("lossy", headline(result.passes, result.loss))]
 

@@ -35,6 +35,10 @@ _OPTIONS = [
         help="Importance: magnitude times the input channel's root mean square or maximum, or magnitude alone.",
     ),
     click.option(
+        "--compensation/--no-compensation", default=True, show_default=True,
+        help="Let the rest of a row make up for what is pruned or rounded.",
+    ),
+    click.option(
         "--calibration", type=click.Path(path_type=Path), metavar="FILE",
         help="UTF-8 text for channel statistics; without --text a fifth of it measures the loss.  [default: the model "
         "writes some]",
@@ -78,6 +82,7 @@ def lossy_of(given: dict[str, Any]) -> LossyOptions | None:
             target_bits=given["target_bits"],
             max_kl=given["max_kl"],
             pruning=pruning,
+            compensate=given["compensation"],
             calibration=given["calibration"],
             text=given["text"],
             reference=given["reference"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.loss import lossy_line
 from exporters.staging import MANIFEST, PACKAGE
 
 
@@ -47,6 +48,8 @@ def table(folder: Path) -> str:
         f"{totals['tensors']} tensors, {_mb(totals['blob_bytes'])} from {_mb(totals['source_bytes'])}, "
         f"{totals['bits_per_weight']:.2f} bits a weight; context {found['context_length']} tokens",
     ]
+    if not found["lossless"]:
+        lines.append(f"lossy: {lossy_line(found)}")
     for name, entry in sorted(found["codecs"].items()):
         ratio = entry["bytes"] / max(entry["decoded_bytes"], 1)
         lines.append(f"codec {name}: {entry['tensors']} tensors, {entry['bytes'] / 1e6:,.1f} MB ({ratio:.1%})")

@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_runtime.errors import ConfigError, ExportError
 from edge_runtime.evaluation import Evaluation, evaluate, generated_windows, text_windows
 from edge_runtime.session import Model, load
@@ -19,7 +22,8 @@ from exporters.inspect import read_manifest
 from exporters.plan import Plan
 from exporters.progress import TOKENS, Progress
 from exporters.staging import MANIFEST
-from exporters.transforms.calibrate import Calibration, calibrate
+from exporters.transforms.calibrate import Calibration, calibrate, input_widths, second_moments
+from exporters.transforms.compensate import Moments
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.passes import Transform
 
@@ -69,8 +73,18 @@ class LossyExport:
 
     def transformed(self, plan: Plan, options: LossyOptions | None = None) -> Plan:
         """Return the plan with its passes; `options` instead of this export's own."""
-        transform = Transform(plan, options or self.options, self.calibration)
+        transform = Transform(plan, options or self.options, self.calibration, self._moments())
         return replace(plan, graph=plan.graph, transform=transform)
+
+    def _moments(self) -> Moments | None:
+        if not self.options.compensate:
+            return None
+        places, widths = input_widths(self._reference)
+
+        def measured(values: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+            return second_moments(self._reference, self._calibration_windows, values, self._threads)
+
+        return Moments(places, widths, measured)
 
     def measure(self, folder: Path) -> dict[str, Any]:
         """Measure what `folder` lost, put it into its manifest, and return it."""
@@ -141,29 +155,6 @@ def write_loss(folder: Path, loss: Evaluation) -> None:
     os.replace(partial, path)
 
 
-def headline(passes: Sequence[dict[str, Any]], loss: dict[str, Any] | None) -> str:
-    """One line for people: what was done to a model and what it cost."""
-    done = ", ".join(filter(None, map(_pass_line, passes)))
-    if loss is None:
-        return f"{done}; the loss was not measured"
-    if loss.get("kl") is None:
-        return f"{done}; perplexity {loss['perplexity']['value']:.4g}"
-    return (
-        f"{done}; perplexity {loss['perplexity_change']['value']:+.2%}, KL {loss['kl']['value']:.4g} nats, same top "
-        f"token {loss['top1_agreement']['value']:.1%} on {loss['text']} ({loss['tokens']:,} tokens)"
-    )
-
-
-def _pass_line(entry: dict[str, Any]) -> str:
-    if entry["pass"] == "prune":
-        return f"{entry['zeros']:.1%} of {entry['weights'] / 1e6:.3g} M weights pruned ({entry['pattern']}, {entry['score']})"
-    if entry["pass"] == "quantize":
-        return f"int8 by {entry['granularity']} ({entry['entropy_bits']:.2f} bits of entropy)"
-    if entry["pass"] == "scale":
-        return f"{entry['rescaled']} of {entry['activations']} activations rescaled"
-    return ""
-
-
 def _texts(model: Model, options: LossyOptions) -> tuple[Windows, Windows, str]:
     """Windows to calibrate on and windows to measure on, which are never the same."""
     written = f"written by {model.package.manifest['source']['name']}"
@@ -187,4 +178,4 @@ def _split(windows: Windows) -> tuple[Windows, Windows]:
     return [ids for ids in windows if not any(ids is other for other in measured)], measured
 
 
-__all__ = ["LossyExport", "chosen", "headline", "opened", "refuse_quantized", "write_loss"]
+__all__ = ["LossyExport", "chosen", "opened", "refuse_quantized", "write_loss"]

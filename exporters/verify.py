@@ -119,6 +119,10 @@ def verify_against(folder: Path, model: str, advance: Callable[[int], None] = la
     from exporters.sources import open_plan
 
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if "lossy" in manifest:
+        raise ExportError(
+            f"{folder}: is lossy: its weights are not those of {model}; lpc-eval tells how much it differs"
+        )
     stored = {entry["name"]: entry for entry in (*manifest["constants"], *manifest["tensors"])}
     plan = open_plan(model, tokenizer=folder)
     try:

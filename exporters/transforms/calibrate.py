@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -89,25 +89,88 @@ def _key(package: Package, windows: Sequence[Sequence[int]]) -> str:
     return str(digest.hexdigest())
 
 
+def second_moments(
+    folder: Path, windows: Sequence[Sequence[int]], values: Sequence[str], threads: int = 0
+) -> dict[str, Floats]:
+    """Return the mean of x x^T over all tokens for some activations x by their name in the graph: [channels, channels]."""
+    package = Package.open(folder)
+    names = [f"{value}.calibrate.moments" for value in values]
+    sums: dict[str, Floats] = {}
+    for outputs in _outputs(package, windows, threads, None, names, lambda model: _add_moments(model, values)):
+        for value, found in zip(values, outputs, strict=True):
+            sums[value] = found if value not in sums else np.add(sums[value], found, out=sums[value])
+    tokens = sum(map(len, windows))
+    return {value: np.divide(total, np.float32(tokens), out=total) for value, total in sums.items()}
+
+
+def input_widths(folder: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
+    """Return the activations that meet weights, with the weights' names and the number of channels."""
+    package = Package.open(folder)
+    nodes = onnx.load(str(package.model_file), load_external_data=False).graph.node
+    shapes = {entry["name"]: entry["shape"] for entry in package.manifest["tensors"]}
+    places = products(nodes)
+    turned = {_text(node, "tensor"): _integer(node, "transpose") for node in nodes if node.op_type == "Decompress"}
+    return places, {value: shapes[names[0]][1 if turned[names[0]] else 0] for value, names in places.items()}
+
+
+def _text(node: onnx.NodeProto, name: str) -> str:
+    return next((str(entry.s.decode()) for entry in node.attribute if entry.name == name), "")
+
+
+def _integer(node: onnx.NodeProto, name: str) -> int:
+    return next((int(entry.i) for entry in node.attribute if entry.name == name), 0)
+
+
 def _measure(
     package: Package, windows: Sequence[Sequence[int]], threads: int, memory_budget: int | None
 ) -> Calibration:
-    with tempfile.TemporaryDirectory(prefix=f"{package.path.name}.", dir=package.path.parent) as name:
-        model_file = Path(name) / _FILE
-        _share(package.data_file, Path(name) / package.data_file.name)
+    """Largest magnitudes and mean squares over all windows."""
+    places = products(onnx.load(str(package.model_file), load_external_data=False).graph.node)
+    names = [f"{value}.calibrate.{kind}" for value in places for kind in ("largest", "squares")]
+    sums: dict[str, tuple[Floats, NDArray[np.float64]]] = {}
+    for outputs in _outputs(
+        package, windows, threads, memory_budget, names, lambda model: _add_reductions(model, list(places))
+    ):
+        for value, largest, squares in zip(places, outputs[::2], outputs[1::2], strict=True):
+            before, wide = sums.get(value), squares.astype(np.float64)
+            sums[value] = (largest, wide) if before is None else (np.maximum(before[0], largest), before[1] + wide)
+    tokens = sum(map(len, windows))
+    return Calibration(tokens, _by_tensor(places, sums, tokens))
+
+
+def _outputs(
+    package: Package, windows: Sequence[Sequence[int]], threads: int, memory_budget: int | None,
+    names: Sequence[str], add: Callable[[onnx.ModelProto], None],
+) -> Iterator[list[Floats]]:  # fmt: skip
+    """Yield, window by window, the outputs `names` that `add` gives the graph."""
+    with tempfile.TemporaryDirectory(prefix=f"{package.path.name}.", dir=package.path.parent) as folder:
+        model_file = Path(folder) / _FILE
+        _share(package.data_file, Path(folder) / package.data_file.name)
         model = onnx.load(str(package.model_file), load_external_data=False)
-        places = products(model.graph.node)
-        _add_reductions(model, list(places))
+        add(model)
         model_file.write_bytes(model.SerializeToString())
-        placement = place(
-            package, memory_budget=memory_budget, context_length=None, threads=threads, bus_limit=None
-        )
+        placement = place(package, memory_budget=memory_budget, context_length=None, threads=threads, bus_limit=None)
         options = {OPTION_DECODE_THREADS: str(threads), **placement.options()}
         session = open_session(replace(package, model_file=model_file), options, threads, debug=False)
-        sums = _run(session, package, windows, list(places))
-        del session
-    tokens = sum(len(ids) for ids in windows)
-    return Calibration(tokens, _by_tensor(places, sums, tokens))
+        with Progress("calibrating", sum(map(len, windows)), unit=TOKENS) as progress:
+            for ids in windows:
+                try:
+                    yield session.run(names, _feeds(session, ids))
+                except Exception as error:  # onnxruntime's exceptions have no base class of their own
+                    raise runtime_error(package, package.model_file, error) from error
+                progress.advance(len(ids))
+
+
+def _add_moments(model: onnx.ModelProto, values: Sequence[str]) -> None:
+    """x x^T summed over the tokens of the one text."""
+    graph = model.graph
+    for value in values:
+        flat, output = f"{value}.calibrate.flat", f"{value}.calibrate.moments"
+        graph.node.append(helper.make_node("Squeeze", [value, "calibrate.batch"], [flat], name=flat))
+        graph.node.append(helper.make_node("Gemm", [flat, flat], [output], name=output, transA=1))
+        graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None]))
+    batch = TensorProto(name="calibrate.batch", data_type=TensorProto.INT64, dims=[1], int64_data=[0])
+    graph.initializer.append(batch)
 
 
 def _share(file: Path, link: Path) -> None:
@@ -134,26 +197,6 @@ def _add_reductions(model: onnx.ModelProto, values: Sequence[str]) -> None:
         for kind in ("largest", "squares"):
             name = f"{value}.calibrate.{kind}"
             graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]))
-
-
-def _run(
-    session: Any, package: Package, windows: Sequence[Sequence[int]], values: Sequence[str]
-) -> dict[str, tuple[Floats, NDArray[np.float64]]]:
-    """Largest magnitudes and sums of squares over all windows."""
-    names = [f"{value}.calibrate.{kind}" for value in values for kind in ("largest", "squares")]
-    found: dict[str, tuple[Floats, NDArray[np.float64]]] = {}
-    with Progress("calibrating", sum(map(len, windows)), unit=TOKENS) as progress:
-        for ids in windows:
-            try:
-                outputs = session.run(names, _feeds(session, ids))
-            except Exception as error:  # onnxruntime's exceptions have no base class of their own
-                raise runtime_error(package, package.model_file, error) from error
-            for value, largest, squares in zip(values, outputs[::2], outputs[1::2], strict=True):
-                before = found.get(value)
-                wide = squares.astype(np.float64)
-                found[value] = (largest, wide) if before is None else (np.maximum(before[0], largest), before[1] + wide)
-            progress.advance(len(ids))
-    return found
 
 
 def _feeds(session: Any, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
@@ -211,4 +254,4 @@ def _write(file: Path, found: Calibration) -> None:
         return
 
 
-__all__ = ["Activations", "Calibration", "calibrate", "default_cache"]
+__all__ = ["Activations", "Calibration", "calibrate", "default_cache", "input_widths", "second_moments"]

@@ -17,6 +17,7 @@ from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.transforms import prune, scale
 from exporters.transforms.calibrate import Calibration
+from exporters.transforms.compensate import Moments, compensated
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.quantize import (
     ROW,
@@ -27,6 +28,7 @@ from exporters.transforms.quantize import (
     integers,
     largest,
     scales_of,
+    spread,
 )
 from exporters.transforms.structure import products, sites
 
@@ -45,13 +47,16 @@ class Transform:
     Raises ExportError for a plan that is not made from a checkpoint, and for a target that cannot be reached.
     """
 
-    def __init__(self, plan: Plan, options: LossyOptions, calibration: Calibration) -> None:
+    def __init__(
+        self, plan: Plan, options: LossyOptions, calibration: Calibration, moments: Moments | None = None
+    ) -> None:
         if not isinstance(plan.graph, Graph):
             raise ExportError(
                 f"{plan.name}: is an ONNX model; quantization and pruning expected its checkpoint (config.json, "
                 "*.safetensors) or a GGUF file, whose structure they know"
             )
         self.options, self._calibration = options, calibration
+        self._moments = moments if options.compensate else None
         self._plan, self._graph = plan, plan.graph
         factors = {tensor for tensors in products(self._graph.nodes).values() for tensor in tensors}
         names = [n for n, weight in self._graph.weights.items() if len(weight.shape) == 2]
@@ -105,13 +110,14 @@ class Transform:
         if self.options.pruning is not None:
             asked = dataclasses.asdict(self.options.pruning)
             sparsity = self._zeros / max(self._pruned_elements, 1)
-            passes.append({"pass": "prune", **asked, "weights": self._pruned_elements, "zeros": round(sparsity, 6)})
+            passes.append({"pass": "prune", **asked, "compensated": self._moments is not None, "weights": self._pruned_elements, "zeros": round(sparsity, 6)})
         if self.options.quantize:
             pooled = sum(entropy_bits(found) * int(found.sum()) for found in self._counts.values())
             passes.append(
                 {
                     "pass": "quantize", "dtype": "int8", "granularity": self.options.granularity,
-                    "step": round(self._step, 6), "weights": self._quantized_elements,
+                    "step": round(self._step, 6), "compensated": self._moments is not None,
+                    "weights": self._quantized_elements,
                     "entropy_bits": round(pooled / max(self._quantized_elements, 1), 4),
                 }
             )  # fmt: skip
@@ -229,10 +235,10 @@ class Transform:
         assert self.options.pruning is not None
         return prune.channel_weights(self._calibration.of(name), self.options.pruning.score)
 
-    def _mask(self, name: str, rows: Floats) -> NDArray[np.bool_]:
+    def _mask(self, name: str, rows: Floats, columns: slice = slice(None)) -> NDArray[np.bool_]:
         assert self.options.pruning is not None
         threshold = self._threshold * self._norms.get(name, 1.0)
-        return prune.pruned(rows, self._channels(name), self.options.pruning, threshold)
+        return prune.pruned(rows, self._channels(name)[columns], self.options.pruning, threshold)
 
     def _rows(self, name: str, stored: NDArray[Any], part: slice) -> tuple[Floats, int]:
         """Rows as float32, pruned and scaled, and how many became zero."""
@@ -262,7 +268,7 @@ class Transform:
         scales = scales_of(every, step)
         values = np.empty(stored.shape, np.int8)
         for part in chunks(*stored.shape):
-            rows, zeros = self._rows(name, stored, part)
+            rows, zeros = self._final(name, stored, part, scales if group == TENSOR else scales[part])
             self._zeros += zeros
             values[part] = integers(rows, scales if group == TENSOR else scales[part], group)
         self._counts[name] = counts(values)
@@ -276,13 +282,26 @@ class Transform:
         result = np.array(stored, order="C")
         changed = 0
         for part in chunks(*stored.shape):
-            rows = np.array(stored[part], np.float32, order="C")
-            mask = self._mask(name, rows)
-            changed += int(np.count_nonzero(mask & (rows != 0)))
-            self._zeros += int(np.count_nonzero(mask))
+            rows, zeros = self._final(name, stored, part, None)
+            result[part] = rows.astype(stored.dtype)
+            changed += int(np.count_nonzero(result[part] != stored[part]))
+            self._zeros += zeros
             self._pruned_elements += rows.size
-            result[part][mask] = 0
         return result, changed, 0
+
+    def _final(self, name: str, stored: NDArray[Any], part: slice, scales: Floats | None) -> tuple[Floats, int]:
+        """Rows as they will be but for the last rounding, and how many became zero."""
+        prunes = name in self._prunable and self.options.pruning is not None
+        if self._moments is None or not self._moments.knows(name) or not (prunes or scales is not None):
+            return self._rows(name, stored, part)
+        rows = self._scaled(name, np.array(stored[part], np.float32, order="C"), part)
+        steps = None if scales is None else spread(scales, self.options.group, rows.shape[1])
+        column = self._factors.columns.get(name)
+
+        def choose(block: Floats, columns: slice) -> NDArray[np.bool_]:
+            return self._mask(name, block if column is None else block / column[columns], columns)
+
+        return compensated(rows, self._moments.factor(name, column), choose if prunes else None, steps)
 
     def _scaling_report(self) -> dict[str, Any]:
         used = [entry for entry in self._strengths if entry.strength]
