@@ -120,7 +120,7 @@ def text_windows(model: Model, file: Path, window: int = 0, most_tokens: int = 0
     ids = model.tokenizer.encode(text) if text.strip() else []
     if len(ids) < _LEAST_TOKENS:
         raise ConfigError(
-            f"{file}: {'empty' if not ids else f'{len(ids)} tokens'}; expected a text of at least {_LEAST_TOKENS} tokens"
+            f"{file}: {f'{len(ids)} tokens' if ids else 'empty'}; expected a text of at least {_LEAST_TOKENS} tokens"
         )
     return cut(ids[: most_tokens or None], _window_of(model, window))
 
@@ -130,7 +130,9 @@ def generated_windows(model: Model, window: int = 0, count: int = GENERATED_WIND
     size, found = _window_of(model, window), []
     for seed in range(count):
         start = _first_ids(model, seed)
-        written = model.generate(start, max_new_tokens=max(1, size - len(start)), seed=seed, temperature=1.0, top_k=0, top_p=1.0)
+        written = model.generate(
+            start, max_new_tokens=max(1, size - len(start)), seed=seed, temperature=1.0, top_k=0, top_p=1.0
+        )
         for _ in written:
             pass
         ids = [*start, *written.report.token_ids]
@@ -160,7 +162,7 @@ def _window_of(model: Model, window: int) -> int:
 def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:
     wide = logits.astype(np.float64)
     wide -= wide.max(1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(1, keepdims=True))
+    return np.asarray(wide - np.log(np.exp(wide).sum(1, keepdims=True)), np.float64)
 
 
 def _plain(value: Any) -> Any:

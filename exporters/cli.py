@@ -87,8 +87,10 @@ def command(
     MODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json), an ONNX file or a folder with one, an
     unquantized GGUF file, or the name of a model on the Hugging Face Hub.
 
-    The weights stay bit for bit what they were, unless --quantize or --prune ask for a loss, which is measured. OUT appears only when it is whole: a failed or interrupted export
-    leaves nothing behind, and one that was killed goes on where it was when it is started again.
+    The weights stay bit for bit what they were, unless --quantize or --prune ask for a loss, which is measured.
+
+    OUT appears only when it is whole: a failed or interrupted export leaves nothing behind, and one that was killed
+    goes on where it was when it is started again.
 
     Further commands: inspect, verify (see lpc-export inspect --help).
     """

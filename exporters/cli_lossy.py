@@ -24,7 +24,7 @@ _OPTIONS = [
         help="Compression-aware scaling: fewer bits for the same error.",
     ),
     click.option("--target-bits", type=float, metavar="B", help="Coarsen INT8 until it takes B bits a weight."),
-    click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 as far as X nats a token of divergence allow."),
+    click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 up to a divergence of X nats a token."),
     click.option("--prune", type=float, metavar="S", help="Lossy: make the fraction S of the weights zero."),
     click.option(
         "--prune-pattern", type=click.Choice(["row", "total", "2:4"]), default="row", show_default=True,

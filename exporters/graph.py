@@ -186,7 +186,7 @@ class Graph:
             decoded = node.output[0]
             node.output[0] = f"{decoded}:int8"
             _set(node, "to", "int8")
-            attributes: dict[str, int] = {}
+            attributes: dict[str, Any] = {}
             if group >= 0:
                 attributes["axis"] = int(transposed) if group == 0 else int(not transposed)
             if group > 0:
@@ -194,9 +194,7 @@ class Graph:
             name = self._unique(f"{node.name}/DequantizeLinear")
             inputs = [node.output[0], _scales(tensor, transposed and group > 0)]
             after = self._nodes.index(node) + 1
-            self._nodes.insert(
-                after, helper.make_node("DequantizeLinear", inputs, [decoded], name=name, **attributes)
-            )
+            self._nodes.insert(after, helper.make_node("DequantizeLinear", inputs, [decoded], name=name, **attributes))
 
     def fill_scales(self, tensor: str, scales: NDArray[np.float32]) -> int:
         """Give the scales of `dequantize`: [], [rows] or [rows, groups]; returns the bytes that they take."""

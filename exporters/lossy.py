@@ -1,4 +1,4 @@
-"""A lossy export from end to end: the lossless reference, calibration, the passes, and the loss against the reference."""
+"""A lossy export from end to end: lossless reference, calibration, passes, and the loss against the reference."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def refuse_quantized(model: str | Path) -> None:
     if found:
         method = found.get("quant_method", "unknown") if isinstance(found, dict) else "unknown"
         raise ExportError(
-            f"{path / CONFIG}: quantization_config says that the model is quantized already (method {method}); expected "
-            "a checkpoint in bf16, fp16 or fp32"
+            f"{path / CONFIG}: quantization_config says that the model is quantized already (method {method}); "
+            "expected a checkpoint in bf16, fp16 or fp32"
         )
 
 
@@ -135,8 +135,8 @@ def chosen(run: LossyExport, trial: Callable[[LossyOptions], ExportResult]) -> L
     finest = divergence(0.0)
     if finest > options.max_kl:
         raise ExportError(
-            f"a divergence of {options.max_kl:g} nats a token cannot be reached: the nearest is {finest:.4g}, with INT8 "
-            f"by {options.granularity} as fine as it can be; choose a larger one, or a finer --granularity"
+            f"a divergence of {options.max_kl:g} nats a token cannot be reached: the nearest is {finest:.4g}, with "
+            f"INT8 by {options.granularity} as fine as it can be; choose a larger one, or a finer --granularity"
         )
     low, high = 0.0, _COARSEST
     for _ in range(_TRIALS):

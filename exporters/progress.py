@@ -14,7 +14,8 @@ _LINES_SECONDS = 5.0
 
 
 class Progress:
-    """Counts bytes, or what `unit` names, of one phase and says now and then how far it is: in place on a terminal, else in plain lines.
+    """Counts bytes, or what `unit` names, and says now and then how far a phase is: in place on a terminal, else in
+    plain lines.
 
     Leaving the context ends the phase; one that was shown says how long it took.
     """

@@ -85,7 +85,7 @@ def test_int8_product_is_the_same_bits_whatever_the_storage(tmp_path: Path, gran
     for codec_name in ("stored", "lz4", "ans", "bitmap:stored"):
         path, _ = product(tmp_path / codec_name[:3], granularity, (300, 640), codec_name=codec_name, segment_bytes=9000)
         for state in ("decoded", "resident", "streamed"):
-            session = open_session(path, layers=f"0:{state}")
+            session = open_session(path, residence=f"0-1:{state}")
             results |= {session.run(x=x)[0].tobytes() for _ in range(2)}
     assert len(results) == 1
 

@@ -253,6 +253,7 @@ def _sampling(options: dict[str, Any], greedy: bool) -> dict[str, Any]:
 
 
 def _load(path: str, options: dict[str, Any]) -> Model:
+    from edge_runtime.loss import lossy_line
     from edge_runtime.session import load
 
     model = load(
@@ -268,6 +269,9 @@ def _load(path: str, options: dict[str, Any]) -> Model:
         trace=options["trace"],
         debug=options["debug"],
     )
+    lossy = lossy_line(model.package.manifest)
+    if lossy:
+        click.echo(f"lpc-run: lossy model: {lossy}", err=True)
     stats = model.stats()
     if stats is not None and stats.nodes_unclaimed:
         click.echo(

@@ -22,6 +22,7 @@ import xxhash
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from edge_runtime.board import figures_for
 from edge_runtime.errors import ExportError
 from edge_runtime.package import MANIFEST_FILE, Package
 from edge_runtime.placement import place
@@ -92,7 +93,7 @@ def _key(package: Package, windows: Sequence[Sequence[int]]) -> str:
 def second_moments(
     folder: Path, windows: Sequence[Sequence[int]], values: Sequence[str], threads: int = 0
 ) -> dict[str, Floats]:
-    """Return the mean of x x^T over all tokens for some activations x by their name in the graph: [channels, channels]."""
+    """Return the mean of x x^T over all tokens, [channels, channels], for some activations x by their name."""
     package = Package.open(folder)
     names = [f"{value}.calibrate.moments" for value in values]
     sums: dict[str, Floats] = {}
@@ -149,7 +150,13 @@ def _outputs(
         model = onnx.load(str(package.model_file), load_external_data=False)
         add(model)
         model_file.write_bytes(model.SerializeToString())
-        placement = place(package, memory_budget=memory_budget, context_length=None, threads=threads, bus_limit=None)
+        placement = place(
+            package,
+            memory_budget=memory_budget,
+            context_length=None,
+            prefill_chunk=max(map(len, windows)),
+            figures=lambda: figures_for(None, threads=threads),
+        )
         options = {OPTION_DECODE_THREADS: str(threads), **placement.options()}
         session = open_session(replace(package, model_file=model_file), options, threads, debug=False)
         with Progress("calibrating", sum(map(len, windows)), unit=TOKENS) as progress:
@@ -184,7 +191,9 @@ def _share(file: Path, link: Path) -> None:
 def _add_reductions(model: onnx.ModelProto, values: Sequence[str]) -> None:
     """The other outputs stay: attention needs a place for its keys and values."""
     graph = model.graph
-    graph.initializer.append(TensorProto(name="calibrate.axes", data_type=TensorProto.INT64, dims=[2], int64_data=[0, 1]))
+    graph.initializer.append(
+        TensorProto(name="calibrate.axes", data_type=TensorProto.INT64, dims=[2], int64_data=[0, 1])
+    )
     for value in values:
         magnitude = f"{value}.calibrate.abs"
         for op, inputs, output in (
@@ -192,7 +201,7 @@ def _add_reductions(model: onnx.ModelProto, values: Sequence[str]) -> None:
             ("ReduceMax", [magnitude, "calibrate.axes"], f"{value}.calibrate.largest"),
             ("ReduceSumSquare", [value, "calibrate.axes"], f"{value}.calibrate.squares"),
         ):
-            attributes = {} if op == "Abs" else {"keepdims": 0}
+            attributes: dict[str, Any] = {} if op == "Abs" else {"keepdims": 0}
             graph.node.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         for kind in ("largest", "squares"):
             name = f"{value}.calibrate.{kind}"

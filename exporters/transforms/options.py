@@ -16,8 +16,9 @@ class LossyOptions:
 
     `granularity` as in `group_of`; `scaling` compression-aware. `step` is the least step of INT8 relative to a weight's
     root mean square (0: as fine as eight bits allow); `target_bits` a weight or `max_kl` nats a token find it instead.
-    `compensate` lets the rest of a row make up for what is pruned or rounded. `calibration` and `text` are UTF-8 files; without them the model itself writes some text. `reference` is a lossless
-    export of the same model, made and deleted again without. `measure` evaluates the result against it.
+    `compensate` lets the rest of a row make up for what is pruned or rounded. `calibration` and `text` are UTF-8 files;
+    without them the model itself writes some text. `reference` is a lossless export of the same model, made and deleted
+    again without. `measure` evaluates the result against it.
     """
 
     quantize: bool = False

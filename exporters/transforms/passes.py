@@ -98,7 +98,7 @@ class Transform:
         if name not in self._factors.parameters:
             return array
         factors, offset = self._factors.parameters[name]
-        return ((array + np.float32(offset)) * factors - np.float32(offset)).astype(np.float32)
+        return np.asarray((array + np.float32(offset)) * factors - np.float32(offset), np.float32)
 
     def report(self) -> list[dict[str, Any]]:
         """What each pass changed, for the manifest; complete once every weight was written."""
@@ -109,10 +109,11 @@ class Transform:
             passes.append(self._scaling_report())
         if self.options.pruning is not None:
             asked = dataclasses.asdict(self.options.pruning)
-            sparsity = self._zeros / max(self._pruned_elements, 1)
-            passes.append({"pass": "prune", **asked, "compensated": self._moments is not None, "weights": self._pruned_elements, "zeros": round(sparsity, 6)})
+            sparsity = round(self._zeros / max(self._pruned_elements, 1), 6)
+            found = {"weights": self._pruned_elements, "zeros": sparsity, "compensated": self._moments is not None}
+            passes.append({"pass": "prune", **asked, **found})
         if self.options.quantize:
-            pooled = sum(entropy_bits(found) * int(found.sum()) for found in self._counts.values())
+            pooled = sum(entropy_bits(each) * int(each.sum()) for each in self._counts.values())
             passes.append(
                 {
                     "pass": "quantize", "dtype": "int8", "granularity": self.options.granularity,
@@ -222,7 +223,7 @@ class Transform:
         total = np.zeros(1, np.int64)
         for name in self._prunable:
             rows = self._plan.tensors.read(name)
-            rows = np.ascontiguousarray((rows.T if name in self._turned else rows)).astype(np.float32)
+            rows = np.ascontiguousarray(rows.T if name in self._turned else rows).astype(np.float32)
             scores = np.abs(rows) * self._channels(name)
             self._norms[name] = scale.root_mean_square(scores)
             total = total + prune.histogram(scores, self._norms[name])

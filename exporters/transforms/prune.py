@@ -1,8 +1,8 @@
 """Pruning: the weights of least importance become zero.
 
 A weight's importance is its magnitude times how large its input channel is on the calibration text: the l-infinity norm
-as in Wang et al., "When Compression Meets Model Compression", or the root mean square, which bounds the expected error of
-the product (Sun et al., "A Simple and Effective Pruning Approach for Large Language Models", arXiv 2306.11695), or
+as in Wang et al., "When Compression Meets Model Compression", or the root mean square, which bounds the expected error
+of the product (Sun et al., "A Simple and Effective Pruning Approach for Large Language Models", arXiv 2306.11695), or
 nothing: magnitude pruning.
 """
 

@@ -57,14 +57,15 @@ def largest(weights: Floats, group: int) -> Floats:
     if group == TENSOR:
         return np.asarray(magnitudes.max(initial=0.0), np.float32)
     if group == ROW:
-        return magnitudes.max(1, initial=0.0)
-    return np.maximum.reduceat(magnitudes, np.arange(0, weights.shape[1], group), axis=1)
+        return np.asarray(magnitudes.max(1, initial=0.0), np.float32)
+    at = np.arange(0, weights.shape[1], group)
+    return np.asarray(np.maximum.reduceat(magnitudes, at, axis=1), np.float32)
 
 
 def scales_of(covered: Floats, step: float) -> Floats:
     """Scales that cover these magnitudes and are at least `step`; 1 where there are only zeros."""
     scales = np.maximum(covered / np.float32(LEVELS), np.float32(step)).astype(np.float32)
-    return np.where(covered > 0, scales, np.float32(1)).astype(np.float32)
+    return np.asarray(np.where(covered > 0, scales, np.float32(1)), np.float32)
 
 
 def spread(scales: Floats, group: int, columns: int) -> Floats:
@@ -77,7 +78,7 @@ def spread(scales: Floats, group: int, columns: int) -> Floats:
 def integers(weights: Floats, scales: Floats, group: int) -> Integers:
     """Round weights to multiples of their scales."""
     steps = np.rint(weights / spread(scales, group, weights.shape[1]))
-    return np.clip(steps, -LEVELS, LEVELS).astype(np.int8)
+    return np.asarray(np.clip(steps, -LEVELS, LEVELS), np.int8)
 
 
 def counts(values: Integers) -> NDArray[np.int64]:

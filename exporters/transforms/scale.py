@@ -76,7 +76,7 @@ def channel_factors(site: Site, mean_square: Floats, strength: float) -> Floats:
         squares = np.broadcast_to(shared, (values, queries // values, size)).reshape(-1)
     floor = max(float(squares.max(initial=0.0)) * 1e-8, 1e-30)
     logs = 0.5 * strength * np.log(np.maximum(squares, floor))
-    return np.clip(np.exp(logs - logs.mean()), 1 / _RANGE, _RANGE).astype(np.float32)
+    return np.asarray(np.clip(np.exp(logs - logs.mean()), 1 / _RANGE, _RANGE), np.float32)
 
 
 @dataclass(frozen=True)

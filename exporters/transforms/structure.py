@@ -29,8 +29,8 @@ class NormFold:
 class RowsFold:
     """The activations are a product's outputs, directly or through what a positive factor passes through.
 
-    `tensor`'s stored rows and `bias` take the factors. `heads`, if given, are (queries, keys and values, head size) of an
-    attention between them: its outputs repeat the values of a head for several queries.
+    `tensor`'s stored rows and `bias` take the factors. `heads`, if given, are (queries, keys and values, head size) of
+    an attention between them: its outputs repeat the values of a head for several queries.
     """
 
     tensor: str
