@@ -15,11 +15,13 @@ SUBCOMMANDS = {
     "codec": ("edge_runtime.bench.codec", "Size and speed of the codecs, beside memcpy and other compressors."),
     "compare": ("edge_runtime.bench.compare", "Is one result faster than another, and is that more than noise?"),
     "kernel": ("edge_runtime.bench.kernel", "Products with packed weights against plain ones."),
+    "remote": ("edge_runtime.cli.remote", "The same as run on boards reached over SSH: deploy, run, fetch, clean up."),
     "report": ("edge_runtime.bench.report", "One page with the plots of one or more results."),
 }
 _EPILOG = """\b
 Examples:
   lpc-bench run llama-lpc -o before.json
+  lpc-bench remote ubuntu@orin.local llama-lpc -o orin.json
   lpc-bench compare before.json after.json
   lpc-bench report before.json after.json -o report.html
 """

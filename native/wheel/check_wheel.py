@@ -1,5 +1,5 @@
-"""Check a wheel of ours: one library in it, for the wheel's architecture, no newer symbols than JetPack 6 has, no lz4 or
-ONNX Runtime wanted from outside.
+"""Check a wheel of ours: one library in it, for the wheel's architecture, no newer symbols than JetPack 6 has, neither
+lz4 nor ONNX Runtime wanted from outside.
 
     python native/wheel/check_wheel.py dist/lpc_edge_runtime-0.1.0-py3-none-manylinux_2_35_aarch64.whl
 """

@@ -1,0 +1,130 @@
+"""What is to be measured, as options: the same for a run here and for one on a board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+DEFAULT_PROMPT = 512
+DEFAULT_GENERATE = 128
+
+
+def numbers(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return whole numbers separated by commas, each once; a click callback."""
+    if value is None:
+        return None
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers, such as 1,2") from None
+    if min(found) < 0:
+        raise click.BadParameter(f"{min(found)} is below 0")
+    return found
+
+
+def providers(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return names of providers separated by commas, each once; a click callback."""
+    names = tuple(dict.fromkeys(value.split(",")))
+    for name in names:
+        if name not in ("lpc", "cpu"):
+            raise click.BadParameter(f"{name!r} is not one of lpc, cpu")
+    return names
+
+
+_LIST = "N[,N...]"
+_OPTIONS = (
+    click.option(
+        "-p", "--prompt", callback=numbers, metavar=_LIST, help=f"Prompt tokens; 0: none.  [default: {DEFAULT_PROMPT}]"
+    ),
+    click.option(
+        "-n",
+        "--generate",
+        callback=numbers,
+        metavar=_LIST,
+        help=f"Tokens to generate; 0: none.  [default: {DEFAULT_GENERATE}]",
+    ),
+    click.option(
+        "-d",
+        "--depth",
+        callback=numbers,
+        metavar=_LIST,
+        default="0",
+        show_default=True,
+        help="Tokens before those measured.",
+    ),
+    click.option(
+        "-r", "--repetitions", "--repeat", "repetitions", type=click.IntRange(min=1), default=5, show_default=True
+    ),
+    click.option(
+        "-t", "--threads", callback=numbers, metavar=_LIST, default="0", show_default=True, help="0: automatic."
+    ),
+    click.option("--provider", callback=providers, metavar="lpc|cpu[,...]", default="lpc", show_default=True),
+    click.option(
+        "--memory-budget", metavar="SIZE", help="All that the process may take, such as 4.5GiB.  [default: free]"
+    ),
+    click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s."),
+    click.option("--layers", is_flag=True, help="Also time reading, decoding, computing and waiting by layer."),
+    click.option(
+        "--load", multiple=True, metavar="NAME=VALUE", help="An argument of edge_runtime.load; may be repeated."
+    ),
+    click.option("--cold", is_flag=True, help="A new process and an empty page cache for every repetition."),
+    click.option("--sequential", is_flag=True, help="One configuration after the other: less memory, more drift."),
+    click.option("--no-warmup", is_flag=True, help="Time the first passes too."),
+    click.option(
+        "--interval", type=click.FloatRange(min=0.05), default=0.5, show_default=True, help="Telemetry, seconds."
+    ),
+)
+
+
+def measure_options(function: _Command) -> _Command:
+    """Give a command the options of a measurement."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def arguments_of(options: dict[str, Any]) -> list[str]:
+    """Return the command line of `lpc-bench run` that these values of the options come from."""
+    words: list[str] = []
+    for name in ("prompt", "generate", "depth", "threads", "provider"):
+        if options[name] is not None:
+            words += [f"--{name}", ",".join(map(str, options[name]))]
+    for name in ("repetitions", "interval", "memory_budget", "bus_limit"):
+        if options[name] is not None:
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
+    for text in options["load"]:
+        words += ["--load", text]
+    return words + [
+        f"--{name.replace('_', '-')}" for name in ("layers", "cold", "sequential", "no_warmup") if options[name]
+    ]
+
+
+def load_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of edge_runtime.load that the options give; raises click.UsageError."""
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.memory import parse_rate, parse_size
+
+    load = dict(_load_option(text) for text in options["load"])
+    try:
+        if options["memory_budget"] is not None:
+            load["memory_budget"] = parse_size(options["memory_budget"])
+        if options["bus_limit"] is not None:
+            load["bus_limit"] = parse_rate(options["bus_limit"])
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    return load
+
+
+def _load_option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise click.UsageError(f"--load {text}: expected NAME=VALUE, such as prefill_chunk=128")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,202 @@
+"""What the board is, asked with nothing but its shell: nothing is written there."""
+
+from __future__ import annotations
+
+import base64
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boards import Profile
+from boards.detect import Identity, detect, power_mode
+from edge_runtime.errors import RemoteError
+from edge_runtime.remote.agent import run
+from edge_runtime.telemetry.procfs import meminfo
+
+OLDEST_PYTHON = (3, 10)
+CLOCK_LIMIT_S = 60.0
+"""A clock that is further off than this is worth a warning."""
+
+# Files that tell what a machine is; boards/detect.py and telemetry read them.
+_FILES = (
+    "proc/device-tree/model", "proc/device-tree/compatible", "proc/device-tree/nvidia,dtsfilename",
+    "proc/device-tree/nvidia,boardids", "etc/nv_tegra_release", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
+    "sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "sys/class/dmi/id/board_name",
+)  # fmt: skip
+_PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 python3.10"
+_SCRIPT = r"""
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+say() { printf '%s=%s\n' "$1" "$2"; }
+say machine "$(uname -m)"; say home "$HOME"; say now "$(date +%s)"
+say base "${XDG_CACHE_HOME:-$HOME/.cache}/lpc-bench"
+for folder in __FOLDER__ "${XDG_CACHE_HOME:-}" "$HOME/.cache" "$HOME" /; do
+  if [ -n "$folder" ] && [ -d "$folder" ]; then
+    say free_kb "$(df -Pk "$folder" | awk 'NR==2 {print $4}')"; say writable "$([ -w "$folder" ] && echo yes)"; break
+  fi
+done
+for python in __PYTHONS__; do
+  if command -v "$python" >/dev/null 2>&1; then
+    version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+    say seen "$python $version"
+    case $version in 3.1[0-9].*|3.[2-9][0-9].*)
+      say python "$(command -v "$python")"; say version "$version"
+      say venv "$("$python" -c 'import ensurepip, venv' 2>/dev/null && echo yes)"
+      say ort "$("$python" -c 'import importlib.metadata as m; print(m.version("onnxruntime"))' 2>/dev/null)"
+      say libc "$("$python" -c 'import platform; print("%s %s" % platform.libc_ver())' 2>/dev/null)"
+      break;; esac
+  fi
+done
+say clocks "$(cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq 2>/dev/null | tr '\n' ' ')"
+say governor "$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)"
+say heat "$(cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null | tr '\n' ' ')"
+say power "$(nvpmodel -q 2>/dev/null | grep 'NV Power Mode')"
+cd / && for file in __FILES__; do
+  if [ -r "$file" ]; then printf 'file %s ' "$file"; head -c 65536 "$file" 2>/dev/null | base64 | tr -d '\n'; echo; fi
+done
+"""
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is known of the board before anything is put there. Sizes in bytes; None and "": it does not say."""
+
+    machine: str
+    base: str
+    python: str
+    python_version: str
+    pythons_seen: tuple[str, ...]
+    has_venv: bool
+    libc: str
+    onnxruntime: str
+    free_bytes: int | None
+    writable: bool
+    memory_available: int | None
+    profile: Profile | None
+    exact: bool
+    identity: Identity
+    os_name: str
+    power_mode: str | None
+    governor: str
+    clock_mhz: float | None
+    temperature_c: float | None
+    clock_skew_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the result: what was seen before the run."""
+        values = {
+            "machine": self.machine,
+            "os": self.os_name,
+            "python": self.python_version,
+            "libc": self.libc,
+            "onnxruntime": self.onnxruntime,
+            "free_bytes": self.free_bytes,
+            "memory_available_bytes": self.memory_available,
+            "board": self.profile.id if self.profile else None,
+            "jetpack": self.identity.jetpack,
+            "power_mode": self.power_mode,
+            "governor": self.governor,
+            "clock_mhz": self.clock_mhz,
+            "temperature_c": self.temperature_c,
+            "clock_skew_s": round(self.clock_skew_s, 1),
+        }
+        return {name: value for name, value in values.items() if value not in (None, "")}
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = [
+            self.identity.model or (self.profile.name if self.profile else "unknown board"),
+            self.machine,
+            f"JetPack {self.identity.jetpack}" if self.identity.jetpack else self.os_name,
+            f"Python {self.python_version}" if self.python_version else "",
+            f"onnxruntime {self.onnxruntime}" if self.onnxruntime else "",
+            f"{_gib(self.memory_available)} of memory free" if self.memory_available else "",
+            f"{_gib(self.free_bytes)} of disk free" if self.free_bytes is not None else "",
+            f"power mode {self.power_mode}" if self.power_mode else "",
+            f"{self.clock_mhz:.0f} MHz" if self.clock_mhz else "",
+            f"{self.temperature_c:.0f} °C" if self.temperature_c is not None else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+async def identify(connection: Any, name: str, folder: str | None = None, python: str | None = None) -> Board:
+    """Ask the board; `folder` and `python` replace where things go and which Python is used there."""
+    import shlex
+
+    script = (
+        _SCRIPT.replace("__FILES__", " ".join(_FILES))
+        .replace("__FOLDER__", shlex.quote(folder or ""))
+        .replace("__PYTHONS__", shlex.quote(python) if python else _PYTHONS)
+    )
+    before = time.time()
+    text = await run(connection, "sh -s", name, data=script.encode())
+    values, files, seen = _parse(text)
+    if "machine" not in values:
+        raise RemoteError(f"{name}: no POSIX shell answers there: {text[:80]!r}")
+    with tempfile.TemporaryDirectory(prefix="lpc-board-") as root:
+        for path, data in files.items():
+            file = Path(root) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        found = detect(Path(root), values["machine"])
+        available = meminfo(Path(root)).get("MemAvailable")
+    release = re.search(rb'^PRETTY_NAME="?([^"\n]*)', files.get("etc/os-release", b""), re.MULTILINE)
+    free = values.get("free_kb", "")
+    return Board(
+        machine=values["machine"],
+        base=folder or values["base"],
+        python=values.get("python", ""),
+        python_version=values.get("version", ""),
+        pythons_seen=tuple(seen),
+        has_venv=values.get("venv") == "yes",
+        libc=values.get("libc", "").strip(),
+        onnxruntime=values.get("ort", ""),
+        free_bytes=int(free) * 1024 if free.isdigit() else None,
+        writable=values.get("writable") == "yes",
+        memory_available=available,
+        profile=found.profile,
+        exact=found.exact,
+        identity=found.identity,
+        os_name=release[1].decode("utf-8", "replace") if release else "",
+        power_mode=power_mode(values.get("power", "")),
+        governor=values.get("governor", ""),
+        clock_mhz=max(_numbers(values.get("clocks", "")), default=0) / 1000 or None,
+        temperature_c=max((heat / 1000 for heat in _numbers(values.get("heat", ""))), default=None),
+        clock_skew_s=_skew(values.get("now", ""), before, time.time()),
+    )
+
+
+def _parse(text: str) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
+    values: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    seen: list[str] = []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        name, equals, value = line.partition("=")
+        if word == "file" and rest.count(" ") == 1:
+            path, _, data = rest.partition(" ")
+            if path in _FILES:
+                files[path] = base64.b64decode(data)
+        elif name == "seen":
+            seen.append(value.strip())
+        elif equals and name.isidentifier():
+            values[name] = value
+    return values, files, seen
+
+
+def _skew(now: str, before: float, after: float) -> float:
+    """Seconds that the board's clock is ahead; 0 within the time that asking took."""
+    if not now.isdigit():
+        return 0.0
+    board = int(now)
+    return board - after if board > after else min(0.0, board + 1 - before)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split() if word.lstrip("-").isdigit()]
+
+
+def _gib(count: int | None) -> str:
+    return f"{(count or 0) / 1e9:.1f} GB"

@@ -1,0 +1,90 @@
+"""What must hold before anything is uploaded: architecture, Python, disk, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.board import figures_of
+from edge_runtime.cli.common import format_bytes
+from edge_runtime.errors import BoardError, BudgetError, RemoteError
+from edge_runtime.memory import RESERVE_BYTES
+from edge_runtime.package import Package
+from edge_runtime.plan import Figures, headline, plan_for
+from edge_runtime.plan.model import PROCESS_BYTES
+from edge_runtime.remote.identify import OLDEST_PYTHON, Board
+
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+"""What `uname -m` says -> the name in our wheels."""
+
+RUNTIME_BYTES = 600_000_000
+"""Room for a virtual environment with onnxruntime, and for the wheels that it is made from (measured: 440 MB)."""
+
+SHARED_RUNTIME_BYTES = 30_000_000
+"""The same where the packages of the board's Python are used."""
+
+_SPARE_BYTES = 10_000_000
+
+
+def check_machine(board: Board, name: str) -> str:
+    """Return the board's architecture; raises RemoteError if nothing of ours runs there, or Python is missing."""
+    machine = ARCHITECTURES.get(board.machine)
+    if machine is None:
+        raise RemoteError(
+            f"{name}: the board is {board.machine}; expected one of {', '.join(sorted(set(ARCHITECTURES.values())))}"
+            + ("; a 64-bit system must be installed on it" if board.machine.startswith("arm") else "")
+        )
+    if not board.python:
+        seen = ", ".join(board.pythons_seen) or "none at all"
+        raise RemoteError(
+            f"{name}: no Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer there (seen: {seen}): "
+            "sudo apt-get install python3 python3-venv, or name one with --python"
+        )
+    if not board.libc.startswith("glibc"):
+        raise RemoteError(f"{name}: its C library is {board.libc or 'unknown'}; the wheels need glibc 2.35 or newer")
+    if tuple(int(part) for part in board.libc.split()[1].split(".")[:2]) < (2, 35):
+        raise RemoteError(
+            f"{name}: it has {board.libc}; the wheels need 2.35 or newer (JetPack 6, Ubuntu 22.04, Debian 12)"
+        )
+    return machine
+
+
+def check_room(board: Board, name: str, needed: int) -> None:
+    """Raise RemoteError if the board has no space for `needed` bytes."""
+    if not board.writable:
+        raise RemoteError(f"{name}: the folder for {board.base} is not writable; name another one with --board-folder")
+    if board.free_bytes is not None and board.free_bytes < needed + _SPARE_BYTES:
+        raise RemoteError(
+            f"{name}: too little disk: {format_bytes(needed)} are needed in {board.base}, "
+            f"{format_bytes(board.free_bytes)} are free; make room, or name another place with --board-folder. "
+            "Nothing was uploaded"
+        )
+
+
+def check_memory(board: Board, name: str, model: Path, load: dict[str, Any]) -> None:
+    """Raise BudgetError if not even the smallest plan of the model fits the board's memory."""
+    if board.memory_available is None:
+        return
+    budget = load.get("memory_budget")
+    if budget is not None and budget > board.memory_available:
+        raise BudgetError(
+            f"{name}: --memory-budget is {format_bytes(budget)}, but the board has "
+            f"{format_bytes(board.memory_available)} of memory free; ask for less, or stop other programs there. "
+            "Nothing was uploaded"
+        )
+    package = Package.open(model)
+    room = budget or max(1, board.memory_available - RESERVE_BYTES)
+    if budget is None and int(package.manifest["data"]["bytes"]) + PROCESS_BYTES <= room:
+        return
+    plan = plan_for(package, _figures(board), room, context_length=load.get("context_length"))
+    if plan.verdict == "impossible":
+        raise BudgetError(f"{name}: too little memory: {headline(plan)}. Nothing was uploaded")
+
+
+def _figures(board: Board) -> Figures:
+    try:
+        if board.profile is not None:
+            return figures_of(board.profile)
+    except BoardError:
+        pass
+    return Figures.assumed(board.machine, board.identity.cores or 1)

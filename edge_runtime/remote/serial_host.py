@@ -1,0 +1,16 @@
+"""A board's SSH address from its serial console, for when DNS does not know it."""
+
+from __future__ import annotations
+
+from edge_runtime.board_network import addresses
+from edge_runtime.remote.connection import Ask
+from edge_runtime.remote.hosts import Target
+from edge_runtime.serial_console import SerialConsole
+
+
+def find_target(device: str, baud: int | None, user: str | None, ask: Ask | None) -> Target:
+    """Log in on `device` and return the board's first address; raises RemoteError."""
+    with SerialConsole(device, baud) as console:
+        console.login(user, None if ask is None else lambda: ask(f"Password of {user} on {device}"))
+        found = addresses(console)[0]
+    return Target(found.address, user, name=found.address)

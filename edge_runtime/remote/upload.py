@@ -1,0 +1,172 @@
+"""Files to a board: in chunks with a hash each, only those that differ, from where the last try ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.cli.common import format_bytes
+from edge_runtime.errors import RemoteError
+from edge_runtime.remote.agent import SILENCE_SECONDS, Agent, lost
+from edge_runtime.remote.connection import LostConnectionError
+
+CHUNK = 1 << 20
+_REPORT_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Transfer:
+    """How much there was, and how much of it had to go over the wire, in bytes; seconds for both."""
+
+    total_bytes: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Transfer) -> None:
+        """Count another try, or another folder."""
+        self.total_bytes = max(self.total_bytes, other.total_bytes)
+        self.sent_bytes += other.sent_bytes
+        self.seconds += other.seconds
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    file: Path
+    offset: int
+    size: int
+    digest: str
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files directly in a folder, in order of name; raises RemoteError for one that cannot be read."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    for path in files:
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise RemoteError(f"{path}: cannot be read ({error.strerror})") from error
+    return files
+
+
+async def upload(agent: Agent, files: list[Path], folder: str, say: Say, counted: Transfer) -> None:
+    """Make `folder` on the board hold exactly these files; adds to `counted` what was sent, even when it fails.
+
+    Raises BoardFullError, LostConnectionError (a second call goes on where this one ended), RemoteError.
+    """
+    started = time.monotonic()
+    sizes = {path.name: path.stat().st_size for path in files}
+    transfer = Transfer(total_bytes=sum(sizes.values()))
+    try:
+        missing = await _missing(agent, files, folder, say)
+        await _send(agent, missing, sizes, folder, say, transfer)
+    finally:
+        transfer.seconds = time.monotonic() - started
+        counted.add(transfer)
+
+
+async def _missing(agent: Agent, files: list[Path], folder: str, say: Say) -> list[_Chunk]:
+    """The chunks that the board does not have. Both sides hash at the same time."""
+    here = asyncio.create_task(asyncio.to_thread(lambda: {path.name: list(_chunks(path)) for path in files}))
+    there: dict[str, list[str]] = {}
+    try:
+        say(f"comparing {len(files)} files, {format_bytes(sum(path.stat().st_size for path in files))}")
+        names = [path.name for path in files]
+        async for answer in agent.answers("hash", folder=folder, files=names, chunk=CHUNK):
+            if "file" in answer:
+                there[answer["file"]] = answer["chunks"]
+    finally:
+        chunks = await here
+    return [
+        chunk
+        for name, found in chunks.items()
+        for index, chunk in enumerate(found)
+        if index >= len(there.get(name, ())) or there[name][index] != chunk.digest
+    ]
+
+
+def _chunks(path: Path) -> Iterator[_Chunk]:
+    with path.open("rb") as stream:
+        offset = 0
+        while piece := stream.read(CHUNK):
+            yield _Chunk(path, offset, len(piece), hashlib.sha256(piece).hexdigest())
+            offset += len(piece)
+
+
+async def _send(
+    agent: Agent, chunks: list[_Chunk], sizes: dict[str, int], folder: str, say: Say, transfer: Transfer
+) -> None:
+    total = sum(chunk.size for chunk in chunks)
+    say(f"sending {format_bytes(total)} of {format_bytes(transfer.total_bytes)}: the rest is there already")
+    async with agent.process("receive", folder=folder, files=sizes) as process:
+        writer = asyncio.create_task(_write(agent, process, chunks, transfer))
+        progress = _Progress(total, say)
+        done = False
+        try:
+            async for answer in agent.read(process, SILENCE_SECONDS):
+                if "stored" in answer:
+                    progress.add(answer["stored"])
+                done = done or "done" in answer
+            if not done:
+                raise LostConnectionError(f"{agent.name}: the connection ended while sending")
+            await writer
+        except LostConnectionError as error:
+            raise LostConnectionError(
+                f"{error}, {format_bytes(progress.stored)} of {format_bytes(total)} were sent"
+            ) from None
+        finally:
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError, LostConnectionError):
+                await writer
+
+
+async def _write(agent: Agent, process: object, chunks: list[_Chunk], transfer: Transfer) -> None:
+    """Send every chunk, as fast as the connection takes them."""
+    stdin = process.stdin  # type: ignore[attr-defined]
+    for chunk in chunks:
+        data = await asyncio.to_thread(_read, chunk)
+        head = {"file": chunk.file.name, "offset": chunk.offset, "size": chunk.size, "sha256": chunk.digest}
+        with lost(agent.name):
+            stdin.write(json.dumps(head).encode() + b"\n" + data)
+            await stdin.drain()
+        transfer.sent_bytes += len(data)
+    with lost(agent.name):
+        stdin.write(b'{"end": true}\n')
+        stdin.write_eof()
+        await stdin.drain()
+
+
+def _read(chunk: _Chunk) -> bytes:
+    with chunk.file.open("rb") as stream:
+        stream.seek(chunk.offset)
+        return stream.read(chunk.size)
+
+
+class _Progress:
+    """Lines with share, rate and time left, about one a second."""
+
+    def __init__(self, total: int, say: Say) -> None:
+        self.stored = 0
+        self._total = total
+        self._say = say
+        self._started = self._said = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self.stored += count
+        now = time.monotonic()
+        if now - self._said < _REPORT_SECONDS and self.stored < self._total:
+            return
+        self._said = now
+        rate = self.stored / max(1e-6, now - self._started)
+        left = (self._total - self.stored) / rate
+        self._say(
+            f"sent {format_bytes(self.stored)} of {format_bytes(self._total)} ({self.stored / self._total:.0%}), "
+            f"{format_bytes(rate)}/s, {left:.0f} s left"
+        )
