@@ -3,6 +3,8 @@
 # make lint   formats, types, warnings
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make bench  the benchmarks that run anywhere in a minute
+# make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
+# make test-board   deploy, run and report on an emulated 64-bit Arm board; needs root, about twenty minutes at first
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup wheel wheel-arm64 test-board
 
 setup: $(VENV)/.installed
 
@@ -78,6 +80,18 @@ format: setup
 
 bench: demo
 	$(BIN)/lpc-bench run out/demo -p 128 -n 64 -r 3
+
+wheel: setup
+	native/wheel/make_wheel.sh $(shell uname -m)
+
+wheel-arm64: setup
+	native/wheel/make_wheel.sh aarch64
+
+BOARD_ROOT ?= build/board/root
+
+test-board: wheel-arm64
+	tests/board/make_root.sh $(BOARD_ROOT)
+	LPC_BOARD_ROOT=$(BOARD_ROOT) $(BIN)/pytest -v tests/test_remote_emulated.py
 
 clean:
 	rm -rf build out $(VENV)

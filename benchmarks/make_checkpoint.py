@@ -33,6 +33,7 @@ _KEYS = (
     "vocab_size", "max_position_embeddings", "rope_theta",
 )  # fmt: skip
 SHAPES: dict[str, tuple[int, int, int, int, int, int, int, float]] = {
+    "llama-100mb": (768, 4, 12, 12, 2048, 16000, 2048, 10000.0),
     "tiny": (256, 4, 8, 4, 688, 1024, 512, 10000.0),
     "tinyllama-1.1b": (2048, 22, 32, 4, 5632, 32000, 2048, 10000.0),
     "llama-3.2-1b": (2048, 16, 32, 8, 8192, 128256, 8192, 500000.0),

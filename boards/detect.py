@@ -65,7 +65,9 @@ class Detection:
 
 def identify(root: Path = _ROOT, machine: str | None = None) -> Identity:
     """Read who this is below `root`; `machine` is the architecture (default: this one's)."""
-    tree = root / "proc/device-tree"
+    tree = root / "proc/device-tree"  # a link to the other one, where /proc is not a container's
+    if not tree.exists():
+        tree = root / "sys/firmware/devicetree/base"
     compatible = tuple(part for part in _text(tree / "compatible").split("\0") if part)
     release = _RELEASE.search(_text(root / "etc/nv_tegra_release"))
     l4t = f"{release[1]}.{release[2]}" if release else None

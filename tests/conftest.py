@@ -57,6 +57,16 @@ def run_python() -> RunPython:
 
 
 @pytest.fixture(scope="session")
+def wheel_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with our wheel for this machine, as `make wheel` makes it."""
+    dist = tmp_path_factory.mktemp("dist")
+    script = ROOT / "native/wheel/make_wheel.sh"
+    done = subprocess.run([str(script), os.uname().machine, str(dist)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dist
+
+
+@pytest.fixture(scope="session")
 def lpc_run(run_python: RunPython) -> RunPython:
     """A function that runs the command `lpc-run` with the given arguments."""
 

@@ -32,10 +32,12 @@ _PIECE = 16384
 class SshBoard:
     """A context manager; `options()` are what `lpc-bench remote` needs to reach it as `name`."""
 
-    def __init__(self, folder: Path, *, path: str | None = None, home: Path | None = None) -> None:
+    def __init__(self, folder: Path, wheels: Path, *, path: str | None = None, home: Path | None = None) -> None:
         self.folder = folder
+        self.wheels = wheels
         self.home = home or folder / "home"
-        self.home.mkdir(parents=True, exist_ok=True)
+        for place in (folder, self.home):
+            place.mkdir(parents=True, exist_ok=True)
         self.path = path or f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         self.known_hosts = folder / "known_hosts"
         self.identity = folder / "user_key"
@@ -123,7 +125,7 @@ class SshBoard:
         """Options of `lpc-bench remote` for this board, with packages of the Python that runs the tests."""
         return [
             "--port", str(port or self.port), "--identity", str(self.identity), "--known-hosts", str(self.known_hosts),
-            "--ssh-config", "/dev/null", "--packages", "system", "--wheel", str(self.folder.parent / "dist"),
+            "--ssh-config", "/dev/null", "--packages", "system", "--wheel", str(self.wheels),
         ]  # fmt: skip
 
 

@@ -61,6 +61,7 @@ def warnings_of(result: dict[str, Any], checks: list[dict[str, Any]], interrupte
     telemetry = result["telemetry"]
     if telemetry["cpu_fraction"] > _SAMPLING_LIMIT:
         found.append(f"sampling telemetry took {telemetry['cpu_fraction']:.1%} of a core")
+    found += telemetry["unreadable"].values()
     throttled = {note for sample in telemetry["samples"] for note in sample.get("notes", {}).values()}
     return found + [f"the board says: {note}" for note in sorted(throttled)]
 

@@ -23,7 +23,7 @@ BASE = Path(__file__).resolve().parent
 BEAT_SECONDS = 2.0
 POLL_SECONDS = 0.1
 END_SECONDS = 5.0
-PIECE = 1 << 20
+COMPLETE = ".complete"
 
 
 def say(**values: Any) -> None:
@@ -68,6 +68,7 @@ def do_receive(folder: str, files: dict[str, int]) -> None:
     """Take chunks from stdin, each checked before it is written, then cut every file to its size."""
     place = inside(folder)
     place.mkdir(parents=True, exist_ok=True)
+    (place / COMPLETE).unlink(missing_ok=True)
     handles: dict[str, Any] = {}
     source = sys.stdin.buffer
     try:
@@ -108,6 +109,7 @@ def finish(place: Path, files: dict[str, int], handles: dict[str, Any]) -> None:
     for path in place.iterdir():
         if path.name not in files:
             remove(path)
+    (place / COMPLETE).touch()
 
 
 def remove(path: Path) -> None:
@@ -148,7 +150,7 @@ def do_install(folder: str, wheel: str, carried: str | None, shared: bool) -> No
     if shared:
         run([*pip, "--no-deps", "--force-reinstall", file], "installing the wheel")
     run([*pip, *source, "--only-binary", ":all:", file], "installing the wheel and what it needs")
-    (place / "complete").touch()
+    (place / COMPLETE).touch()
     say(done=True)
 
 
@@ -353,12 +355,10 @@ def do_clean(paths: list[str]) -> None:
 
 
 def do_list() -> None:
-    """Tell what is here: models with the bytes that are there, runtimes, and which of those are complete."""
+    """Tell what is here: models with the bytes that are there, and which models, runtimes and wheels are complete."""
     models = {f"models/{path.name}": sum(size(file) for file in path.iterdir()) for path in BASE.glob("models/*")}
-    runtimes = [f"runtime/{path.name}" for path in BASE.glob("runtime/*")]
-    wheels = [f"wheels/{path.name}" for path in BASE.glob("wheels/*")]
-    complete = [f"runtime/{path.parent.name}" for path in BASE.glob("runtime/*/complete")]
-    say(models=models, entries=[*models, *runtimes, *wheels], complete=complete, jobs=jobs())
+    complete = [f"{path.parent.parent.name}/{path.parent.name}" for path in BASE.glob(f"*/*/{COMPLETE}")]
+    say(models=models, complete=complete)
 
 
 def size(path: Path) -> int:

@@ -21,9 +21,10 @@ CLOCK_LIMIT_S = 60.0
 """A clock that is further off than this is worth a warning."""
 
 # Files that tell what a machine is; boards/detect.py and telemetry read them.
+_TREE = "sys/firmware/devicetree/base"
 _FILES = (
-    "proc/device-tree/model", "proc/device-tree/compatible", "proc/device-tree/nvidia,dtsfilename",
-    "proc/device-tree/nvidia,boardids", "etc/nv_tegra_release", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
+    *(f"{_TREE}/{name}" for name in ("model", "compatible", "nvidia,dtsfilename", "nvidia,boardids")),
+    "etc/nv_tegra_release", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
     "sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "sys/class/dmi/id/board_name",
 )  # fmt: skip
 _PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 python3.10"
@@ -37,15 +38,21 @@ for folder in __FOLDER__ "${XDG_CACHE_HOME:-}" "$HOME/.cache" "$HOME" /; do
     say free_kb "$(df -Pk "$folder" | awk 'NR==2 {print $4}')"; say writable "$([ -w "$folder" ] && echo yes)"; break
   fi
 done
+ask='
+import importlib.util, platform, sys
+from importlib import metadata
+try: ort = metadata.version("onnxruntime")
+except Exception: ort = "-"
+venv = "venv" if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv") else "-"
+print("%d.%d.%d" % sys.version_info[:3], venv, ort, *platform.libc_ver())
+'
 for python in __PYTHONS__; do
   if command -v "$python" >/dev/null 2>&1; then
-    version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+    answer=$("$python" -c "$ask" 2>/dev/null)
+    version=${answer%% *}
     say seen "$python $version"
     case $version in 3.1[0-9].*|3.[2-9][0-9].*)
-      say python "$(command -v "$python")"; say version "$version"
-      say venv "$("$python" -c 'import ensurepip, venv' 2>/dev/null && echo yes)"
-      say ort "$("$python" -c 'import importlib.metadata as m; print(m.version("onnxruntime"))' 2>/dev/null)"
-      say libc "$("$python" -c 'import platform; print("%s %s" % platform.libc_ver())' 2>/dev/null)"
+      say python "$(command -v "$python")"; say about "$answer"
       break;; esac
   fi
 done
@@ -144,15 +151,16 @@ async def identify(connection: Any, name: str, folder: str | None = None, python
         available = meminfo(Path(root)).get("MemAvailable")
     release = re.search(rb'^PRETTY_NAME="?([^"\n]*)', files.get("etc/os-release", b""), re.MULTILINE)
     free = values.get("free_kb", "")
+    version, venv, ort, *libc = [*values.get("about", "").split(), "", "", ""][:5]
     return Board(
         machine=values["machine"],
         base=folder or values["base"],
         python=values.get("python", ""),
-        python_version=values.get("version", ""),
+        python_version=version,
         pythons_seen=tuple(seen),
-        has_venv=values.get("venv") == "yes",
-        libc=values.get("libc", "").strip(),
-        onnxruntime=values.get("ort", ""),
+        has_venv=venv == "venv",
+        libc=" ".join(libc).strip(),
+        onnxruntime=ort.strip("-"),
         free_bytes=int(free) * 1024 if free.isdigit() else None,
         writable=values.get("writable") == "yes",
         memory_available=available,

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.cli.common import format_bytes
@@ -24,17 +24,16 @@ Say = Callable[[str], None]
 
 @dataclass
 class Transfer:
-    """How much there was, and how much of it had to go over the wire, in bytes; seconds for both."""
+    """What had to be on the board, by folder, and how much of it had to go over the wire, in bytes; seconds for all."""
 
-    total_bytes: int = 0
+    folders: dict[str, int] = field(default_factory=dict)
     sent_bytes: int = 0
     seconds: float = 0.0
 
-    def add(self, other: Transfer) -> None:
-        """Count another try, or another folder."""
-        self.total_bytes = max(self.total_bytes, other.total_bytes)
-        self.sent_bytes += other.sent_bytes
-        self.seconds += other.seconds
+    def as_dict(self) -> dict[str, float]:
+        """For the result."""
+        total = sum(self.folders.values())
+        return {"total_bytes": total, "sent_bytes": self.sent_bytes, "seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,12 @@ async def upload(agent: Agent, files: list[Path], folder: str, say: Say, counted
     """
     started = time.monotonic()
     sizes = {path.name: path.stat().st_size for path in files}
-    transfer = Transfer(total_bytes=sum(sizes.values()))
+    counted.folders[folder] = sum(sizes.values())
     try:
         missing = await _missing(agent, files, folder, say)
-        await _send(agent, missing, sizes, folder, say, transfer)
+        await _send(agent, missing, sizes, folder, say, counted)
     finally:
-        transfer.seconds = time.monotonic() - started
-        counted.add(transfer)
+        counted.seconds += time.monotonic() - started
 
 
 async def _missing(agent: Agent, files: list[Path], folder: str, say: Say) -> list[_Chunk]:
@@ -101,12 +99,12 @@ def _chunks(path: Path) -> Iterator[_Chunk]:
 
 
 async def _send(
-    agent: Agent, chunks: list[_Chunk], sizes: dict[str, int], folder: str, say: Say, transfer: Transfer
+    agent: Agent, chunks: list[_Chunk], sizes: dict[str, int], folder: str, say: Say, counted: Transfer
 ) -> None:
     total = sum(chunk.size for chunk in chunks)
-    say(f"sending {format_bytes(total)} of {format_bytes(transfer.total_bytes)}: the rest is there already")
+    say(f"sending {format_bytes(total)} of {format_bytes(sum(sizes.values()))}: the rest is there already")
     async with agent.process("receive", folder=folder, files=sizes) as process:
-        writer = asyncio.create_task(_write(agent, process, chunks, transfer))
+        writer = asyncio.create_task(_write(agent, process, chunks, counted))
         progress = _Progress(total, say)
         done = False
         try:
@@ -127,7 +125,7 @@ async def _send(
                 await writer
 
 
-async def _write(agent: Agent, process: object, chunks: list[_Chunk], transfer: Transfer) -> None:
+async def _write(agent: Agent, process: object, chunks: list[_Chunk], counted: Transfer) -> None:
     """Send every chunk, as fast as the connection takes them."""
     stdin = process.stdin  # type: ignore[attr-defined]
     for chunk in chunks:
@@ -136,7 +134,7 @@ async def _write(agent: Agent, process: object, chunks: list[_Chunk], transfer: 
         with lost(agent.name):
             stdin.write(json.dumps(head).encode() + b"\n" + data)
             await stdin.drain()
-        transfer.sent_bytes += len(data)
+        counted.sent_bytes += len(data)
     with lost(agent.name):
         stdin.write(b'{"end": true}\n')
         stdin.write_eof()

@@ -153,8 +153,7 @@ class Visit:
         """See what is there already, and whether the rest has room; returns whether the runtime is complete."""
         there = await agent.call("list")
         complete = runtime.folder in there["complete"]
-        self._made = [name for name in (model, runtime.wheels) if name not in there["entries"]]
-        self._made += [] if complete else [runtime.folder]
+        self._made = [name for name in (model, runtime.folder, runtime.wheels) if name not in there["complete"]]
         space = SHARED_RUNTIME_BYTES if runtime.packages == "system" else RUNTIME_BYTES
         needed = max(0, size - there["models"].get(model, 0)) + (0 if complete else space)
         check_room(board, agent.name, needed + _AGENT_BYTES)
@@ -235,7 +234,7 @@ class Visit:
         result["remote"] = {
             "target": str(self._target),
             "before": board.as_dict(),
-            "uploaded": {**vars(self.transfer), "seconds": round(self.transfer.seconds, 3)},
+            "uploaded": self.transfer.as_dict(),
             "reconnects": self._reconnects,
             "attached": self._request.resume,
             "client": importlib.metadata.version(DISTRIBUTION),

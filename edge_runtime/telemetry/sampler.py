@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from edge_runtime.telemetry.energy import Energy, energy_between
 from edge_runtime.telemetry.procfs import ProcSource, process_cpu_seconds
 from edge_runtime.telemetry.reading import Reading, Source, Sources
+from edge_runtime.telemetry.tegra_source import TegraStatsSource
 
 CPU_LIMIT = 0.01
 """Share of one core that sampling may cost; the interval grows until it does not cost more."""
@@ -26,6 +27,7 @@ class Telemetry:
     """What was sampled: (seconds of time.monotonic, reading) in order, and what it cost.
 
     `interval_s` is the time between two samples at the end, `cpu_fraction` the share of one core, tegrastats included.
+    `unreadable` says of a source how many of its lines made no sense.
     """
 
     samples: tuple[tuple[float, Reading], ...]
@@ -34,6 +36,7 @@ class Telemetry:
     power_reason: str
     interval_s: float
     cpu_fraction: float
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def energy(self, stretches: list[tuple[float, float]]) -> Energy:
         """Return the energy of (start, end) stretches of time.monotonic; unavailable with the reason, never 0."""
@@ -51,6 +54,7 @@ class Telemetry:
             "power": {"basis": "; ".join(bases)} if bases else {"unavailable": self.power_reason},
             "interval_s": self.interval_s,
             "cpu_fraction": round(self.cpu_fraction, 6),
+            "unreadable": self.unreadable,
             "samples": [{"t_s": round(when - zero, 4), **_figures(reading)} for when, reading in self.samples],
         }
 
@@ -98,6 +102,11 @@ class Sampler:
             power_reason=self._sources.power_reason(),
             interval_s=self._interval_s,
             cpu_fraction=self._cpu_seconds / max(1e-9, ended - self._started),
+            unreadable={
+                source.name: f"{source.garbage_lines} of {source.lines} lines of {source.name} could not be read"
+                for source in self._sources.found
+                if isinstance(source, TegraStatsSource) and source.garbage_lines
+            },
         )
 
     def _run(self) -> None:

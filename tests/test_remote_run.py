@@ -1,0 +1,232 @@
+"""`lpc-bench remote` against a real sshd: the whole way, interruptions, what stays on the board."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_models import ExportModel, RunPython
+from ssh_board import LPC_BENCH, SSHD, USER, Relay, SshBoard, interrupt, remote, started, wait_for_line
+
+from edge_runtime.bench.results import load_result
+
+SMALL = ("-p", "16", "-n", "8", "-r", "2", "--interval", "0.1")
+BOARD = f"{USER}@127.0.0.1"
+LARGE_BYTES = 16_000_000
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason="no sshd: apt-get install openssh-server")
+
+
+@pytest.fixture(scope="module")
+def folder(export_model: ExportModel) -> Path:
+    return export_model("demo_model", "lz4")
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory, wheel_folder: Path) -> Iterator[SshBoard]:
+    """A board on which the runtime was left by the first test's run, so that the others are quick."""
+    with SshBoard(tmp_path_factory.mktemp("board"), wheel_folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def first(board: SshBoard, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of a first run that keeps what it put on the board."""
+    out = tmp_path_factory.mktemp("first") / "first.json"
+    page = out.with_suffix(".html")
+    done = remote(board, BOARD, str(folder), *SMALL, "--layers", "--keep", "-o", str(out), "--report", str(page))
+    assert done.returncode == 0, done.stderr
+    for step in ("connecting", "Python 3", "installing", "sending", "s left", "1 of 2", "done; "):
+        assert step in done.stderr
+    assert "| demo_model | " in done.stdout
+    return out
+
+
+def kept(board: SshBoard) -> set[str]:
+    """What lies on the board, two levels deep, without the runtime's inside."""
+    return {str(path.relative_to(board.base)) for pattern in ("*", "*/*") for path in board.base.glob(pattern)}
+
+
+def test_remote_gives_what_a_local_run_gives(first: Path, folder: Path, run_python: RunPython, tmp_path: Path) -> None:
+    local = tmp_path / "local.json"
+    done = run_python(LPC_BENCH, "run", str(folder), *SMALL, "--layers", "-q", "-o", str(local))
+    assert done.returncode == 0, done.stderr
+    here, there = load_result(local), load_result(first)
+    assert there["check"]["token_ids"] == here["check"]["token_ids"]
+    assert set(there) == {*here, "remote"}
+    assert [sorted(test) for test in there["tests"]] == [sorted(test) for test in here["tests"]]
+    assert there["model"] == {**here["model"], "folder": there["model"]["folder"]}
+    assert there["layers"]
+    assert there["remote"]["target"] == "127.0.0.1"
+    assert there["remote"]["before"]["machine"] == os.uname().machine
+    assert there["remote"]["uploaded"]["sent_bytes"] == there["remote"]["uploaded"]["total_bytes"] > 1e6
+    compared = run_python(LPC_BENCH, "compare", str(local), str(first), "--json")
+    assert len(json.loads(compared.stdout)["tests"]) == 2
+    assert first.with_suffix(".html").read_text(encoding="utf-8").count("<svg") >= 4
+
+
+def test_remote_unchanged_second_run_sends_under_1_mb(board: SshBoard, folder: Path, first: Path) -> None:
+    before = kept(board)
+    with Relay(board.port) as relay:
+        board.trust(relay.port)
+        done = remote(board, BOARD, str(folder), *SMALL, "--json", port=relay.port)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"] == 0
+        assert relay.to_board < 1_000_000
+    assert kept(board) == before  # it was there before, so it stays, with and without --keep
+
+
+def test_remote_upload_cut_at_30_percent_goes_on(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
+    model = large_model(folder, tmp_path)
+    size = sum(path.stat().st_size for path in model.iterdir())
+    with Relay(board.port, cut_after=int(0.3 * size)) as relay:
+        board.trust(relay.port)
+        cut = remote(board, BOARD, str(model), *SMALL, "--reconnect", "1", port=relay.port)
+        assert cut.returncode == 1
+        assert "the same command goes on from it" in cut.stderr
+        assert 0.25 * size < relay.to_board < 0.4 * size
+        relay.refuse = False
+        done = remote(board, BOARD, str(model), *SMALL, "--json", port=relay.port)
+        assert done.returncode == 0, done.stderr
+        assert relay.to_board < 1.05 * size
+        sent = json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"]
+        assert sent < 0.8 * size
+    assert not (board.base / "models" / model.name).exists()
+
+
+def test_remote_upload_cut_and_reached_again_needs_no_second_command(
+    board: SshBoard, folder: Path, first: Path, tmp_path: Path
+) -> None:
+    model = large_model(folder, tmp_path)
+    with Relay(board.port, rate=4e6, cut_after=6_000_000) as relay:
+        board.trust(relay.port)
+        with started(board, BOARD, str(model), *SMALL, "--json", port=relay.port) as process:
+            seen = wait_for_line(process, "connecting again")
+            assert "MB/s, " in seen
+            relay.refuse, relay.rate = False, None
+            out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert json.loads(out)["remote"]["reconnects"] == 1
+    assert not (board.base / "models" / model.name).exists()
+
+
+def test_remote_connection_cut_during_the_run_is_made_again(board: SshBoard, folder: Path, first: Path) -> None:
+    with Relay(board.port) as relay:
+        board.trust(relay.port)
+        with started(
+            board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "200", "--json", port=relay.port
+        ) as process:
+            wait_for_line(process, " 1 of 200")
+            relay.cut()
+            out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    result = json.loads(out)
+    assert result["remote"]["reconnects"] == 1
+    assert len(result["tests"][0]["repetitions"]) == 200
+
+
+def test_remote_killed_command_is_resumed(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
+    command = (BOARD, str(folder), "-p", "16", "-n", "0", "-r", "300")
+    before = kept(board)
+    with started(board, *command) as process:
+        wait_for_line(process, " 1 of 300")
+        process.kill()
+        process.wait()
+        busy = remote(board, *command)
+        assert busy.returncode == 1
+        assert "is running on this board: attach to it with --resume" in busy.stderr
+        out = tmp_path / "resumed.json"
+        done = remote(board, *command, "--resume", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert len(load_result(out)["tests"][0]["repetitions"]) == 300
+    assert load_result(out)["remote"]["attached"] is True
+    assert kept(board) == before
+    again = remote(board, *command, "--resume")
+    assert again.returncode == 1
+    assert "there is no run to attach to" in again.stderr
+
+
+def test_remote_ctrl_c_ends_the_run_and_leaves_the_board_clean(board: SshBoard, folder: Path, first: Path) -> None:
+    before = kept(board)
+    with started(board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "100000") as process:
+        wait_for_line(process, " 1 of 100000")
+        interrupt(process)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert kept(board) == before
+    assert not [found for found in board.processes() if "lpc-bench" in " ".join(found.cmdline())]
+
+
+def test_remote_board_restarted_during_the_run_is_said(board: SshBoard, folder: Path, first: Path) -> None:
+    before = kept(board)
+    with started(board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "100000") as process:
+        wait_for_line(process, " 1 of 100000")
+        board.stop()
+        for found in board.processes():
+            found.kill()
+        for file in board.base.glob("jobs/*/started"):  # another boot has another id
+            file.write_text(json.dumps({**json.loads(file.read_text()), "boot": "another"}), encoding="ascii")
+        board.start()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the run did not end by itself: the board was restarted while it ran; start it again" in errors
+    assert kept(board) == before
+
+
+def test_remote_run_that_fails_says_why(board: SshBoard, folder: Path, first: Path) -> None:
+    before = kept(board)
+    done = remote(board, BOARD, str(folder), "-p", "16", "-n", "0", "--load", "nonsense=1")
+    assert done.returncode == 1
+    assert "--load nonsense: unknown" in done.stderr
+    assert kept(board) == before
+
+
+def test_remote_boards_side_by_side_give_one_table(
+    board: SshBoard, folder: Path, first: Path, tmp_path: Path, wheel_folder: Path
+) -> None:
+    shutil.copytree(board.home, tmp_path / "other/home", symlinks=True)  # a second board, deployed in no time
+    with SshBoard(tmp_path / "other", wheel_folder) as other:
+        shutil.copy(board.folder / "authorized_keys", other.folder)
+        other.known_hosts = board.known_hosts
+        other.trust(other.port)
+        inventory = tmp_path / "boards.ini"
+        inventory.write_text(
+            f"[lab]\none ansible_host=127.0.0.1\ntwo ansible_host=127.0.0.1 ansible_port={other.port}\n"
+            f"gone ansible_host=127.0.0.1 ansible_port=1\n[lab:vars]\nansible_user={USER}\n",
+            encoding="ascii",
+        )
+        options = ("-p", "16", "-n", "0", "-r", "2", "-o", str(tmp_path / "results"))
+        done = remote(board, "--hosts", str(inventory), str(folder), *options)
+    assert done.returncode == 1
+    assert "lpc-bench: gone (127.0.0.1): refused" in done.stderr
+    assert "one: done; " in done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["one", "two", "gone"]
+    assert [row[4] for row in rows[:2]] == ["pp16", "pp16"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["one.json", "two.json"]
+
+
+def test_remote_clean_ends_and_removes_everything(board: SshBoard, folder: Path, first: Path) -> None:
+    with started(board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "100000") as process:
+        wait_for_line(process, " 1 of 100000")
+        process.kill()
+        process.wait()
+    done = remote(board, "--clean", BOARD)
+    assert done.returncode == 0, done.stderr
+    assert not board.base.exists()
+    assert not [found for found in board.processes() if "lpc-bench" in " ".join(found.cmdline())]
+
+
+def large_model(folder: Path, place: Path) -> Path:
+    """A copy of the model with another file beside it that takes a while to send."""
+    model = place / "large"
+    model.mkdir()
+    for path in folder.iterdir():
+        os.link(path, model / path.name)
+    (model / "extra.bin").write_bytes(os.urandom(LARGE_BYTES))
+    return model
