@@ -34,6 +34,7 @@ $(ORT_1_23)/.installed: $(VENV)/.installed
 
 test: setup native-test fuzz-replay
 	@$(MAKE) --no-print-directory $(ORT_1_23)/.installed
+	native/system_packages.sh tests
 	LPC_ORT_1_23=$(abspath $(ORT_1_23)) $(BIN)/pytest
 
 CMAKE_NATIVE = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DLPC_BUILD_TESTS=ON
