@@ -4,8 +4,8 @@
     lpc-export build/llama-100mb -o build/llama-100mb-lpc
     make wheel && python benchmarks/remote.py build/llama-100mb-lpc --wheels dist --out build/remote
 
-Needs Debian's openssh-server. Runs the command four times: killed at 30 % of the upload, again, unchanged again, and with
-the connection cut in the middle of the measuring. Prints one JSON object; results and a page are left in --out.
+Needs Debian's openssh-server. Runs the command four times: cut off at 30 % of the upload, again, unchanged again, and
+with the connection cut in the middle of the measuring. Prints one JSON object; results and a page are left in --out.
 """
 
 from __future__ import annotations
@@ -109,16 +109,8 @@ def main() -> None:
         upload = killed_upload(board, arguments.model, options, arguments.out)
         cut = cut_run(board, arguments.model, arguments.out)
     same = upload.pop("token_ids") == local(arguments.model, options)
-    print(
-        json.dumps(
-            {
-                "clean_after_first_run": clean,
-                "token_ids_equal_local": same,
-                **upload,
-                "cut_during_run": cut,
-            }
-        )  # fmt: skip
-    )
+    head = {"clean_after_first_run": clean, "token_ids_equal_local": same}
+    print(json.dumps({**head, **upload, "cut_during_run": cut}))
 
 
 if __name__ == "__main__":
