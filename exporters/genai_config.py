@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_runtime.provider import get_ep_name
 from exporters.architectures import Architecture
 from exporters.config import ConfigReader, read_json
 
 FILE = "genai_config.json"
 _GENERATION = "generation_config.json"
-_PROVIDER = "LpcExecutionProvider"
+PROVIDER_OPTIONS: list[dict[str, Any]] = [{get_ep_name(): {}}]
 # What onnxruntime-genai 0.18 calls decoder-only families; "decoder" is its name for any other with these inputs, GPT-2
 # among them: "gpt2" stands for one with a combined cache.
 _GENAI_TYPES = frozenset(
@@ -73,7 +74,7 @@ def _token_ids(config: ConfigReader, generation: dict[str, Any]) -> dict[str, An
 def _decoder(architecture: Architecture) -> dict[str, Any]:
     decoder = architecture.decoder
     return {
-        "session_options": {"log_id": "onnxruntime-genai", "provider_options": [{_PROVIDER: {}}]},
+        "session_options": {"log_id": "onnxruntime-genai", "provider_options": PROVIDER_OPTIONS},
         "filename": "model.onnx",
         "head_size": decoder.kv_head_dim,
         "hidden_size": decoder.hidden_size,

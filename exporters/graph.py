@@ -212,14 +212,14 @@ class Graph:
 
     def place(self, tensor: str, extent: Extent, dtype: str, codec: str) -> None:
         """Tell where the blob of a weight lies and what it holds."""
-        self._initializers[tensor] = _external(tensor, TensorProto.UINT8, (extent.length,), extent)
+        self._initializers[tensor] = external_tensor(tensor, TensorProto.UINT8, (extent.length,), extent)
         for node in self._decompress[tensor]:
             node.attribute.extend([helper.make_attribute("dtype", dtype), helper.make_attribute("codec", codec)])
 
     def place_constant(self, name: str, extent: Extent) -> None:
         """Tell where a large constant lies."""
         array = self.constants[name]
-        self._initializers[name] = _external(name, FLOAT, array.shape, extent)
+        self._initializers[name] = external_tensor(name, FLOAT, array.shape, extent)
 
     def fill(self, tensor: str, array: NDArray[np.float32]) -> None:
         """Give the values of a parameter."""
@@ -266,7 +266,8 @@ def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
     node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
-def _external(name: str, dtype: int, shape: Sequence[int], extent: Extent) -> TensorProto:
+def external_tensor(name: str, dtype: int, shape: Sequence[int], extent: Extent) -> TensorProto:
+    """Return an initializer whose elements lie in the data file."""
     tensor = TensorProto(name=name, data_type=dtype, dims=shape, data_location=TensorProto.EXTERNAL)
     for key, value in (("location", DATA_FILE), ("offset", extent.offset), ("length", extent.length)):
         tensor.external_data.add(key=key, value=str(value))

@@ -13,10 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporters.graph import DATA_FILE, Extent, Parameter, Weight
+from exporters.graph import LPC, Extent, Parameter, Weight, external_tensor
 from exporters.onnx_tensors import NUMPY, OnnxTensors
 
-LPC = "lpc"
 _LEAST_ELEMENTS = 1024  # a blob takes at least a page of the file
 _INLINE_BYTES = 1 << 20  # larger constants that were external stay external
 # Operators that read packed or integer weights, and the input that is.
@@ -78,13 +77,13 @@ class OnnxGraph:
 
     def place(self, tensor: str, extent: Extent, dtype: str, codec: str) -> None:
         """Tell where the blob of a weight lies and what it holds."""
-        self._placed[tensor] = _external(tensor, TensorProto.UINT8, [extent.length], extent)
+        self._placed[tensor] = external_tensor(tensor, TensorProto.UINT8, [extent.length], extent)
         self._blobs[tensor] = {"dtype": dtype, "codec": codec}
 
     def place_constant(self, name: str, extent: Extent) -> None:
         """Tell where a constant, or a weight that was left uncompressed, lies."""
         proto = self._protos[name]
-        self._placed[name] = _external(name, proto.data_type, proto.dims, extent)
+        self._placed[name] = external_tensor(name, proto.data_type, proto.dims, extent)
 
     def fill(self, tensor: str, array: NDArray[np.float32]) -> None:
         """Never called: an ONNX graph has its small tensors already."""
@@ -289,13 +288,6 @@ def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
         if attribute.name == name:
             return helper.get_attribute_value(attribute)
     return default
-
-
-def _external(name: str, dtype: int, dims: Any, extent: Extent) -> TensorProto:
-    tensor = TensorProto(name=name, data_type=dtype, dims=dims, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", DATA_FILE), ("offset", extent.offset), ("length", extent.length)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
 
 
 def _drop(values: Any, names: Any) -> None:

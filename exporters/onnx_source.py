@@ -16,16 +16,16 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from edge_runtime.errors import ExportError, FormatError
-from exporters import dtypes
+from exporters import dtypes, genai_config
 from exporters.config import read_json
+from exporters.graph import LPC
 from exporters.onnx_graph import OnnxGraph
 from exporters.onnx_tensors import OnnxTensors
 from exporters.plan import Plan
 
 _PROTOBUF_LIMIT = (1 << 31) - 1
 _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-_GENAI, _CONFIG = "genai_config.json", "config.json"
-_PROVIDER = "LpcExecutionProvider"
+_CONFIG = "config.json"
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length")
 
 
@@ -94,7 +94,7 @@ def _check_names(path: Path, model: onnx.ModelProto) -> None:
 def _check_operators(path: Path, model: onnx.ModelProto) -> None:
     """Refuse operators that onnxruntime does not have: nobody could run the folder."""
     for node in model.graph.node:
-        if node.domain == "lpc":
+        if node.domain == LPC:
             raise ExportError(f"{path}: was written by lpc-export; export what it was made from")
         if node.domain not in _KNOWN_DOMAINS:
             raise ExportError(
@@ -114,13 +114,13 @@ def _passes_checker(path: Path) -> bool:
 
 def _genai_config(path: Path) -> tuple[dict[str, Any] | None, int]:
     """Return genai_config.json with our provider, if the folder has one, and the context length if anything tells."""
-    if (path.parent / _GENAI).is_file():
-        config = read_json(path.parent / _GENAI)
+    if (path.parent / genai_config.FILE).is_file():
+        config = read_json(path.parent / genai_config.FILE)
         model = config.get("model")
         if isinstance(model, dict) and isinstance(model.get("decoder"), dict):
             decoder = model["decoder"]
             options = decoder.setdefault("session_options", {})
-            options["provider_options"] = [{_PROVIDER: {}}]
+            options["provider_options"] = genai_config.PROVIDER_OPTIONS
             decoder["filename"] = "model.onnx"
             length = model.get("context_length")
             return config, length if type(length) is int else 0
@@ -156,7 +156,7 @@ def _present(folder: Path, *names: str) -> list[Path]:
 
 def _warnings(path: Path, genai: dict[str, Any] | None, tokenizer: Sequence[Path]) -> tuple[str, ...]:
     absent = [] if any(file.name == "tokenizer.json" for file in tokenizer) else ["tokenizer.json"]
-    absent += [] if genai is not None else [_GENAI]
+    absent += [] if genai is not None else [genai_config.FILE]
     if not absent:
         return ()
     return (
