@@ -162,6 +162,22 @@ def test_remote_ctrl_c_ends_the_run_and_leaves_the_board_clean(board: SshBoard, 
     assert not [found for found in board.processes() if "lpc-bench" in " ".join(found.cmdline())]
 
 
+def test_remote_ctrl_c_while_uploading_leaves_the_board_clean(
+    board: SshBoard, folder: Path, first: Path, tmp_path: Path
+) -> None:
+    before = kept(board)
+    model = large_model(folder, tmp_path)
+    with Relay(board.port, rate=4e6) as relay:
+        board.trust(relay.port)
+        with started(board, BOARD, str(model), *SMALL, port=relay.port) as process:
+            wait_for_line(process, " left")
+            relay.rate = None
+            interrupt(process)
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert kept(board) == before
+
+
 def test_remote_board_restarted_during_the_run_is_said(board: SshBoard, folder: Path, first: Path) -> None:
     before = kept(board)
     with started(board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "100000") as process:

@@ -206,9 +206,11 @@ def do_start(job: str, command: list[str], path: str, made: list[str]) -> None:
         os._exit(0)
     os.wait()
     deadline = time.monotonic() + END_SECONDS
-    while not (place / "started").exists() and time.monotonic() < deadline:
+    while (started := read(place / "started")) is None and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS / 10)
-    say(done=(place / "started").exists())
+    if started is not None:  # read from here, because an emulator may show a process another start than it shows others
+        write(place / "started", {**started, "start": start_time(started["pid"])})
+    say(done=started is not None)
 
 
 def supervise(place: Path, command: list[str], path: str) -> None:
@@ -221,7 +223,7 @@ def supervise(place: Path, command: list[str], path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir(place)
     search = ":".join([path, os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"])
-    write(place / "started", {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()})
+    write(place / "started", {"pid": os.getpid(), "start": None, "boot": boot_id()})
     try:
         process = subprocess.Popen(
             command, env={**os.environ, "PATH": search, "XDG_CACHE_HOME": str(place / "cache")}, restore_signals=True,
@@ -279,7 +281,8 @@ def alive(place: Path) -> bool:
     started = read(place / "started")
     if started is None or started["boot"] != boot_id():
         return False
-    return bool(started["start"] == start_time(started["pid"]))
+    now = start_time(started["pid"])
+    return now is not None and started["start"] in (None, now)
 
 
 def do_jobs() -> None:
