@@ -169,7 +169,7 @@ def _tokens(results: list[Named]) -> str:
 
 def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
     samples = result["telemetry"].get("samples", [])
-    points = [(sample["t_s"], sample["rss_bytes"] / 1e6) for sample in samples if "rss_bytes" in sample]
+    points = [(max(0.0, sample["t_s"]), sample["rss_bytes"] / 1e6) for sample in samples if "rss_bytes" in sample]
     if points:
         yield svg.Line(points, _style(index), f"{name}: resident memory of the measured process")
     budget = (result.get("plan") or {}).get("budget_bytes")
@@ -180,7 +180,9 @@ def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg
 
 def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
     telemetry = result["telemetry"]
-    points = [(sample["t_s"], sample["power_w"]) for sample in telemetry.get("samples", []) if "power_w" in sample]
+    points = [
+        (max(0.0, sample["t_s"]), sample["power_w"]) for sample in telemetry.get("samples", []) if "power_w" in sample
+    ]
     if points:
         yield svg.Line(points, _style(index), f"{name}: {telemetry.get('power', {}).get('basis', 'power')}")
 
@@ -188,7 +190,7 @@ def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.
 def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
     """The hottest zone of each moment: boards have up to a dozen zones, and the hottest one throttles."""
     samples = [sample for sample in result["telemetry"].get("samples", []) if sample.get("temperatures_c")]
-    points = [(sample["t_s"], max(sample["temperatures_c"].values())) for sample in samples]
+    points = [(max(0.0, sample["t_s"]), max(sample["temperatures_c"].values())) for sample in samples]
     if points:
         yield svg.Line(points, _style(index), f"{name}: hottest zone")
 
