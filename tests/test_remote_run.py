@@ -15,6 +15,7 @@ from ssh_board import LPC_BENCH, SSHD, USER, Relay, SshBoard, interrupt, remote,
 from edge_runtime.bench.results import load_result
 
 SMALL = ("-p", "16", "-n", "8", "-r", "2", "--interval", "0.1")
+QUICK = ("-p", "8", "-n", "0", "-r", "1", "--interval", "0.1")
 BOARD = f"{USER}@127.0.0.1"
 LARGE_BYTES = 16_000_000
 
@@ -73,7 +74,7 @@ def test_remote_unchanged_second_run_sends_under_1_mb(board: SshBoard, folder: P
     before = kept(board)
     with Relay(board.port) as relay:
         board.trust(relay.port)
-        done = remote(board, BOARD, str(folder), *SMALL, "--json", port=relay.port)
+        done = remote(board, BOARD, str(folder), *QUICK, "--json", port=relay.port)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"] == 0
         assert relay.to_board < 1_000_000
@@ -85,12 +86,12 @@ def test_remote_upload_cut_at_30_percent_goes_on(board: SshBoard, folder: Path, 
     size = sum(path.stat().st_size for path in model.iterdir())
     with Relay(board.port, cut_after=int(0.3 * size)) as relay:
         board.trust(relay.port)
-        cut = remote(board, BOARD, str(model), *SMALL, "--reconnect", "1", port=relay.port)
+        cut = remote(board, BOARD, str(model), *QUICK, "--reconnect", "1", port=relay.port)
         assert cut.returncode == 1
         assert "the same command goes on from it" in cut.stderr
         assert 0.25 * size < relay.to_board < 0.4 * size
         relay.refuse = False
-        done = remote(board, BOARD, str(model), *SMALL, "--json", port=relay.port)
+        done = remote(board, BOARD, str(model), *QUICK, "--json", port=relay.port)
         assert done.returncode == 0, done.stderr
         assert relay.to_board < 1.05 * size
         sent = json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"]
@@ -104,7 +105,7 @@ def test_remote_upload_cut_and_reached_again_needs_no_second_command(
     model = large_model(folder, tmp_path)
     with Relay(board.port, rate=4e6, cut_after=6_000_000) as relay:
         board.trust(relay.port)
-        with started(board, BOARD, str(model), *SMALL, "--json", port=relay.port) as process:
+        with started(board, BOARD, str(model), *QUICK, "--json", port=relay.port) as process:
             seen = wait_for_line(process, "connecting again")
             assert "MB/s, " in seen
             relay.refuse, relay.rate = False, None
