@@ -124,7 +124,8 @@ def main() -> None:
                 found = compare(a, other)
                 counts[f"{name}_runs"][verdict(found)] += 1
                 ratios[f"{name}_ratios"].append(shown(found))
-            print(f"{number + 1} of {arguments.pairs}", file=sys.stderr)
+            so_far = {name: dict(count) for name, count in counts.items()}
+            print(f"{number + 1} of {arguments.pairs}: {so_far}", file=sys.stderr, flush=True)
     print(json.dumps({"pairs": arguments.pairs, "slower": arguments.slower, **counts, **ratios}))
 
 

@@ -84,13 +84,13 @@ def test_remote_unchanged_second_run_sends_under_1_mb(board: SshBoard, folder: P
 def test_remote_upload_cut_at_30_percent_goes_on(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
     model = large_model(folder, tmp_path)
     size = sum(path.stat().st_size for path in model.iterdir())
-    with Relay(board.port, cut_after=int(0.3 * size)) as relay:
+    with Relay(board.port, rate=20e6, cut_after=int(0.3 * size)) as relay:  # throttled: little is in flight
         board.trust(relay.port)
         cut = remote(board, BOARD, str(model), *QUICK, "--reconnect", "1", port=relay.port)
         assert cut.returncode == 1
         assert "the same command goes on from it" in cut.stderr
         assert 0.25 * size < relay.to_board < 0.4 * size
-        relay.refuse = False
+        relay.refuse, relay.rate = False, None
         done = remote(board, BOARD, str(model), *QUICK, "--json", port=relay.port)
         assert done.returncode == 0, done.stderr
         assert relay.to_board < 1.05 * size

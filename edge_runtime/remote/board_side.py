@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ BASE = Path(__file__).resolve().parent
 BEAT_SECONDS = 2.0
 POLL_SECONDS = 0.1
 END_SECONDS = 5.0
+CHUNKS_A_LINE = 64
 COMPLETE = ".complete"
 
 
@@ -52,16 +54,11 @@ def digests(path: Path, chunk: int) -> Iterator[str]:
 
 
 def do_hash(folder: str, files: list[str], chunk: int) -> None:
-    """Tell the chunks of files that are there; a beat now and then shows that it goes on."""
-    beat = time.monotonic()
+    """Tell the chunks of files that are there, a few at a time."""
     for name in files:
-        found = []
-        for digest in digests(inside(f"{folder}/{name}"), chunk):
-            found.append(digest)
-            if time.monotonic() - beat > BEAT_SECONDS:
-                beat = time.monotonic()
-                say(beat=True)
-        say(file=name, chunks=found)
+        found = digests(inside(f"{folder}/{name}"), chunk)
+        while some := list(itertools.islice(found, CHUNKS_A_LINE)):
+            say(file=name, chunks=some)
 
 
 def do_receive(folder: str, files: dict[str, int]) -> None:

@@ -16,7 +16,7 @@ from edge_runtime.errors import RemoteError
 from edge_runtime.remote.agent import SILENCE_SECONDS, Agent, lost
 from edge_runtime.remote.connection import LostConnectionError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 _REPORT_SECONDS = 1.0
 
 Say = Callable[[str], None]
@@ -73,20 +73,20 @@ async def upload(agent: Agent, files: list[Path], folder: str, say: Say, counted
 async def _missing(agent: Agent, files: list[Path], folder: str, say: Say) -> list[_Chunk]:
     """The chunks that the board does not have. Both sides hash at the same time."""
     here = asyncio.create_task(asyncio.to_thread(lambda: {path.name: list(_chunks(path)) for path in files}))
-    there: dict[str, list[str]] = {}
+    there: dict[str, list[str]] = {path.name: [] for path in files}
     try:
         say(f"comparing {len(files)} files, {format_bytes(sum(path.stat().st_size for path in files))}")
         names = [path.name for path in files]
         async for answer in agent.answers("hash", folder=folder, files=names, chunk=CHUNK):
             if "file" in answer:
-                there[answer["file"]] = answer["chunks"]
+                there[answer["file"]] += answer["chunks"]
     finally:
         chunks = await here
     return [
         chunk
         for name, found in chunks.items()
         for index, chunk in enumerate(found)
-        if index >= len(there.get(name, ())) or there[name][index] != chunk.digest
+        if index >= len(there[name]) or there[name][index] != chunk.digest
     ]
 
 
