@@ -22,7 +22,7 @@ OBJECTIVES = {
     COMPUTE: ("packed",),  # memory bandwidth: what products are computed from
 }
 _LEAST_GAIN = 0.01
-_LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
+LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
 _SAMPLE = 1 << 16
 _SEGMENT_BYTES = 1 << 20
 _ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
@@ -85,7 +85,7 @@ class Encoder:
     def _suitable(self, array: NDArray[Any]) -> list[str]:
         """The candidates without those that cannot win."""
         words = array.reshape(-1).view(f"<u{array.itemsize}")[:: max(1, array.size // _SAMPLE)]
-        sparse = words.size and np.count_nonzero(words == 0) >= _LEAST_ZEROS * words.size
+        sparse = words.size and np.count_nonzero(words == 0) >= LEAST_ZEROS * words.size
         return [name for name in self._candidates if sparse or not name.startswith("bitmap")]
 
     def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:

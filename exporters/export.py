@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import time
@@ -14,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from edge_runtime.errors import ExportError
-from exporters import __version__, codec_choice, dtypes, genai_config, manifest
-from exporters.blob_writer import ALIGNMENT
+from exporters import __version__, codec_choice, dtypes, genai_config, manifest, room
 from exporters.dtypes import KEEP
 from exporters.manifest import WrittenTensor
 from exporters.plan import Plan
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
 
 DTYPES = (KEEP, *dtypes.NUMPY)
 MODEL_FILE = "model.onnx"
-_LEAST_RATIO = 0.6  # no lossless codec leaves less of weights; below this much room an export cannot end well
-_SPARE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ def _run(
 ) -> ExportResult:
     """Write everything, verify it, measure a loss, and return the figures."""
     weights = WeightWriter(plan, folder, options.codec, options.dtype, options.threads)
-    _check_room(folder, _stored_bytes(plan, options.dtype) - weights.kept_bytes(), options.codec)
+    room.check(folder, plan, options.codec, options.dtype, weights.kept_bytes())
     with writing(target):
         written = weights.run()
         not_finite = [tensor.name for tensor in written.tensors if tensor.nan] + _fill_parameters(plan)
@@ -207,27 +202,6 @@ def _verify(folder: Path, written: Written, threads: int) -> float:
     with Progress("verifying", sum(tensor.decoded_bytes for tensor in written.tensors)) as progress:
         verify(folder, threads, progress.advance)
     return progress.seconds
-
-
-def _stored_bytes(plan: Plan, dtype: str) -> int:
-    """Bytes of all weights in the dtype that they are stored in, and of the large constants."""
-    total = sum(array.nbytes for array in plan.graph.constants.values())
-    for name, weight in plan.graph.weights.items():
-        info = plan.tensors.tensors[name]
-        keep = dtype == KEEP or weight.fixed
-        total += info.nbytes if keep else math.prod(info.shape) * dtypes.NUMPY[dtype].itemsize
-        total += ALIGNMENT
-    return total
-
-
-def _check_room(folder: Path, stored_bytes: int, codec: str) -> None:
-    needed = int(stored_bytes * (1 if codec == codec_choice.STORED else _LEAST_RATIO)) + _SPARE_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ExportError(
-            f"{folder.parent}: {free / 1e6:,.0f} MB free, expected at least {needed / 1e6:,.0f} MB for this model; "
-            "make room or choose another place with -o"
-        )
 
 
 def _lossless(tensors: Sequence[WrittenTensor]) -> bool:

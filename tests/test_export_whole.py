@@ -7,12 +7,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from checkpoints import damage, load, write_llama
+from checkpoints import CONFIG, damage, load, random_tensors, write_llama, write_safetensors
 
 from edge_runtime.errors import ExportError, FormatError
-from exporters import blob_writer, staging
+from exporters import blob_writer, room, staging, weight_writer
 from exporters.export import ExportOptions, export
+from exporters.sources import open_plan
 from exporters.verify import verify
 
 
@@ -68,13 +70,15 @@ def test_export_on_a_disk_that_garbles_fails_and_leaves_nothing(
     assert out.is_dir()
 
 
+@pytest.mark.parametrize("when", ["_write", "sync"])
 def test_export_on_a_full_disk_fails_and_leaves_nothing(
-    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    def full(self: blob_writer.BlobWriter, data: bytes | memoryview) -> None:
+    def full(self: blob_writer.BlobWriter, *data: bytes | memoryview) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(blob_writer.BlobWriter, "_write", full)
+    monkeypatch.setattr(weight_writer, "_SYNC_BYTES", 1)
+    monkeypatch.setattr(blob_writer.BlobWriter, when, full)
     with pytest.raises(ExportError, match="out: cannot be written \\(No space left on device\\)"):
         export(model, out)
     assert [path.name for path in out.parent.iterdir()] == ["model"]
@@ -88,6 +92,28 @@ def test_export_without_room_is_refused_before_it_starts(
     with pytest.raises(ExportError, match=r"1 MB free, expected at least .* make room"):
         export(model, out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("case", "part"), [("dense", 0.6), ("float32", 0.3), ("pruned", 0.1), ("stored", 1.0), ("rounded", 0.6)]
+)
+def test_room_that_is_asked_for_is_never_more_than_what_is_written(tmp_path: Path, case: str, part: float) -> None:
+    codec = {"stored": "stored", "pruned": "bitmap:ans"}.get(case, "ans")
+    model = write_llama(tmp_path / "model", dtype="F32" if case in ("float32", "rounded") else "BF16")
+    if case == "pruned":
+        tensors = {name: array * (np.arange(array.size).reshape(array.shape) % 8 == 0)
+                   for name, array in random_tensors(CONFIG).items()}  # fmt: skip
+        write_safetensors(model / "model.safetensors", tensors)
+    dtype = "bf16" if case == "rounded" else "keep"
+    plan = open_plan(model, dtype)
+    least = room.least_bytes(plan, codec, dtype)
+    stored = sum(plan.tensors.tensors[name].nbytes for name in plan.graph.weights) // (2 if case == "rounded" else 1)
+    plan.tensors.close()
+    assert least - 4096 * len(plan.graph.weights) == pytest.approx(part * stored, rel=0.01)
+    assert (
+        least - 4096 * len(plan.graph.weights)
+        <= export(model, tmp_path / "out", ExportOptions(codec, dtype)).blob_bytes
+    )
 
 
 def test_export_to_existing_folder_needs_force(model: Path, out: Path) -> None:
