@@ -100,10 +100,10 @@ def test_emulated_board_random_model_of_100_mb(
     subprocess.run(
         [sys.executable, "-c", "from exporters.cli import main; main()", str(source), "-o", str(model)], check=True
     )
-    result = measured(board, model, out, "-p", "8", "-n", "4")
+    result = measured(board, model, out, "-p", "8", "-n", "4", "--layers")
     assert result["check"]["token_ids"] == local_ids(model, run_python)
     assert result["remote"]["uploaded"]["sent_bytes"] > 60e6
-    again = measured(board, model, out, "-p", "8", "-n", "4")
+    again = measured(board, model, out, "-p", "8", "-n", "4", "--layers")
     assert again["remote"]["uploaded"]["sent_bytes"] == 0
 
 

@@ -61,7 +61,9 @@ def _options(function: _Command) -> _Command:
         click.option("--keep", is_flag=True, help="Leave model and runtime on the board for the next run."),
         click.option("--resume", is_flag=True, help="Attach to the run that is on the board, and fetch its result."),
         click.option("--clean", is_flag=True, help="Only end what runs there and remove everything of ours."),
-        click.option("--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="To connect, s."),
+        click.option(
+            "--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="Seconds to wait for a connection."
+        ),
         click.option(
             "--reconnect", type=click.FloatRange(0), default=120.0, show_default=True,
             help="Try for so many seconds when the connection is lost.",
