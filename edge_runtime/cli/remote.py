@@ -62,7 +62,7 @@ def _options(function: _Command) -> _Command:
         click.option("--resume", is_flag=True, help="Attach to the run that is on the board, and fetch its result."),
         click.option("--clean", is_flag=True, help="Only end what runs there and remove everything of ours."),
         click.option(
-            "--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="Seconds to wait for a connection."
+            "--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="Seconds, to connect."
         ),
         click.option(
             "--reconnect", type=click.FloatRange(0), default=120.0, show_default=True,
