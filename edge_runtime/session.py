@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
 from edge_runtime.board import figures_for
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import BudgetError, ConfigError
 from edge_runtime.generate import Generation
+from edge_runtime.memory import available_bytes
 from edge_runtime.package import Package
 from edge_runtime.placement import Placement, place
 from edge_runtime.provider import SessionStats
@@ -126,6 +127,7 @@ class Model:
         self.session_id = session_id
         self.context_length = context_length
         self._graph = graph
+        self._has_room = False
         self._prefill_chunk = prefill_chunk
 
     def generate(
@@ -150,6 +152,7 @@ class Model:
         prompt_ids = self.prompt_ids(prompt)
         if max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens is {max_new_tokens}; expected 1 or more")
+        self._require_room()
         new_tokens = min(max_new_tokens, self.context_length - len(prompt_ids))
         decoder = SequenceDecoder(self._graph, len(prompt_ids) + new_tokens - 1, self._prefill_chunk)
         stream = self.tokenizer.stream(prompt_ids)
@@ -187,6 +190,20 @@ class Model:
     def stats(self) -> SessionStats | None:
         """What the provider did for this model so far; None with provider "cpu", where nobody counts."""
         return lpc_provider.session_stats(self.session_id) if self.provider == "lpc" else None
+
+    def _require_room(self) -> None:
+        """BudgetError if the memory that the plan counts on has gone since: before the weights are loaded, once."""
+        plan = self.placement.plan if self.placement is not None else None
+        if plan is None or self._has_room:
+            return
+        need, left = plan.memory.decoded + plan.memory.resident + plan.memory.ring, available_bytes()
+        if need > left:
+            raise BudgetError(
+                f"{self.package.path}: the weights and their ring take {need >> 20} MiB, but only {left >> 20} MiB are "
+                "left: this machine's memory, or the limit of its control group, has shrunk since the plan was made; "
+                "load the model again with a smaller memory budget"
+            )
+        self._has_room = True
 
     def _check_ids(self, ids: list[int]) -> None:
         if not ids:

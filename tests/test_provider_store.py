@@ -188,6 +188,35 @@ def test_store_flipped_bit_names_tensor_and_segment(tmp_path: Path, use_provider
             session.run(x=inputs())
 
 
+def test_store_file_replaced_while_open_keeps_serving_the_old_one(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    session = open_session(path)
+    expected = session.run(x=inputs())[0].tobytes()
+    (tmp_path / "other").write_bytes(b"not weights" * 1000)
+    (tmp_path / "other").replace(tmp_path / "model.lpc")
+    assert all(session.run(x=inputs())[0].tobytes() == expected for _ in range(4))
+    with pytest.raises(Exception, match=r"magic|blob|truncated"):
+        open_session(path)
+
+
+def test_store_bytes_that_change_while_running_are_an_error(tmp_path: Path) -> None:
+    path = chain(tmp_path, list(range(LAYERS)))
+    session = open_session(path)
+    session.run(x=inputs())
+    with (tmp_path / "model.lpc").open("r+b") as file:
+        file.seek(-2000, 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 4]))
+
+    def run_thrice() -> None:  # what was prefetched before may still serve a pass
+        for _ in range(3):
+            session.run(x=inputs())
+
+    with pytest.raises(Exception, match=rf"tensor w{LAYERS - 1}, blob at offset \d+, segment.\d+.*checksum"):
+        run_thrice()
+
+
 def test_store_error_is_over_when_the_file_is_good_again(tmp_path: Path) -> None:
     path = chain(tmp_path, list(range(LAYERS)))
     weights = tmp_path / "model.lpc"

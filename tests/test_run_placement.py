@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,62 @@ def test_load_budget_too_small_says_the_smallest_that_works(export_model: Export
     folder = export_model("demo_model", "lz4")
     with pytest.raises(BudgetError, match="needs at least"):
         edge_runtime.load(folder, memory_budget=json_plan_needed(folder) - 4 * MIB)
+
+
+def test_load_keeps_the_callers_prefill_chunk(export_model: ExportModel) -> None:
+    model = edge_runtime.load(export_model("demo_model", "lz4"), memory_budget=500 * MIB, prefill_chunk=7)
+    assert model.placement is not None
+    assert model.placement.plan is not None
+    assert model.placement.plan.prefill_chunk == 7
+    assert model.prompt_passes(15) == 3
+
+
+def test_generate_memory_gone_since_the_plan_is_an_error(
+    export_model: ExportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = edge_runtime.load(export_model("demo_model", "lz4"), memory_budget=500 * MIB)
+    monkeypatch.setattr("edge_runtime.session.available_bytes", lambda: 1000)
+    with pytest.raises(BudgetError, match=r"only 0 MiB are left.*has shrunk since the plan"):
+        model.generate(PROMPT)
+    monkeypatch.undo()
+    assert len(list(model.generate(PROMPT, max_new_tokens=3, greedy=True))) == 3
+
+
+def test_lpc_run_plans_with_the_named_board(export_model: ExportModel, lpc_run: RunPython, tmp_path: Path) -> None:
+    folder = str(export_model("demo_model", "lz4"))
+    named = lpc_run(
+        folder, "--plan", "--memory-budget", "2GiB", "--board", "raspberry-pi-5", "--storage", "sd", "--json"
+    )
+    figures = json.loads(named.stdout)["figures"]
+    assert (figures["name"], figures["bus"]["gb_per_s"]) == ("raspberry-pi-5", pytest.approx(0.092))
+    limited = lpc_run(
+        folder, "--plan", "--memory-budget", "2GiB", "--board", "raspberry-pi-5", "--bus-limit", "50MB/s", "--json"
+    )
+    assert json.loads(limited.stdout)["figures"]["bus"]["gb_per_s"] == 0.05
+    (tmp_path / "broken.toml").write_text("schema = 7\n")
+    for board in ("no-such-board", str(tmp_path / "broken.toml")):
+        done = lpc_run(folder, "-p", "x", "--memory-budget", "500MB", "--board", board)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert board in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_lpc_run_with_a_plan_says_where_a_tokens_time_went(export_model: ExportModel, lpc_run: RunPython) -> None:
+    folder = str(export_model("demo_model", "lz4"))
+    arguments = (folder, "-p", PROMPT, "-n", "6", "--greedy", "--memory-budget", "500MB")
+    done = lpc_run(*arguments)
+    line = done.stderr.splitlines()[1]
+    number = r"[\d.]+ m?s"
+    assert re.fullmatch(
+        rf"a token: {number} \(planned {number}\) = {number} waiting for weights \+ {number} products \+ "
+        rf"{number} else; meanwhile [\d.]+ [kM]?B read at [\d.]+ [kM]?B/s, {number} decoding \(all threads\)",
+        line,
+    )
+    result = json.loads(lpc_run(*arguments, "--json").stdout)
+    time = result["token_time"]
+    assert len(result["token_seconds"]) == time["tokens"] == 5
+    assert time["seconds"] == pytest.approx(time["wait"] + time["compute"] + time["other"])
+    assert result["planned_seconds_per_token"] > 0
 
 
 def test_lpc_run_budget_too_small_exits_1(export_model: ExportModel, lpc_run: RunPython) -> None:

@@ -13,15 +13,16 @@ from edge_runtime.plan.model import (
     PART_BYTES,
     PREFILL_CHUNKS,
     PROCESS_BYTES,
+    READ_AHEAD,
     ROW_SEGMENT_BYTES,
-    SEGMENT_BYTES,
+    STAGING_BYTES,
     Layer,
     ModelShape,
     item,
 )
 from edge_runtime.plan.pipeline import Step, token_seconds
 from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, spread
-from edge_runtime.plan.search import PAGE, Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
+from edge_runtime.plan.search import Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
 
 _PROMPT_TOKENS, _NEW_TOKENS = 512, 128  # the request that the size of a prompt's pass is chosen for
 RING_PARTS = (3, 6, 12)
@@ -121,7 +122,7 @@ class _Planner:
             decoded=0,
             resident=0,
             ring=0,
-            staging=(self._figures.threads + 1) * (SEGMENT_BYTES + 2 * PAGE),
+            staging=(self._figures.threads + READ_AHEAD) * STAGING_BYTES,
             on_demand=on_demand,
             kv_cache=self._shape.kv_bytes(context, self._kv_dtype),
             activations=self._shape.activation_bytes(context, chunk),

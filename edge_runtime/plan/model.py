@@ -18,8 +18,10 @@ PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
 
 PART_BYTES = 16 << 20
 """What the provider decodes and multiplies in one piece, at most (kPartBytes in native/store/schedule.cc)."""
-SEGMENT_BYTES = 1 << 20
-"""Largest segment of a weight that is no look-up table, as it is read (docs/format.md, section 5)."""
+STAGING_BYTES = 2 << 20
+"""Where a thread reads a segment to: a huge page, which holds the largest (1 MiB; docs/format.md, section 5)."""
+READ_AHEAD = 2
+"""Reading threads beyond those that decode (kReadAhead in native/ep/provider.cc)."""
 PROCESS_BYTES = 96 << 20
 """Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
 ROW_SEGMENT_BYTES = 256 << 10

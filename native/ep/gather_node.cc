@@ -69,6 +69,7 @@ const uint8_t* GatherNode::segment(size_t index) {
   if (index != decoded_segment_) {
     decoded_segment_ = SIZE_MAX;  // until the new one is whole
     const size_t bytes = blob_->header().segment_decoded_bytes(index);
+    buffers_.give_up = observer_->cancel;
     const Bytes stored = blob_->fetch(index, buffers_, *observer_);
     blob_->decode(index, stored, MutableBytes(decoded_).first(bytes), buffers_, *observer_);
     decoded_segment_ = index;

@@ -55,6 +55,7 @@ void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std
   }
   observer_ = observer;
   cancel_ = cancel;
+  observer->cancel = cancel.get();
   observer->statistics.ring_bytes = ring_.capacity();
   observer->statistics.pinned_bytes = schedule->pinned_bytes();
   ++pass_;
@@ -63,6 +64,7 @@ void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std
 
 void LayerStore::leave_pass() {
   pass_running_ = false;
+  if (observer_ != nullptr) observer_->cancel = nullptr;
   cancel_ = nullptr;
   pass_ended_.notify_one();
 }

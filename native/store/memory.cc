@@ -8,16 +8,33 @@
 #include "base/error.h"
 
 namespace lpc {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+}  // namespace
 
 MappedMemory::MappedMemory(size_t bytes) {
   if (bytes == 0) return;
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const size_t spare = bytes >= kHugePage ? kHugePage : 0;
+  void* memory = mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     throw Error(LPC_OUT_OF_MEMORY, "cannot map " + std::to_string(bytes) + " bytes for weights");
   }
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: refused on some kernels, and then small pages serve
   data_ = static_cast<uint8_t*>(memory);
   size_ = bytes;
+  if (spare != 0) cut_to_huge_page_boundary(spare);
+  madvise(data_, size_, MADV_HUGEPAGE);  // a hint: refused on some kernels, and then small pages serve
+}
+
+// Gives back what lies before the first boundary, and as much behind the memory as is left of `spare`.
+void MappedMemory::cut_to_huge_page_boundary(size_t spare) {
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(data_) % kHugePage) % kHugePage;
+  if (before > 0) munmap(data_, before);
+  data_ += before;
+  const size_t end = (size_ + kPage - 1) / kPage * kPage;
+  if (spare - before > 0) munmap(data_ + end, spare - before);
 }
 
 MappedMemory::MappedMemory(MappedMemory&& other) noexcept

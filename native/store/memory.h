@@ -1,4 +1,4 @@
-// Large anonymous memory on huge pages where the system grants them.
+// Large anonymous memory on huge pages where the system grants them: from 2 MiB on it begins where one can begin.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,8 @@ class MappedMemory {
   size_t size() const { return size_; }
 
  private:
+  void cut_to_huge_page_boundary(size_t spare);
+
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };

@@ -65,6 +65,8 @@ class Trace {
 
 struct Observer {
   Statistics statistics;
+  // Of the session's running pass, or nullptr: true when nobody wants it any more.
+  std::atomic<const std::atomic<bool>*> cancel{nullptr};
   std::unique_ptr<Trace> trace;  // or nullptr
 
   // Adds [begin, now) to `total` and to the trace.

@@ -1,42 +1,46 @@
 #include "store/read_trial.h"
 
+#include <algorithm>
+
 namespace lpc {
 namespace {
 
-constexpr size_t kReadsEach = 8;
 constexpr uint64_t kLeastBytes = 256 << 10;  // shorter reads tell about latency alone
-constexpr double kWorthwhile = 1.1;
-
-double bytes_per_ns(uint64_t bytes, uint64_t nanoseconds) {
-  return nanoseconds == 0 ? 0.0 : static_cast<double>(bytes) / static_cast<double>(nanoseconds);
-}
+constexpr double kWorthwhile = 1.25;
 
 }  // namespace
 
-ReadMode ReadTrial::next() {
+double ReadTrial::Seen::median() const {
+  auto sorted = bytes_per_ns;
+  std::nth_element(sorted.begin(), sorted.begin() + kCounted / 2, sorted.end());
+  return sorted[kCounted / 2];
+}
+
+ReadMode ReadTrial::next(uint64_t bytes) {
   const ReadMode decided = decision();
   if (decided != ReadMode::kAuto) return decided;
+  if (bytes < kLeastBytes) return ReadMode::kDirect;
   const std::lock_guard lock(mutex_);
-  direct_is_next_ = !direct_is_next_;
-  return direct_is_next_ ? ReadMode::kBuffered : ReadMode::kDirect;
+  return begun_++ < kIgnored + kCounted ? ReadMode::kDirect : ReadMode::kBuffered;
 }
 
 void ReadTrial::add(ReadMode mode, uint64_t bytes, std::chrono::nanoseconds duration) {
-  if (bytes < kLeastBytes || decision() != ReadMode::kAuto) return;
+  if (bytes < kLeastBytes) return;
   const std::lock_guard lock(mutex_);
   Seen& one = mode == ReadMode::kDirect ? direct_ : buffered_;
-  one.reads += 1;
-  one.bytes += bytes;
-  one.nanoseconds += static_cast<uint64_t>(duration.count());
-  if (direct_.reads < kReadsEach || buffered_.reads < kReadsEach) return;
-  const double direct = bytes_per_ns(direct_.bytes, direct_.nanoseconds);
-  const double buffered = bytes_per_ns(buffered_.bytes, buffered_.nanoseconds);
-  decision_ = buffered > direct * kWorthwhile ? ReadMode::kBuffered : ReadMode::kDirect;
+  if (decision() != ReadMode::kAuto || one.is_full()) return;
+  if (one.reads >= kIgnored) {
+    const auto nanoseconds = static_cast<double>(std::max<int64_t>(duration.count(), 1));
+    one.bytes_per_ns[one.reads - kIgnored] = static_cast<double>(bytes) / nanoseconds;
+  }
+  ++one.reads;
+  if (!direct_.is_full() || !buffered_.is_full()) return;
+  decision_ = buffered_.median() > direct_.median() * kWorthwhile ? ReadMode::kBuffered : ReadMode::kDirect;
 }
 
 uint64_t ReadTrial::rate(ReadMode mode) const {
   const std::lock_guard lock(mutex_);
-  return static_cast<uint64_t>(bytes_per_ns(seen(mode).bytes, seen(mode).nanoseconds) * 1e9);
+  return seen(mode).is_full() ? static_cast<uint64_t>(seen(mode).median() * 1e9) : 0;
 }
 
 }  // namespace lpc

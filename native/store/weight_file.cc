@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <new>
 
 #include "base/error.h"
 
@@ -14,6 +13,8 @@ namespace lpc {
 namespace {
 
 constexpr uint64_t kPage = WeightFile::kPageBytes;
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
+constexpr uint64_t kHugeFrom = kHugePage / 4;  // below, a whole huge page would be wasted
 
 uint64_t page_floor(uint64_t bytes) { return bytes / kPage * kPage; }
 uint64_t page_ceil(uint64_t bytes) { return page_floor(bytes + kPage - 1); }
@@ -25,12 +26,9 @@ void release_pages(int descriptor, uint64_t offset, uint64_t bytes) {
 }  // namespace
 
 void StagingBuffer::reserve(size_t bytes) {
-  if (bytes <= size_) return;
-  const size_t size = page_ceil(bytes);
-  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(kPage, size));
-  if (memory == nullptr) throw std::bad_alloc();
-  memory_.reset(memory);
-  size_ = size;
+  if (bytes <= memory_.size()) return;
+  memory_ = MappedMemory();  // give back before taking
+  memory_ = MappedMemory(bytes > kHugeFrom ? (bytes + kHugePage - 1) / kHugePage * kHugePage : page_ceil(bytes));
 }
 
 WeightFile::WeightFile(const std::string& path, const FileOptions& options)
@@ -87,7 +85,7 @@ void WeightFile::read(uint64_t offset, void* destination, uint64_t bytes) const 
 uint8_t* WeightFile::stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging,
                             const std::atomic<bool>* give_up) const {
   if (!limiter_.take(bytes, give_up)) throw Error(LPC_CANCELLED, path_ + ": nobody waits for this read any more");
-  const ReadMode mode = trial_.next();
+  const ReadMode mode = trial_.next(bytes);
   const bool on_trial = trial_.decision() == ReadMode::kAuto;
   // What happens to be in the page cache would make buffered reads look fast for once.
   if (on_trial && mode == ReadMode::kBuffered) release_pages(descriptor_, offset, bytes);
