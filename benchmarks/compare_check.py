@@ -113,13 +113,16 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--slower", type=float, default=0.1, help="share of the time that the third run stands still")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the results there")
     arguments, options = parser.parse_known_args()
     counts: dict[str, Counter[str]] = {"equal_runs": Counter(), "slower_runs": Counter()}
     ratios: dict[str, list[Any]] = {"equal_ratios": [], "slower_ratios": []}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(exist_ok=True)
         for number in range(arguments.pairs):
-            a, b = (run(arguments.model, Path(folder) / name, options) for name in ("a.json", "b.json"))
-            c = run(arguments.model, Path(folder) / "c.json", options, arguments.slower)
+            a, b = (run(arguments.model, folder / f"{number}{name}.json", options) for name in "ab")
+            c = run(arguments.model, folder / f"{number}c.json", options, arguments.slower)
             for name, other in (("equal", b), ("slower", c)):
                 found = compare(a, other)
                 counts[f"{name}_runs"][verdict(found)] += 1

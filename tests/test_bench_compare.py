@@ -136,6 +136,29 @@ def test_ratio_interval_agrees_with_a_worked_example() -> None:
     assert half == pytest.approx(3.2213 * math.sqrt(5 / 3), rel=2e-3)
 
 
+def test_ratio_without_the_slowest_is_not_moved_by_interference() -> None:
+    rng = random.Random(3)
+    a = [100 * rng.lognormvariate(0, 0.01) for _ in range(20)]
+    b = [value * (0.7 if index % 5 == 0 else 1) for index, value in enumerate(a)]
+    plain, trimmed = ratio_of_means(a, b, 0.99), ratio_of_means(a, b, 0.99, trim=0.25)
+    assert plain.ratio < 0.95
+    assert trimmed.ratio == pytest.approx(1, abs=0.01)
+    assert trimmed.low is not None
+    assert trimmed.high is not None
+    assert trimmed.low < 1 < trimmed.high < 1.02
+
+
+def test_ratio_without_the_slowest_agrees_with_a_worked_example() -> None:
+    a, b = ([math.exp(x) for x in values] for values in ((0, 4, 5, 6), (1, 4, 6, 8)))
+    found = ratio_of_means(a, b, 0.95, trim=0.25)
+    # Means of 4, 5, 6 and 4, 6, 8; winsorised 4, 4, 5, 6 and 4, 4, 6, 8: variances 11/12, 11/3, times 3 / (3 x 2).
+    variances = (11 / 24, 11 / 6)
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 2)
+    half = student_quantile(0.975, freedom) * math.sqrt(sum(variances))
+    assert math.log(found.ratio) == pytest.approx(1)
+    assert (math.log(found.low or 0), math.log(found.high or 0)) == pytest.approx((1 - half, 1 + half))
+
+
 def test_summarise_one_sample_has_no_deviation() -> None:
     found = summarise([3.0])
     assert (found.deviation, found.relative_deviation) == (None, None)

@@ -25,6 +25,11 @@ RUN_DEVIATION = 0.01
 DEVIATION_OF_OTHERS = 0.5
 """Deviation between two runs for each share of the CPUs that other programs used: what they take varies by as much."""
 
+TRIM = 0.25
+"""Share of the slowest repetitions left out where there are `TRIM_FROM` or more: other programs only slow down."""
+
+TRIM_FROM = 8
+
 MINIMUM = 0.02
 """Differences below this are not called one, however sure: nobody can use them."""
 
@@ -35,7 +40,8 @@ Examples:
   lpc-bench compare before.json after.json --json
 
 \b
-The ratio is B's speed over A's, from the geometric means of the repetitions.
+The ratio is B's speed over A's, from the geometric means of the repetitions
+(without the slowest quarter of 8 or more).
 """
 
 
@@ -71,7 +77,8 @@ def _compare_test(
     a: dict[str, Any], b: dict[str, Any], confidence: float, minimum: float, run_deviation: float
 ) -> Comparison:
     speeds_a, speeds_b = speeds(a), speeds(b)
-    found = ratio_of_means(speeds_a, speeds_b, confidence, run_deviation)
+    trim = TRIM if min(len(speeds_a), len(speeds_b)) >= TRIM_FROM else 0.0
+    found = ratio_of_means(speeds_a, speeds_b, confidence, run_deviation, trim)
     verdict: Verdict = "no difference"
     if found.low is None or found.high is None:
         verdict = "unknown"

@@ -46,17 +46,21 @@ def summarise(samples: Sequence[float]) -> Summary:
     )
 
 
-def ratio_of_means(a: Sequence[float], b: Sequence[float], confidence: float, run_deviation: float = 0.0) -> Ratio:
+def ratio_of_means(
+    a: Sequence[float], b: Sequence[float], confidence: float, run_deviation: float = 0.0, trim: float = 0.0
+) -> Ratio:
     """Return how many times larger `b` is than `a`: Welch's interval on the logarithms of the positive samples.
 
-    `run_deviation` is a relative deviation between whole runs that the samples of one run cannot show (page placement,
-    clocks, neighbours); its variance is added to that of both means.
+    `trim` is the share of the smallest samples that is left out of either mean; the interval is then Yuen's (1974),
+    from the variance of the samples winsorised on that side. `run_deviation` is a relative deviation between whole runs
+    that the samples of one run cannot show (page placement, clocks, neighbours); its variance is added to that of both
+    means.
     """
-    logs_a, logs_b = [math.log(value) for value in a], [math.log(value) for value in b]
-    difference = statistics.fmean(logs_b) - statistics.fmean(logs_a)
+    logs_a, logs_b = ([math.log(value) for value in sorted(values)] for values in (a, b))
+    difference = statistics.fmean(_kept(logs_b, trim)) - statistics.fmean(_kept(logs_a, trim))
     if len(a) < 2 or len(b) < 2:
         return Ratio(math.exp(difference), None, None)
-    parts = [(statistics.variance(logs) / len(logs), len(logs) - 1) for logs in (logs_a, logs_b)]
+    parts = [_variance_of_mean(logs, trim) for logs in (logs_a, logs_b)]
     within = sum(part for part, _ in parts)
     freedom = within**2 / sum(part**2 / degrees for part, degrees in parts) if within > 0 else 1e9
     half = math.hypot(
@@ -64,6 +68,19 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float], confidence: float, ru
         statistics.NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(2) * run_deviation,
     )
     return Ratio(math.exp(difference), math.exp(difference - half), math.exp(difference + half))
+
+
+def _kept(ascending: list[float], trim: float) -> list[float]:
+    """The samples without the smallest ones; two at least stay, where there are two."""
+    return ascending[min(int(trim * len(ascending)), max(0, len(ascending) - 2)) :]
+
+
+def _variance_of_mean(ascending: list[float], trim: float) -> tuple[float, int]:
+    """Variance of the mean of the samples that are kept, and its degrees of freedom."""
+    kept = _kept(ascending, trim)
+    winsorised = [kept[0]] * (len(ascending) - len(kept)) + kept
+    count = len(kept)
+    return statistics.variance(winsorised) * (len(ascending) - 1) / (count * (count - 1)), count - 1
 
 
 def student_quantile(probability: float, freedom: float) -> float:

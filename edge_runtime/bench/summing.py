@@ -38,8 +38,9 @@ def finish_test(test: dict[str, Any], telemetry: Telemetry, zero: float) -> None
 
 
 def others_share(result: dict[str, Any]) -> float:
-    """Share of the CPUs' time that other programs used, just before or during the run; 0 where it is unknown."""
-    return max(float(result["environment"].get(name) or 0.0) for name in ("cpu_busy_before", "cpu_busy_others"))
+    """Share of the CPUs' time that other programs used during the run, else just before it; 0 where it is unknown."""
+    during = result["environment"].get("cpu_busy_others")
+    return float(result["environment"].get("cpu_busy_before") or 0.0) if during is None else float(during)
 
 
 def warnings_of(result: dict[str, Any], checks: list[dict[str, Any]], interrupted: bool) -> list[str]:
