@@ -28,13 +28,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_round(build: Path, target: str) -> tuple[float, str, int]:
+def run_round(build: Path, target: str, timeout: int) -> tuple[float, str, int]:
     """CPU seconds, the last lines of output and the exit status of one round."""
     command = [
         str(build / "fuzz" / f"{target}_fuzz"),
         f"-max_total_time={ROUND_SECONDS}",
         "-max_len=65536",
-        "-timeout=25",
+        f"-timeout={timeout}",
         "-rss_limit_mb=2048",
         f"-artifact_prefix={build / 'findings' / target}-",
         str(build / "corpus" / target),
@@ -47,10 +47,10 @@ def run_round(build: Path, target: str) -> tuple[float, str, int]:
     return used, log.read_text(errors="replace"), process.wait()
 
 
-def fuzz(build: Path, target: str, seconds: float) -> bool:
+def fuzz(build: Path, target: str, seconds: float, timeout: int) -> bool:
     used, runs, start = 0.0, 0, time.monotonic()
     while used < seconds:
-        spent, output, status = run_round(build, target)
+        spent, output, status = run_round(build, target, timeout)
         used += spent
         found = re.search(r"Done (\d+) runs", output)
         runs += int(found[1]) if found else 0
@@ -71,13 +71,14 @@ def main() -> int:
     parser.add_argument("build", type=Path, help="where the targets were built")
     parser.add_argument("--seconds", type=float, default=1200, help="CPU time of each target (default %(default)s)")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
+    parser.add_argument("--timeout", type=int, default=25, help="seconds that no input may take (default %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (default %(default)s)")
     options = parser.parse_args()
     build = options.build.resolve()
     (build / "findings").mkdir(exist_ok=True)
     subprocess.run([build / "fuzz" / "fuzz_seeds", GOLDEN, build / "corpus"], check=True)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        clean = list(pool.map(lambda target: fuzz(build, target, options.seconds), options.targets))
+        clean = list(pool.map(lambda target: fuzz(build, target, options.seconds, options.timeout), options.targets))
     return 0 if all(clean) else 1
 
 

@@ -135,6 +135,18 @@ inline void from_planes_loop(const uint8_t* const planes[kPlanes], size_t n, uin
   from_planes_from(0, planes, n, codes);
 }
 
+inline uint64_t count_ones_loop(const uint8_t* bytes, size_t n) {
+  uint64_t ones = 0;
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, bytes + i, sizeof eight);
+    ones += static_cast<uint64_t>(__builtin_popcountll(eight));
+  }
+  for (; i < n; ++i) ones += static_cast<uint64_t>(__builtin_popcount(bytes[i]));
+  return ones;
+}
+
 constexpr SplitKernels portable_kernels() {
   return {
       {nullptr, split_loop<Bf16>, split_loop<Fp16>, split_loop<Fp32>, split_int8, split_uint8, split_loop<Fp8E4m3>,
@@ -143,6 +155,7 @@ constexpr SplitKernels portable_kernels() {
        join_loop<Fp8E5m2>},
       to_planes_loop,
       from_planes_loop,
+      count_ones_loop,
   };
 }
 

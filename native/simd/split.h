@@ -41,10 +41,14 @@ struct SplitKernels {
   // planes[p] may be null: all bits 0.
   using FromPlanes = void (*)(const uint8_t* const planes[kPlanes], size_t n, uint8_t* codes);
 
+  // How many bits of n bytes are 1.
+  using CountOnes = uint64_t (*)(const uint8_t* bytes, size_t n);
+
   Split split[kDtypeSlots];
   Join join[kDtypeSlots];
   ToPlanes to_planes;
   FromPlanes from_planes;
+  CountOnes count_ones;
 };
 
 // Those of active_isa(); throws what active_isa throws.

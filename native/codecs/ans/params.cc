@@ -1,7 +1,9 @@
 #include "codecs/ans/params.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
+#include <utility>
 
 #include "codecs/ans/segment_layout.h"
 
@@ -9,6 +11,8 @@ namespace lpc::ans {
 namespace {
 
 using Frequencies = std::vector<uint32_t>;
+
+constexpr size_t kChunksPerFlush = 65536;  // long before 32 bits of a count are full
 
 // Frequencies that sum up to 2^12: at least 1 for what occurs, and at most kMaxFrequency. Moves one slot at a time from
 // or to the symbol whose code lengths change least for it; all arithmetic is exact or correctly rounded, so that every
@@ -129,19 +133,27 @@ void build_slots(Bytes params, AnsTable& table) {
 }  // namespace
 
 Counts count_codes(uint32_t dtype, Bytes src) {
-  constexpr size_t kTables = 4;  // neighbours are often equal: counting them apart avoids waiting for each other
-  std::vector<uint64_t> apart(kTables * 256, 0);
+  constexpr size_t kTables = 8;  // neighbours are often equal: counting them apart avoids waiting for each other
+  std::vector<std::array<uint32_t, 256>> apart(kTables);
   const size_t element_bytes = dtype_bytes(dtype);
   const size_t n = src.size() / element_bytes;
   std::vector<uint8_t> raw(raw_arrays(dtype) * kChunk);
   alignas(64) uint8_t codes[kChunk];
+  Counts counts;
   for (size_t begin = 0; begin < n; begin += kChunk) {
     const size_t count = std::min(kChunk, n - begin);
     split_kernels().split[dtype](&src[begin * element_bytes], count, kBias, codes, raw.data(), kChunk);
-    for (size_t i = 0; i < count; ++i) ++apart[i % kTables * 256 + codes[i]];
+    size_t i = 0;
+    for (; i + kTables <= count; i += kTables) {
+      const uint64_t eight = load<uint64_t>(codes + i);
+      for (size_t t = 0; t < kTables; ++t) ++apart[t][eight >> 8 * t & 255];
+    }
+    for (; i < count; ++i) ++counts.of[codes[i]];
+    if (begin / kChunk % kChunksPerFlush != kChunksPerFlush - 1 && begin + kChunk < n) continue;
+    for (auto& table : apart) {
+      for (size_t code = 0; code < 256; ++code) counts.of[code] += std::exchange(table[code], 0);
+    }
   }
-  Counts counts;
-  for (size_t i = 0; i < apart.size(); ++i) counts.of[i % 256] += apart[i];
   return counts;
 }
 

@@ -8,6 +8,7 @@
 #include "codecs/bitmap/segment_layout.h"
 #include "codecs/registry.h"
 #include "simd/bitmap.h"
+#include "simd/split.h"
 
 namespace lpc {
 namespace {
@@ -20,12 +21,8 @@ using bitmap::Layout;
 }
 
 size_t count_bits(const uint8_t* bits, size_t columns) {
-  size_t count = 0, i = 0;
-  for (; i + 64 <= columns; i += 64) count += static_cast<size_t>(std::popcount(load<uint64_t>(bits + i / 8)));
-  for (; i < columns; i += 8) {
-    const unsigned used = columns - i < 8 ? (1u << (columns - i)) - 1 : 255;
-    count += static_cast<size_t>(std::popcount(bits[i / 8] & used));
-  }
+  size_t count = split_kernels().count_ones(bits, columns / 8);
+  if (columns % 8 != 0) count += static_cast<size_t>(std::popcount(bits[columns / 8] & ((1u << columns % 8) - 1)));
   return count;
 }
 

@@ -4,7 +4,6 @@
 #include <lz4hc.h>
 
 #include <algorithm>
-#include <bit>
 
 #include "codecs/lz4/bias.h"
 #include "codecs/lz4/segment_layout.h"
@@ -31,17 +30,9 @@ void split_segment(const SegmentShape& shape, const Layout& layout, uint8_t bias
   }
 }
 
-uint64_t count_ones(const uint8_t* bytes, size_t n) {
-  uint64_t ones = 0;
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8) ones += static_cast<uint64_t>(std::popcount(load<uint64_t>(bytes + i)));
-  for (; i < n; ++i) ones += static_cast<uint64_t>(std::popcount(bytes[i]));
-  return ones;
-}
-
 // Worth the search: LZ4 finds something at once, or so few bits differ that a longer search will.
 bool looks_compressible(const uint8_t* block, size_t bytes, size_t most, MutableBytes to, void* lz4_state) {
-  const uint64_t ones = count_ones(block, bytes);
+  const uint64_t ones = split_kernels().count_ones(block, bytes);
   const uint64_t rarer = std::min(ones, 8 * bytes - ones);
   if (rarer * 7 < 8 * bytes) return true;
   return LZ4_compress_fast_extState(lz4_state, reinterpret_cast<const char*>(block), reinterpret_cast<char*>(to.data()),

@@ -6,6 +6,7 @@
 
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
+#include "simd/split.h"
 
 namespace lpc::packed {
 namespace {
@@ -32,8 +33,13 @@ void permute(const uint8_t* columns, uint8_t* positions) {
 
 // `count` columns; the rest are zero. Exponent layouts rotate each pair of columns left by one bit.
 Group split_group(const uint8_t* elements, size_t count, bool rotate) {
-  uint32_t pairs[kPackedGroup / 2] = {};
-  std::memcpy(pairs, elements, 2 * count);
+  uint32_t pairs[kPackedGroup / 2];
+  if (count == kPackedGroup) {
+    std::memcpy(pairs, elements, sizeof pairs);
+  } else {
+    std::memset(pairs, 0, sizeof pairs);
+    std::memcpy(pairs, elements, 2 * count);
+  }
   if (rotate) {
     for (uint32_t& pair : pairs) pair = std::rotl(pair, 1);
   }
@@ -119,15 +125,20 @@ class RowEncoder {
     uint8_t* const rest = escapes_ + 2 * columns_;
     size_t rest_count = 0;
     for (size_t i = 0; i < escape_count_; i += 64) {
-      uint64_t planes[3] = {};
       const size_t n = std::min<size_t>(64, escape_count_ - i);
+      uint8_t codes[64] = {};
       for (size_t k = 0; k < n; ++k) {
-        const uint64_t code = codes2_[escapes_[i + k]];
-        for (unsigned p = 0; p < 3; ++p) planes[p] |= (code >> p & 1) << k;
-        if (code == level2_values(layout_)) rest[rest_count++] = escapes_[i + k];
+        const uint8_t value = escapes_[i + k];
+        codes[k] = codes2_[value];
+        rest[rest_count] = value;  // kept only if it has no code
+        rest_count += codes[k] == level2_values(PackedLayout::kE2p3);
       }
-      for (uint64_t plane : planes) {
-        if (!side.append(reinterpret_cast<const uint8_t*>(&plane), ceil_div(n, 8))) return false;
+      uint64_t planes[kPlanes] = {};
+      uint8_t* plane_bytes[kPlanes];
+      for (size_t p = 0; p < kPlanes; ++p) plane_bytes[p] = reinterpret_cast<uint8_t*>(&planes[p]);
+      split_kernels().to_planes(codes, 64, plane_bytes);
+      for (size_t p = 0; p < 3; ++p) {
+        if (!side.append(plane_bytes[p], ceil_div(n, 8))) return false;
       }
     }
     store(table + 4, static_cast<uint32_t>(side.size()));
@@ -154,14 +165,13 @@ class RowEncoder {
 
   // Exponents whose code is the last one, which has all its bits set.
   void append_escapes(const Group& group, const uint8_t* codes) {
-    for (size_t i = 0; i < kPackedGroup; i += 8) {
-      const uint64_t eight = load<uint64_t>(codes + i);
-      uint64_t set = eight & eight >> 1 & 0x0101010101010101;
-      if (layout_ == PackedLayout::kE3) set &= eight >> 2;
-      for (; set != 0; set &= set - 1) {
-        escapes_[escape_count_++] = group.coded[i + static_cast<size_t>(std::countr_zero(set)) / 8];
-      }
+    uint8_t* to = escapes_ + escape_count_;
+    const auto escape = static_cast<uint8_t>(values_);
+    for (size_t i = 0; i < kPackedGroup; ++i) {
+      *to = group.coded[i];  // kept only if it is one
+      to += codes[i] == escape;
     }
+    escape_count_ = static_cast<size_t>(to - escapes_);
   }
 
   // Columns without a code go to the list, in their order.
@@ -189,6 +199,7 @@ class RowEncoder {
 
 }  // namespace
 
+// Four bytes a column: a list entry, or an escape of each level with as much to spare.
 size_t encode_scratch_bytes(const SegmentShape& shape) { return 2 * shape.row_bytes; }
 
 size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst, MutableBytes scratch) {

@@ -18,12 +18,22 @@ struct Histogram {
   uint64_t elements = 0;
 };
 
+// Of large tensors a part is counted, in runs that lie evenly over it: what the tables miss escapes. A prime number of
+// elements, so that the runs begin at ever other columns.
+constexpr size_t kRunElements = 2039;
+constexpr size_t kCountedElements = size_t{2} << 20;
+
 Histogram count(Bytes src) {
   constexpr size_t kTables = 4;  // neighbours are often equal: counting them apart avoids waiting for each other
   std::vector<std::array<uint64_t, 512>> counts(kTables);
+  const size_t elements = src.size() / 2;
+  const size_t step = kRunElements * std::max<size_t>(1, elements / kCountedElements);
   Histogram histogram;
-  histogram.elements = src.size() / 2;
-  for (size_t i = 0; i < histogram.elements; ++i) ++counts[i % kTables][load<uint16_t>(&src[2 * i]) >> 7];
+  for (size_t begin = 0; begin < elements; begin += step) {
+    const size_t end = std::min(elements, begin + kRunElements);
+    for (size_t i = begin; i < end; ++i) ++counts[i % kTables][load<uint16_t>(&src[2 * i]) >> 7];
+    histogram.elements += end - begin;
+  }
   for (size_t value = 0; value < 512; ++value) {
     uint64_t total = 0;
     for (const auto& table : counts) total += table[value];
