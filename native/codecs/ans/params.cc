@@ -20,6 +20,11 @@ constexpr size_t kChunksPerFlush = 65536;  // long before 32 bits of a count are
 Frequencies normalise(const std::vector<uint64_t>& counts) {
   const uint64_t total = std::accumulate(counts.begin(), counts.end(), uint64_t{0});
   Frequencies f(counts.size(), 0);
+  if (total == 0) {
+    f[0] = kMaxFrequency;
+    f[1] = kAnsSlots - kMaxFrequency;
+    return f;
+  }
   int64_t missing = kAnsSlots;
   for (size_t i = 0; i < f.size(); ++i) {
     if (counts[i] == 0) continue;
