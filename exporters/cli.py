@@ -262,9 +262,11 @@ def _ratio(result: ExportResult) -> float:
 
 
 def _why(result: ExportResult) -> str:
-    """Say why tensors were left uncompressed."""
-    reasons = [reason for reason in result.choices.values() if "would save" in reason]
-    return f" (stored: {reasons[0]})" if reasons else ""
+    """The first reason that led to each codec where `auto` chose; --json has that of every tensor."""
+    first: dict[str, str] = {}
+    for reason in result.choices.values():
+        first.setdefault("stored" if "would save" in reason else reason.split()[0], reason)
+    return f" ({'; '.join(first.values())})" if first else ""
 
 
 def peak_rss_bytes() -> int:

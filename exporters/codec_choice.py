@@ -100,4 +100,4 @@ class Encoder:
 
 def _reason(tried: dict[str, float], chosen: str) -> str:
     others = ", ".join(f"{name} {gain:.1%}" for name, gain in tried.items() if name != chosen)
-    return f"saves {tried[chosen]:.1%}" + (f" ({others})" if others else "")
+    return f"{chosen} saves {tried[chosen]:.1%}" + (f" ({others})" if others else "")

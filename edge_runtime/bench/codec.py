@@ -17,14 +17,16 @@ Examples:
   lpc-bench codec model.safetensors --codec ans,lz4 --threads 1,2 --json
   lpc-bench codec weights.bin --dtype fp16 --peers
   lpc-bench codec gauss:4096x4096 --sparsity 0.5 --codec bitmap,bitmap:stored
-  lpc-bench codec gauss:4096x4096 --codec ans@0,ans@0.5,ans
+  lpc-bench codec gauss:4096x4096 --codec ans@0,ans@0.5,ans   partial compression
 
 \b
 A FILE is safetensors, raw (with --dtype, or named .bf16 and so on), or random:
 gauss, laplace or t5 (Student) with a shape. "@0.5" after a codec encodes half
-of the segments. Each sample times every codec and a memcpy, one after another;
-the rates are medians, in GB/s of decoded bytes. LPC_FORCE_IMPL chooses the
-SIMD implementation. Peers need: pip install "lpc-edge-runtime[peers]".
+of the segments; with "@0" and the whole codec beside it the decode rate is
+also predicted, and the fraction for a bus of 1, 2 and 4 GB/s told. Each
+sample times every codec and a memcpy, one after another; the rates are
+medians, in GB/s of decoded bytes. LPC_FORCE_IMPL chooses the SIMD
+implementation. Peers need: pip install "lpc-edge-runtime[peers]".
 """
 
 
@@ -98,13 +100,30 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"{row['source']}  (bound {row['bound_bits_per_weight']:.3f} bits, {os.cpu_count()} processors)"
             )
             lines.append(
-                f"  {'codec':<24} {'impl':<8} {'threads':>7} {'bits':>7} {'to bound':>8} "
+                f"  {'codec':<24} {'impl':<12} {'threads':>7} {'bits':>7} {'to bound':>8} "
                 f"{'encode':>7} {'decode':>7} {'memcpy':>7} {'decode/memcpy':>13}"
             )
         to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
         decode, memcpy = row["decode_gb_per_s"], row["memcpy_gb_per_s"]
         lines.append(
-            f"  {row['codec']:<24} {row['impl'] or '-':<8} {row['threads']:>7} {row['bits_per_weight']:>7.3f} "
+            f"  {row['codec']:<24} {row['impl'] or '-':<12} {row['threads']:>7} {row['bits_per_weight']:>7.3f} "
             f"{to_bound:>8} {row['encode_gb_per_s']:>7.2f} {decode:>7.2f} {memcpy:>7.2f} {decode / memcpy:>13.2f}"
         )
+        lines += [f"    {note}" for note in _notes(row)]
     return "\n".join(lines)
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    notes = []
+    if "bitmap_bound_bits_per_weight" in row:
+        bound = row["bitmap_bound_bits_per_weight"]
+        notes.append(
+            f"1 + (1 - s) x bound of the non-zeros: {bound:.3f} bits ({row['bits_per_weight'] / bound - 1:+.2%})"
+        )
+    if "predicted_decode_gb_per_s" in row and "@" in row["codec"]:
+        predicted = row["predicted_decode_gb_per_s"]
+        notes.append(f"predicted decode {predicted:.2f} GB/s ({row['decode_gb_per_s'] / predicted - 1:+.1%})")
+    if "fraction_for_bus" in row:
+        chosen = ", ".join(f"{fraction:.3f} at {bus} GB/s" for bus, fraction in row["fraction_for_bus"].items())
+        notes.append(f"fraction to encode so that decoding keeps up with the bus: {chosen}")
+    return notes

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from edge_runtime import codec, native
 from edge_runtime.bench.codec_peers import Bytes, Peer
-from edge_runtime.bench.codec_sources import Source, order_0_bound
+from edge_runtime.bench.codec_sources import Source, bitmap_bound, order_0_bound
 from edge_runtime.errors import CodecError
 
 _COPY = "memcpy"
+BUSES_GB_PER_S = (1, 2, 4)
 
 
 @dataclass
@@ -44,15 +45,39 @@ def measure(
     sides = [_ours(source, name, threads) for name in codecs]
     sides += [_theirs(source, peer) for peer in peers]
     copy = _copy(source, threads)
-    for side in sides:
-        for _ in range(encodes):
+    for _ in range(encodes):
+        for side in sides:
             side.encode_seconds.append(_timed(side.encode))
+    for side in sides:
         side.decode()
     for _ in range(samples):
         for side in [copy, *sides]:
             side.decode_seconds.append(_timed(side.decode))
     bound = sum(order_0_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
-    return [_row(source, side, copy, bound) for side in sides]
+    rows = [_row(source, side, copy, bound) for side in sides]
+    bitmap = sum(bitmap_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
+    for row in rows:
+        if row["codec"].partition(":")[0] == "bitmap":
+            row["bitmap_bound_bits_per_weight"] = bitmap
+    _predict(rows)
+    return rows
+
+
+def _predict(rows: list[dict[str, Any]]) -> None:
+    """Add what the rates of a codec whole and at fraction 0 say about it in between, and its fractions for a bus."""
+    by_name = {row["codec"]: row for row in rows}
+    for row in rows:
+        base, _, fraction = row["codec"].partition("@")
+        whole, raw = by_name.get(base), by_name.get(f"{base}@0")
+        if whole is None or raw is None:
+            continue
+        share = float(fraction or 1)
+        decode, copy = whole["decode_gb_per_s"], raw["decode_gb_per_s"]
+        row["predicted_decode_gb_per_s"] = 1 / (share / decode + (1 - share) / copy)
+        if row is whole:
+            row["fraction_for_bus"] = {
+                str(bus): codec.partial_fraction(bus, decode, whole["ratio"], copy) for bus in BUSES_GB_PER_S
+            }
 
 
 def _timed(call: Callable[[], Any]) -> float:

@@ -1,4 +1,8 @@
-"""Other compressors for comparison with ours, each on one thread; the extra `peers` installs them."""
+"""Other compressors for comparison with ours, each on one thread; the extra `peers` installs them.
+
+They restore into memory that is there already, as ours do, where their interface has that: blosc2 and zstandard. What
+zipnn and lz4 return is newly allocated every time, which is part of their time.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,27 @@ class Peer:
     name: str
     compress: Callable[[Bytes], Any]
     restore: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a peer made of some bytes, with memory for restoring them."""
+
+    data: Any
+    out: Bytes
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def _into_memory(name: str, compress: Callable[[Bytes], Any], fill: Callable[[Any, Bytes], object]) -> Peer:
+    """A peer whose `fill(compressed, out)` restores into memory that is kept."""
+
+    def restore(made: _Made) -> Bytes:
+        fill(made.data, made.out)
+        return made.out
+
+    return Peer(name, lambda data: _Made(compress(data), np.empty(data.size, np.uint8)), restore)
 
 
 def available(dtype: str, itemsize: int) -> tuple[list[Peer], list[str]]:
@@ -57,7 +82,11 @@ def _blosc2(_dtype: str, itemsize: int) -> list[Peer]:
     def peer(name: str, filter_name: str, coder: str) -> Peer:
         options = {"typesize": itemsize, "clevel": 5}
         options |= {"filter": getattr(blosc2.Filter, filter_name), "codec": getattr(blosc2.Codec, coder)}
-        return Peer(name, lambda data: blosc2.compress(data, **options), blosc2.decompress)
+        return _into_memory(
+            name,
+            lambda data: blosc2.compress(data, **options),
+            lambda made, out: blosc2.decompress(made, dst=out),
+        )
 
     return [
         peer(f"blosc2 {filter_name.lower()}+{coder.lower()}", filter_name, coder)
@@ -69,7 +98,13 @@ def _blosc2(_dtype: str, itemsize: int) -> list[Peer]:
 def _zstandard(_dtype: str, _itemsize: int) -> list[Peer]:
     zstandard = importlib.import_module("zstandard")
     compressor, decompressor = zstandard.ZstdCompressor(level=3), zstandard.ZstdDecompressor()
-    return [Peer("zstandard-3", lambda data: compressor.compress(data.data), decompressor.decompress)]
+
+    def fill(made: Any, out: Bytes) -> None:
+        reader, done = decompressor.stream_reader(made), 0
+        while got := reader.readinto(out[done:].data):
+            done += got
+
+    return [_into_memory("zstandard-3", lambda data: compressor.compress(data.data), fill)]
 
 
 def _lz4(_dtype: str, _itemsize: int) -> list[Peer]:

@@ -103,6 +103,13 @@ def order_0_bound(tensor: Array) -> float:
     return float(raw - (share * np.log2(share)).sum())
 
 
+def bitmap_bound(tensor: Array) -> float:
+    """Bits an element of a bitmap and the non-zeros at their own order-0 bound."""
+    flat = np.ascontiguousarray(tensor).reshape(-1)
+    values = flat[flat.view(f"<u{flat.itemsize}") != 0]
+    return 1 + (order_0_bound(values) * values.size / flat.size if values.size else 0.0)
+
+
 def _shape(spec: str, text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if not match:
