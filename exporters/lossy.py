@@ -61,6 +61,9 @@ class LossyExport:
 
     def __init__(self, options: LossyOptions, reference: Path, threads: int) -> None:
         self.options, self._reference, self._threads = options, reference, threads
+        self.calibration = Calibration(0, {})
+        if not needs_reference(options):
+            return
         model = load(reference, threads=threads)
         self._calibration_windows, self._loss_windows, self.text = _texts(model, options)
         del model
@@ -69,7 +72,7 @@ class LossyExport:
                 f"{options.calibration}: {sum(map(len, self._calibration_windows))} tokens are too few to calibrate; "
                 f"expected at least {_LEAST_CALIBRATION}, some thousands to be worth something"
             )
-        self.calibration: Calibration = calibrate(reference, self._calibration_windows, threads)
+        self.calibration = calibrate(reference, self._calibration_windows, threads)
 
     def transformed(self, plan: Plan, options: LossyOptions | None = None) -> Plan:
         """Return the plan with its passes; `options` instead of this export's own."""
@@ -99,9 +102,17 @@ class LossyExport:
             return evaluate(model, windows, self.text, reference, progress.advance)
 
 
+def needs_reference(options: LossyOptions) -> bool:
+    """Whether anything is asked of the model as it was."""
+    return options.calibrates or options.measure or options.max_kl is not None
+
+
 @contextlib.contextmanager
 def opened(model: str | Path, out: Path, options: LossyOptions, threads: int) -> Iterator[LossyExport]:
     """Give what a lossy export of `model` needs; a reference that was made for it is deleted again."""
+    if not needs_reference(options):
+        yield LossyExport(options, out, threads)
+        return
     if options.reference is not None:
         manifest = read_manifest(options.reference)
         if not manifest.get("lossless"):

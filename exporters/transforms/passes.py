@@ -103,7 +103,7 @@ class Transform:
     def report(self) -> list[dict[str, Any]]:
         """What each pass changed, for the manifest; complete once every weight was written."""
         passes: list[dict[str, Any]] = []
-        if self._needs_calibration():
+        if self.options.calibrates:
             passes.append({"pass": "calibrate", "tokens": self._calibration.tokens})
         if self._strengths:
             passes.append(self._scaling_report())
@@ -125,12 +125,6 @@ class Transform:
         return passes
 
     # ---- deciding ----
-
-    def _needs_calibration(self) -> bool:
-        pruning = self.options.pruning
-        return (self.options.quantize and self.options.scaling) or (
-            pruning is not None and pruning.score != "magnitude"
-        )
 
     def _prepare(self) -> None:
         for name in self._turned:
@@ -234,6 +228,8 @@ class Transform:
 
     def _channels(self, name: str) -> Floats:
         assert self.options.pruning is not None
+        if self.options.pruning.score == "magnitude":
+            return np.ones(self._graph.weights[name].shape[1], np.float32)
         return prune.channel_weights(self._calibration.of(name), self.options.pruning.score)
 
     def _mask(self, name: str, rows: Floats, columns: slice = slice(None)) -> NDArray[np.bool_]:

@@ -43,9 +43,7 @@ class Pruning:
 
 
 def channel_weights(activations: Activations, score: str) -> Floats:
-    """What magnitudes are multiplied with, by column."""
-    if score == "magnitude":
-        return np.ones_like(activations.largest)
+    """What magnitudes are multiplied with, by column, for a score that looks at activations."""
     return activations.largest if score == "max" else np.sqrt(activations.mean_square)
 
 
