@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from exporters import __version__
-from exporters.cli_lossy import lossy_of, lossy_options
+from exporters.cli_lossy import base_of, board_of, lossy_of, lossy_options, seconds_of
 
 if TYPE_CHECKING:
     from exporters.export import ExportOptions, ExportResult
@@ -30,6 +30,8 @@ Examples:
   lpc-export inspect llama-lpc            what an exported folder holds
   lpc-export verify llama-lpc --against Llama-3.2-1B
   lpc-export Llama-3.2-1B --quantize int8 --codec ans --calibration book.txt
+  lpc-export Llama-3.2-1B --plan-for raspberry-pi-5 --target "2 s/token"
+  lpc-export frontier Llama-3.2-1B --plan-for raspberry-pi-5 --svg frontier.svg
   lpc-export Llama-3.2-1B --prune 0.5 --codec bitmap --calibration book.txt
 """
 _INTERRUPTED = 130
@@ -92,10 +94,11 @@ def command(
     OUT appears only when it is whole: a failed or interrupted export leaves nothing behind, and one that was killed
     goes on where it was when it is started again.
 
-    Further commands: inspect, verify (see lpc-export inspect --help).
+    Further commands: inspect, verify, frontier (see lpc-export inspect --help).
     """
     signal.signal(signal.SIGTERM, _terminate)
-    transforms = lossy_of(lossy)
+    seconds = _target_seconds(lossy)
+    transforms = base_of(lossy) if seconds else lossy_of(lossy)
     with _failing(debug, "interrupted: nothing was written"):
         from exporters.export import ExportOptions
 
@@ -108,7 +111,10 @@ def command(
             tokenizer=tokenizer,
             lossy=transforms,
         )
-        _run(model, out or _default_out(model), options, as_json)
+        target = out or _default_out(model)
+        if seconds:
+            options = _planned(model, target, options, lossy, seconds)
+        _run(model, target, options, as_json)
 
 
 @click.group("lpc-export", context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,6 +148,28 @@ def verify_command(folder: Path, against: str | None, threads: int, as_json: boo
         click.echo(json.dumps(figures) if as_json else text + (f", and those of {against}" if against else ""))
 
 
+@tools.command("frontier", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Plot loss over bits into this file.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the points as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+@lossy_options
+def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool, debug: bool, **lossy: Any) -> None:
+    """Export MODEL in many ways, measure size and loss of each, and predict its speed on --plan-for BOARD."""
+    base = base_of(lossy)
+    with _failing(debug, "interrupted: nothing was written"):
+        from exporters import frontier
+        from exporters.export import ExportOptions
+
+        board = board_of(lossy["plan_for"], lossy["memory_budget"]) if lossy["plan_for"] else None
+        near = _default_out(model).absolute()
+        points = [point for _, point in frontier.frontier(model, near, base, board, ExportOptions(threads=threads))]
+        if svg is not None:
+            svg.write_text(frontier.svg(points, f"{near.name.removesuffix('-lpc')}: loss over size"), encoding="utf-8")
+        click.echo(json.dumps(frontier.as_dict(points)) if as_json else frontier.table(points))
+
+
 @contextlib.contextmanager
 def _failing(debug: bool, interrupted: str) -> Iterator[None]:
     """Turn what goes wrong inside into one line and an exit status."""
@@ -173,6 +201,30 @@ def _default_out(model: Path) -> Path:
     if path.suffix in (".onnx", ".gguf"):
         name = path.parent.name if path.stem == "model" else path.stem
     return Path(f"{name}-lpc")
+
+
+def _target_seconds(lossy: dict[str, Any]) -> float:
+    """The seconds a token that --plan-for must reach; 0 without it."""
+    if (lossy["plan_for"] is None) != (lossy["target"] is None):
+        raise click.UsageError("--plan-for and --target go together.")
+    return seconds_of(lossy["target"]) if lossy["target"] is not None else 0.0
+
+
+def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, Any], seconds: float) -> ExportOptions:
+    """Search the frontier for the board, show it, and return the options of the best way to the target."""
+    from dataclasses import replace
+
+    from exporters import frontier
+    from exporters.staging import check_target
+
+    check_target(out.absolute(), options.force)
+    assert options.lossy is not None
+    board = board_of(lossy["plan_for"], lossy["memory_budget"])
+    found = frontier.frontier(model, out.absolute(), options.lossy, board, options, say=lambda line: None)
+    click.echo(frontier.table([point for _, point in found]), err=True)
+    candidate, point = frontier.fastest_enough(found, seconds)
+    click.echo(f"lpc-export: chosen for {seconds:g} s/token: {point.name}", err=True)
+    return replace(options, codec=candidate.codec, lossy=candidate.lossy)
 
 
 def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from exporters.frontier import Board
     from exporters.transforms.options import LossyOptions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -48,6 +49,9 @@ _OPTIONS = [
         "--reference", type=click.Path(path_type=Path), metavar="FOLDER",
         help="A lossless export of MODEL to measure against.  [default: one is made and deleted]",
     ),
+    click.option("--plan-for", metavar="BOARD", help="Search codec, INT8 and sparsity for this board; see --target."),
+    click.option("--target", metavar="SPEED", help='For --plan-for: the speed that is needed, such as "2 s/token".'),
+    click.option("--memory-budget", metavar="SIZE", help="For --plan-for.  [default: what the board has]"),
     click.option("--loss/--no-loss", default=True, show_default=True, help="Measure the loss."),
 ]  # fmt: skip
 
@@ -90,3 +94,40 @@ def lossy_of(given: dict[str, Any]) -> LossyOptions | None:
         )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+
+
+def seconds_of(target: str) -> float:
+    """Return the seconds a token of "2 s/token" or "0.5 tokens/s"; UsageError for anything else."""
+    number, _, unit = target.strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if value > 0 and unit.strip() in ("s/token", "tokens/s"):
+        return value if unit.strip() == "s/token" else 1 / value
+    raise click.UsageError(f"--target is {target!r}; expected such as '2 s/token' or '0.5 tokens/s'.")
+
+
+def base_of(given: dict[str, Any]) -> LossyOptions:
+    """Return the options that every candidate of a search shares."""
+    return lossy_of({**given, "quantize": "int8", "target_bits": None, "max_kl": None}) or _nothing()
+
+
+def board_of(name: str, budget: str | None) -> Board:
+    """Return what speed is predicted for; raises BoardError, and UsageError for a budget that is no size."""
+    from edge_runtime.board import budget_of, figures_of, load_profile
+    from edge_runtime.errors import ConfigError
+    from edge_runtime.memory import parse_size
+    from exporters.frontier import Board
+
+    profile = load_profile(name)
+    try:
+        return Board(figures_of(profile), budget_of(profile)[0] if budget is None else parse_size(budget))
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _nothing() -> LossyOptions:
+    from exporters.transforms.options import LossyOptions
+
+    return LossyOptions()

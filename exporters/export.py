@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,12 @@ def export(model: str | Path, out: str | Path, options: ExportOptions | None = N
 
     lossy.refuse_quantized(model)
     with lossy.opened(model, target, options.lossy, options.threads) as run:
-        chosen = lossy.chosen(run, lambda trial: _try(model, target, options, trial, run))
+
+        def measured(attempt: LossyOptions) -> ExportResult:
+            with trial(model, target, options, attempt, run) as result:
+                return result
+
+        chosen = lossy.chosen(run, measured)
         return _export(model, target, replace(options, lossy=chosen), start, run)
 
 
@@ -114,14 +120,15 @@ def _export(
         plan.tensors.close()
 
 
-def _try(
-    model: str | Path, target: Path, options: ExportOptions, trial: LossyOptions, lossy: LossyExport
-) -> ExportResult:
-    """Export beside the target, measure, and delete again."""
+@contextlib.contextmanager
+def trial(
+    model: str | Path, target: Path, options: ExportOptions, attempt: LossyOptions, lossy: LossyExport
+) -> Iterator[ExportResult]:
+    """Export beside the target and measure; the folder is deleted again at the end."""
     place = target.with_name(f"{target.name}.trial")
-    changed = replace(options, lossy=trial, verify=False, force=place.exists())
+    changed = replace(options, lossy=attempt, verify=False, force=place.exists())
     try:
-        return _export(model, place, changed, time.monotonic(), lossy)
+        yield _export(model, place, changed, time.monotonic(), lossy)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -225,4 +232,4 @@ def _nan_warning(names: Sequence[str]) -> list[str]:
     return [f"NaN in {', '.join(names[:4])}{rest}: kept as it is, but the model will not compute anything useful"]
 
 
-__all__ = ["ExportOptions", "ExportResult", "export", "DTYPES", "KEEP"]
+__all__ = ["ExportOptions", "ExportResult", "export", "trial", "DTYPES", "KEEP"]

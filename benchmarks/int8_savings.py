@@ -1,0 +1,118 @@
+"""What codecs save of INT8 weights, by distribution and granularity, beside the entropy; and what scaling adds.
+
+    python benchmarks/int8_savings.py
+    python benchmarks/int8_savings.py --sample ../samples/rwkv_eng_8M.bf16     weights of a trained model, raw BF16
+
+Every blob is decoded and compared first. Savings are of the INT8 bytes; scales are not counted, they are the same with
+every codec. The entropy is that of single integers of a tensor: no coder of single symbols does better.
+
+The second table: bits a weight under `ans` with compression-aware scaling off and on, at the same expected error of the
+product, for inputs whose channels have unequal sizes (their root mean squares are log-normal, the third column being the
+standard deviation of the natural logarithm), beside what reverse water-filling says is possible.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime import codec
+from exporters.transforms import scale
+from exporters.transforms.calibrate import Activations
+from exporters.transforms.quantize import ROW, counts, entropy_bits, group_of, integers, largest, scales_of
+from exporters.transforms.structure import NormFold, Site
+
+GRANULARITIES = ("tensor", "row", "group:128", "group:32")
+CODECS = ("lz4", "ans")
+SHAPE = (2048, 4096)
+Floats = NDArray[np.float32]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sample", type=Path, action="append", default=[], help="raw BF16 weights")
+    options = parser.parse_args()
+    print(
+        f"{'weights':<22} {'scales':<10} {'entropy':>8} {'bound':>7} "
+        + " ".join(f"{c:>7}" for c in CODECS)
+        + "   ans-lz4"
+    )
+    for name, weights in sources(options.sample):
+        for granularity in GRANULARITIES:
+            print(savings(name, weights, granularity))
+    print()
+    print(
+        f"{'weights':<22} {'step':>5} {'sd':>4} {'strength':>8} {'ans off':>8} {'ans on':>8} {'saved':>6} {'possible':>8}"
+    )
+    for name, weights in sources(options.sample):
+        for step, spread in ((0.0, 1.0), (0.25, 0.5), (0.25, 1.0), (0.5, 1.0)):
+            print(scaling(name, weights, step, spread))
+
+
+def sources(samples: list[Path]) -> Iterator[tuple[str, Floats]]:
+    """Names and weights."""
+    rng = np.random.default_rng(1)
+    yield "normal", (rng.standard_normal(SHAPE) * 0.02).astype(np.float32)
+    yield "laplace", (rng.laplace(size=SHAPE) * 0.02).astype(np.float32)
+    for degrees in (8, 5, 4, 3):
+        yield f"student-t, {degrees} degrees", (rng.standard_t(degrees, SHAPE) * 0.02).astype(np.float32)
+    for path in samples:
+        raw = np.fromfile(path, np.uint16)
+        columns = 512
+        yield (
+            path.name[:22],
+            raw[: raw.size // columns * columns].view(ml_dtypes.bfloat16).astype(np.float32).reshape(-1, columns),
+        )
+
+
+def savings(name: str, weights: Floats, granularity: str) -> str:
+    """One line of the first table."""
+    values = quantized(weights, group_of(granularity), 0.0)
+    entropy = entropy_bits(counts(values))
+    saved = [1 - encoded_bytes(values, each) / values.nbytes for each in CODECS]
+    cells = " ".join(f"{each:>7.1%}" for each in saved)
+    better = 100 * (saved[1] - saved[0])
+    return f"{name:<22} {granularity:<10} {entropy:>8.3f} {1 - entropy / 8:>7.1%} {cells} {better:>6.1f} points"
+
+
+def scaling(name: str, weights: Floats, step: float, spread: float) -> str:
+    """One line of the second table."""
+    columns = weights.shape[1]
+    rms = np.exp(spread * np.random.default_rng(2).standard_normal(columns)).astype(np.float32)
+    site = Site("x", ("w",), NormFold("norm", None, 0.0))
+    sample = weights[:: max(1, len(weights) // 96)]
+    factors, (chosen,) = scale.search(
+        [site], {"w": Activations(3 * rms, rms**2)}, lambda tensor: sample, ROW, lambda tensor: step
+    )
+    off = bits(quantized(weights, ROW, step))
+    on = bits(quantized(weights * factors.columns.get("w", np.float32(1)), ROW, factors.steps["w"]))
+    possible = 0.5 * np.log2(np.mean(rms**2) / np.exp(np.mean(np.log(rms**2))))
+    return f"{name:<22} {step:>5} {spread:>4} {chosen.strength:>8} {off:>8.2f} {on:>8.2f} {off - on:>6.2f} {possible:>8.2f}"
+
+
+def quantized(weights: Floats, group: int, step: float) -> NDArray[np.int8]:
+    """INT8 with steps of at least `step` root mean squares."""
+    scales = scales_of(largest(weights, group), step * scale.root_mean_square(weights))
+    return integers(weights, scales, group)
+
+
+def bits(values: NDArray[np.int8]) -> float:
+    """Bits a weight under ans."""
+    return 8 * encoded_bytes(values, "ans") / values.size
+
+
+def encoded_bytes(values: NDArray[np.int8], name: str) -> int:
+    """Size of the blob, which is decoded and compared."""
+    blob = codec.encode(values, name)
+    if not np.array_equal(codec.decode(blob), values):
+        raise SystemExit(f"{name}: decoded to something else")
+    return int(blob.nbytes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The frontier of size, speed and loss: one model exported in many ways, measured, and predicted for a board.
+
+Every candidate is really exported beside the target, evaluated against the lossless reference, and deleted again; only
+the seconds a token are a prediction, the plan's for the board.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_runtime.errors import ExportError
+from edge_runtime.package import Package
+from edge_runtime.plan import Figures, plan_for
+from exporters.export import ExportOptions, ExportResult, export, trial
+from exporters.lossy import LossyExport, opened, refuse_quantized
+from exporters.transforms.options import LossyOptions
+from exporters.transforms.prune import Pruning
+
+SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+BITS = (6.0, 5.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to export: a name, a codec as in ExportOptions, and what is lossy about it."""
+
+    name: str
+    codec: str
+    lossy: LossyOptions | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a candidate came to. `kl` in nats a token, 0 for a lossless one; `seconds_per_token` is predicted, None
+    where the model does not fit the budget; `best` if no other point is better in one figure and no worse in the rest.
+    """
+
+    name: str
+    bits_per_weight: float
+    bytes: int
+    seconds_per_token: float | None
+    kl: float
+    perplexity_change: float
+    top1_agreement: float
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """Whom the speed is predicted for."""
+
+    figures: Figures
+    budget_bytes: int
+
+
+def candidates(base: LossyOptions) -> list[Candidate]:
+    """Return what is tried by default; `base` gives texts, reference, granularity and what else a user set."""
+    plain = replace(base, quantize=False, pruning=None, target_bits=None, max_kl=None)
+    found = [Candidate(codec, codec) for codec in ("stored", "lz4", "ans", "packed")]
+    found += [Candidate(f"int8 {codec}", codec, replace(plain, quantize=True)) for codec in ("lz4", "ans")]
+    found += [
+        Candidate(f"int8 {bits:g} bits ans", "ans", replace(plain, quantize=True, target_bits=bits)) for bits in BITS
+    ]
+    pattern, score = (base.pruning.pattern, base.pruning.score) if base.pruning else ("total", "rms")
+    for sparsity in SPARSITIES:
+        pruned = replace(plain, pruning=Pruning(sparsity, pattern if pattern != "2:4" else "row", score))
+        found.append(Candidate(f"{sparsity:.0%} pruned bitmap", "bitmap", pruned))
+        found.append(Candidate(f"{sparsity:.0%} pruned int8 bitmap", "bitmap", replace(pruned, quantize=True)))
+    return found
+
+
+def frontier(
+    model: str | Path, near: Path, base: LossyOptions, board: Board | None, options: ExportOptions,
+    chosen: Sequence[Candidate] = (), say: Callable[[str], None] = lambda line: click.echo(line, err=True),
+) -> list[tuple[Candidate, Point]]:  # fmt: skip
+    """Export and measure every candidate beside the path `near`; `say` hears of each as it is done."""
+    refuse_quantized(model)
+    measured = replace(base, quantize=True, measure=True, target_bits=None, max_kl=None)
+    found: list[tuple[Candidate, Point]] = []
+    with opened(model, near, measured, options.threads) as run:
+        for candidate in chosen or candidates(base):
+            try:
+                point = _point(model, near, candidate, board, options, run)
+            except ExportError as error:
+                say(f"{candidate.name}: {error}")
+                continue
+            say(row(point))
+            found.append((candidate, point))
+    best = _undominated([point for _, point in found])
+    return [(candidate, replace(point, best=point.name in best)) for candidate, point in found]
+
+
+def fastest_enough(found: Iterable[tuple[Candidate, Point]], seconds: float) -> tuple[Candidate, Point]:
+    """Return the candidate with the least loss, then the fewest bits, that needs at most `seconds` a token.
+
+    ExportError, naming the nearest, if there is none.
+    """
+    timed = [(c, p, p.seconds_per_token) for c, p in found if p.seconds_per_token is not None]
+    quick = [(candidate, point) for candidate, point, time in timed if time <= seconds]
+    if quick:
+        return min(quick, key=lambda pair: (pair[1].kl, pair[1].bits_per_weight))
+    if not timed:
+        raise ExportError("no way of exporting this model fits the board's memory; choose a larger budget or board")
+    _, nearest, time = min(timed, key=lambda entry: entry[2])
+    raise ExportError(
+        f"{seconds:g} s/token cannot be reached on this board: the nearest is {time:.3g} s/token, {nearest.name}, with "
+        f"a divergence of {nearest.kl:.3g} nats a token"
+    )
+
+
+def table(points: Sequence[Point]) -> str:
+    """Return the points as lines; those of the frontier are marked."""
+    return "\n".join([HEAD, *map(row, points), "* nothing else here is smaller, faster and closer to the original"])
+
+
+HEAD = f"  {'':<26} {'bits':>6} {'MB':>9} {'s/token':>9} {'KL':>9} {'perplexity':>10} {'same top':>8}"
+
+
+def row(point: Point) -> str:
+    """One point as a line."""
+    seconds = "-" if point.seconds_per_token is None else f"{point.seconds_per_token:.4g}"
+    return (
+        f"{'*' if point.best else ' '} {point.name:<26} {point.bits_per_weight:>6.2f} {point.bytes / 1e6:>9.2f} "
+        f"{seconds:>9} {point.kl:>9.5f} {point.perplexity_change:>+10.2%} {point.top1_agreement:>8.1%}"
+    )
+
+
+def as_dict(points: Sequence[Point]) -> dict[str, Any]:
+    """For JSON."""
+    return {"points": [asdict(point) for point in points]}
+
+
+def svg(points: Sequence[Point], title: str) -> str:
+    """Plot divergence (logarithmic; lossless ones at the bottom) over bits a weight as a standalone SVG."""
+    width, height, left, bottom = 760, 440, 70, 50
+    lossy = [point.kl for point in points if point.kl > 0]
+    low, high = (min(lossy) / 2, max(lossy) * 2) if lossy else (1e-6, 1.0)
+    top_bits = max((point.bits_per_weight for point in points), default=16.0) * 1.05
+
+    def place(point: Point) -> tuple[float, float]:
+        share = math.log(max(point.kl, low) / low) / math.log(high / low)
+        return left + point.bits_per_weight / top_bits * (width - left - 20), height - bottom - share * (height - 90)
+
+    parts = [f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>']
+    for point in points:
+        x, y = place(point)
+        colour = "#0a6" if point.best else "#999"
+        hint = escape(row(point).strip())
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{hint}</title></circle>')
+        parts.append(f'<text x="{x + 6:.1f}" y="{y - 4:.1f}" font-size="9" fill="#444">{escape(point.name)}</text>')
+    parts.append(f'<path d="M{left} 40V{height - bottom}H{width - 20}" fill="none" stroke="#000"/>')
+    for bits in range(0, int(top_bits) + 1, 2):
+        x = left + bits / top_bits * (width - left - 20)
+        parts.append(f'<text x="{x:.1f}" y="{height - bottom + 16}" text-anchor="middle">{bits}</text>')
+    for share in (0.0, 0.5, 1.0):
+        y, value = height - bottom - share * (height - 90), low * (high / low) ** share
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">bits a weight</text>')
+    parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})">KL, nats a token</text>')
+    body = "".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+        f'font-size="12"><rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n'
+    )
+
+
+def _point(
+    model: str | Path, near: Path, candidate: Candidate, board: Board | None, options: ExportOptions, run: LossyExport
+) -> Point:
+    asked = replace(options, codec=candidate.codec, lossy=candidate.lossy)
+    if candidate.lossy is None:
+        place = near.with_name(f"{near.name}.trial")
+        try:
+            result = export(model, place, replace(asked, verify=False, force=place.exists()))
+            return _of(candidate.name, result, board, place)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    with trial(model, near, asked, candidate.lossy, run) as result:
+        return _of(candidate.name, result, board, result.out)
+
+
+def _of(name: str, result: ExportResult, board: Board | None, folder: Path) -> Point:
+    seconds = None
+    if board is not None:
+        plan = plan_for(Package.open(folder), board.figures, board.budget_bytes)
+        seconds = None if plan.verdict == "impossible" else plan.seconds_per_token
+    loss = result.loss
+
+    def value(key: str, lossless: float) -> float:
+        return lossless if loss is None else float(loss[key]["value"])
+
+    return Point(
+        name, result.bits_per_weight, result.blob_bytes, seconds, value("kl", 0.0), value("perplexity_change", 0.0),
+        value("top1_agreement", 1.0),
+    )  # fmt: skip
+
+
+def _undominated(points: Sequence[Point]) -> set[str]:
+    def figures(point: Point) -> tuple[float, float, float]:
+        return point.bits_per_weight, point.seconds_per_token or 0.0, point.kl
+
+    def beaten(point: Point) -> bool:
+        mine = figures(point)
+        return any(
+            all(a <= b for a, b in zip(figures(other), mine, strict=True)) and figures(other) != mine
+            for other in points
+        )  # fmt: skip
+
+    return {point.name for point in points if not beaten(point)}
