@@ -7,8 +7,8 @@ Every blob is decoded and compared first. Savings are of the INT8 bytes; scales 
 every codec. The entropy is that of single integers of a tensor: no coder of single symbols does better.
 
 The second table: bits a weight under `ans` with compression-aware scaling off and on, at the same expected error of the
-product, for inputs whose channels have unequal sizes (their root mean squares are log-normal, the third column being the
-standard deviation of the natural logarithm), beside what reverse water-filling says is possible.
+product, for inputs whose channels have unequal sizes (their root mean squares are log-normal, `sd` being the standard
+deviation of the natural logarithm), beside what reverse water-filling says is possible.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
             print(savings(name, weights, granularity))
     print()
     print(
-        f"{'weights':<22} {'step':>5} {'sd':>4} {'strength':>8} {'ans off':>8} {'ans on':>8} {'saved':>6} {'possible':>8}"
+        f"{'weights':<22} {'step':>5} {'sd':>4} {'strength':>8} {'ans off':>8} {'ans on':>8} {'saved':>6} {'bound':>6}"
     )
     for name, weights in sources(options.sample):
         for step, spread in ((0.0, 1.0), (0.25, 0.5), (0.25, 1.0), (0.5, 1.0)):
@@ -92,7 +92,8 @@ def scaling(name: str, weights: Floats, step: float, spread: float) -> str:
     off = bits(quantized(weights, ROW, step))
     on = bits(quantized(weights * factors.columns.get("w", np.float32(1)), ROW, factors.steps["w"]))
     possible = 0.5 * np.log2(np.mean(rms**2) / np.exp(np.mean(np.log(rms**2))))
-    return f"{name:<22} {step:>5} {spread:>4} {chosen.strength:>8} {off:>8.2f} {on:>8.2f} {off - on:>6.2f} {possible:>8.2f}"
+    saved = f"{off:>8.2f} {on:>8.2f} {off - on:>6.2f} {possible:>6.2f}"
+    return f"{name:<22} {step:>5} {spread:>4} {chosen.strength:>8} {saved}"
 
 
 def quantized(weights: Floats, group: int, step: float) -> NDArray[np.int8]:

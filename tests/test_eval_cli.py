@@ -1,0 +1,62 @@
+"""`lpc-eval`: figures against numpy, and wrong use."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from real_models import ROOT, ExportModel
+
+from edge_runtime.cli.eval import command
+from edge_runtime.evaluation import Estimate, evaluate
+from edge_runtime.session import load
+
+TEXT = ROOT / "examples" / "demo_model" / "held_out.txt"
+
+
+def test_estimate_interval_covers_the_mean_of_blocks() -> None:
+    values = np.random.default_rng(0).normal(2.0, 1.0, 3200)
+    found = Estimate.of(values)
+    assert found.low < 2.0 < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(3200), rel=0.3)
+    assert math.isnan(Estimate.of(values[:40]).low)
+
+
+def test_evaluate_equals_numpy(export_model: ExportModel) -> None:
+    model = load(export_model("demo_model", "lz4"))
+    ids = model.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:100]
+    logits = model.logits(ids).astype(np.float64)[:-1]
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = math.exp(-logs[np.arange(99), ids[1:]].mean())
+    assert evaluate(model, [ids], "text").perplexity.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_eval_against_itself_finds_no_difference(export_model: ExportModel) -> None:
+    folder = str(export_model("demo_model", "lz4"))
+    result = CliRunner().invoke(
+        command, [folder, "--against", folder, "--text", str(TEXT), "--tokens", "600", "--json"], standalone_mode=False
+    )
+    found = json.loads(result.output)
+    assert found["tokens"] == 597
+    assert found["kl"]["value"] == 0
+    assert found["top1_agreement"]["value"] == 1
+    assert found["perplexity_change"]["value"] == 0
+
+
+def test_eval_without_text_uses_what_the_model_writes(export_model: ExportModel) -> None:
+    result = CliRunner().invoke(command, [str(export_model("demo_model", "lz4"))], standalone_mode=False)
+    assert "written by demo_model-lz4" in result.output
+
+
+def test_eval_of_wrong_files_is_an_error(export_model: ExportModel, tmp_path: Path) -> None:
+    folder = str(export_model("demo_model", "lz4"))
+    with pytest.raises(Exception, match="not readable as UTF-8"):
+        CliRunner().invoke(command, [folder, "--text", str(tmp_path)], standalone_mode=False, catch_exceptions=False)
+    with pytest.raises(Exception, match="expected at most the model's context"):
+        CliRunner().invoke(
+            command, [folder, "--text", str(TEXT), "--window", "99999"], standalone_mode=False, catch_exceptions=False
+        )
