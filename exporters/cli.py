@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from exporters import __version__
-from exporters.cli_lossy import base_of, board_of, lossy_of, lossy_options, seconds_of
+from exporters.cli_lossy import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
 
 if TYPE_CHECKING:
     from exporters.export import ExportOptions, ExportResult
@@ -58,9 +58,11 @@ _TERMINATED = 143
 )
 @click.option(
     "--partial",
-    type=click.FloatRange(0, 1),
-    help="Compress only this share of each weight, where decoding is slower than the bus.  [default: 1]",
+    type=FractionOrAuto(),
+    help="Compress only this share of each weight, where decoding is slower than the bus; auto: what suits --board.  "
+    "[default: 1]",
 )
+@click.option("--board", metavar="NAME|FILE", help="For --partial auto: a board's profile.")
 @click.option(
     "--dtype",
     type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
@@ -81,8 +83,9 @@ _TERMINATED = 143
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
-    model: Path, out: Path | None, codec: str, objective: str, partial: float | None, dtype: str,
-    tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool, **lossy: Any,
+    model: Path, out: Path | None, codec: str, objective: str, partial: float | str | None, board: str | None,
+    dtype: str, tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool,
+    **lossy: Any,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
@@ -97,11 +100,15 @@ def command(
     Further commands: inspect, verify, frontier (see lpc-export inspect --help).
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if (partial == "auto") != (board is not None) or (board is not None and codec == "auto"):
+        raise click.UsageError("--partial auto and --board go together, and with a --codec.")
     seconds = _target_seconds(lossy)
     transforms = base_of(lossy) if seconds else lossy_of(lossy)
     with _failing(debug, "interrupted: nothing was written"):
         from exporters.export import ExportOptions
 
+        if board is not None:
+            partial = _fraction(model, codec, board, tokenizer)
         options = ExportOptions(
             codec=(f"auto:{objective}" if codec == "auto" else codec) + (f"@{partial}" if partial is not None else ""),
             dtype=dtype,
@@ -201,6 +208,22 @@ def _default_out(model: Path) -> Path:
     if path.suffix in (".onnx", ".gguf"):
         name = path.parent.name if path.stem == "model" else path.stem
     return Path(f"{name}-lpc")
+
+
+def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> float:
+    """What suits the board, said on stderr."""
+    from edge_runtime.board import figures_of, load_profile
+    from exporters.partial import fraction_for
+
+    figures = figures_of(load_profile(board))
+    fraction = round(fraction_for(model, codec, figures, tokenizer), 3)
+    decode = figures.decode_rate(codec)
+    click.echo(
+        f"lpc-export: {fraction:.1%} of each weight is compressed: {board} reads {figures.bus.bytes_per_s / 1e9:.2f} "
+        f"GB/s ({figures.bus.kind}) and decodes {codec} at {decode.bytes_per_s / 1e9:.2f} GB/s ({decode.kind})",
+        err=True,
+    )
+    return fraction
 
 
 def _target_seconds(lossy: dict[str, Any]) -> float:

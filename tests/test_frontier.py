@@ -17,6 +17,7 @@ from exporters.cli import command, tools
 from exporters.cli_lossy import seconds_of
 from exporters.export import ExportOptions
 from exporters.frontier import Board, Candidate, Point
+from exporters.partial import fraction_for
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
 
@@ -99,3 +100,28 @@ def test_frontier_of_an_unknown_board_is_an_error() -> None:
     result = CliRunner().invoke(tools, ["frontier", str(DEMO), "--plan-for", "no-such-board"])
     assert result.exit_code == 1
     assert "no-such-board" in result.output
+
+
+def test_partial_auto_follows_bus_and_decoder() -> None:
+    slow_bus = Figures("board", 1, Rate(8e9), Rate(1e8), {"ans": Rate(1e9)})
+    slow_decoder = Figures("board", 1, Rate(8e9), Rate(2e9), {"ans": Rate(1e9)})
+    assert fraction_for(DEMO, "ans", slow_bus) == 1
+    fraction = fraction_for(DEMO, "ans", slow_decoder)
+    # The time to decode is that to read: f / 1 + (1 - f) / 4 = (1 - f (1 - ratio)) / 2.
+    saved = (1 - 2 * (fraction + (1 - fraction) / 4)) / fraction
+    assert 0.28 < saved < 0.4
+
+
+def test_partial_auto_needs_a_board_and_a_codec() -> None:
+    for arguments in (["--partial", "auto"], ["--partial", "auto", "--board", "raspberry-pi-5"], ["--board", "x"]):
+        result = CliRunner().invoke(command, [str(DEMO), *arguments])
+        assert result.exit_code == 2
+        assert "go together" in result.output
+    assert CliRunner().invoke(command, [str(DEMO), "--partial", "1.5"]).exit_code == 2
+
+
+def test_partial_auto_for_a_board_says_what_it_chose(tmp_path: Path) -> None:
+    arguments = ["--codec", "ans", "--partial", "auto", "--board", "raspberry-pi-5", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(command, [str(DEMO), *arguments])
+    assert result.exit_code == 0, result.output
+    assert "of each weight is compressed: raspberry-pi-5 reads" in result.output

@@ -1,0 +1,36 @@
+"""How much of a model to compress for a board: as much as its decoder can keep up with its bus.
+
+Speed-adaptive decoding of Wang et al., "When Compression Meets Model Compression": the fraction of segments that are
+encoded at all follows from the rates of bus and decoder (lpc_partial_fraction in lpc.h).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime import codec as blobs
+from edge_runtime.plan import Figures
+from exporters.dtypes import KEEP
+from exporters.sources import open_plan
+
+_SAMPLE_BYTES = 8 << 20
+_COPY_SHARE = 2  # a copy moves each byte twice
+
+
+def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Path | None = None) -> float:
+    """Return the fraction of `codec` for a board's figures; how well the model compresses is measured on its largest
+    weight. Raises what opening the model does."""
+    plan = open_plan(model, KEEP, tokenizer)
+    try:
+        name = max(plan.graph.weights, key=lambda each: plan.tensors.tensors[each].nbytes)
+        array = plan.tensors.read(name)
+        rows = max(1, _SAMPLE_BYTES // max(array[0].nbytes, 1))
+        sample = np.ascontiguousarray(array[:rows])
+        ratio = min(1.0, blobs.encode(sample, codec).nbytes / sample.nbytes)
+    finally:
+        plan.tensors.close()
+    decode = figures.decode_rate(codec).bytes_per_s
+    copy = max(figures.dram.bytes_per_s / _COPY_SHARE, decode)
+    return blobs.partial_fraction(figures.bus.bytes_per_s, decode, ratio, copy)
