@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -119,31 +120,46 @@ def test_remote_connection_cut_during_the_run_is_made_again(board: SshBoard, fol
     with Relay(board.port) as relay:
         board.trust(relay.port)
         with started(
-            board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "200", "--json", port=relay.port
+            board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "1000", "--json", port=relay.port
         ) as process:
-            wait_for_line(process, " 1 of 200")
+            wait_for_line(process, " of 1000")
             relay.cut()
             out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     result = json.loads(out)
     assert result["remote"]["reconnects"] == 1
-    assert len(result["tests"][0]["repetitions"]) == 200
+    assert len(result["tests"][0]["repetitions"]) == 1000
+
+
+@contextlib.contextmanager
+def suspended(board: SshBoard, module: str) -> Iterator[None]:
+    """Stop the board's processes of `module`, and let them go on afterwards."""
+    found = [process for process in board.processes() if module in process.cmdline()]
+    assert found
+    for process in found:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in found:
+            process.resume()
 
 
 def test_remote_killed_command_is_resumed(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
-    command = (BOARD, str(folder), "-p", "16", "-n", "0", "-r", "300")
+    command = (BOARD, str(folder), "-p", "16", "-n", "0", "-r", "2000")
     before = kept(board)
     with started(board, *command) as process:
-        wait_for_line(process, " 1 of 300")
+        wait_for_line(process, " of 2000")
         process.kill()
         process.wait()
-        busy = remote(board, *command)
+        with suspended(board, "edge_runtime.bench.worker"):  # so that it cannot end meanwhile
+            busy = remote(board, *command)
         assert busy.returncode == 1
         assert "is running on this board: attach to it with --resume" in busy.stderr
         out = tmp_path / "resumed.json"
         done = remote(board, *command, "--resume", "-o", str(out))
     assert done.returncode == 0, done.stderr
-    assert len(load_result(out)["tests"][0]["repetitions"]) == 300
+    assert len(load_result(out)["tests"][0]["repetitions"]) == 2000
     assert load_result(out)["remote"]["attached"] is True
     assert kept(board) == before
     again = remote(board, *command, "--resume")

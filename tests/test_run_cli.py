@@ -154,6 +154,6 @@ def test_format_bytes_has_three_digits(count: float, text: str) -> None:
 def test_summary_without_rates_and_counts_says_so() -> None:
     report = GenerationReport(1, (), "", 0.0, 0.0, 0, "interrupted", 9)
     assert re.fullmatch(
-        r"prompt: 1 token, - \| generation: 0 tokens, - \| peak memory: [\d.]+ MB \| seed: 9", summary(report, None)
+        r"prompt: 1 token, - \| generation: 0 tokens, - \| peak memory: [\d.]+ [MG]B \| seed: 9", summary(report, None)
     )
     assert peak_rss_bytes()
