@@ -92,9 +92,9 @@ def svg(rows: list[Row]) -> str:
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour}"/>')
         left = x > WIDTH - 170
         parts.append(text(x - 10 if left else x + 10, place, name, colour, extra='text-anchor="end"' if left else ""))
-    parts.append(text(LEFT, 24, f"Lossless codecs on {rows[0]['source']}", size=16, extra='font-weight="bold"'))
-    parts.append(text(LEFT, 44, "better: up and to the left;", size=12))
-    parts.append(text(LEFT + 150, 44, "this project", OURS, 12))
-    parts.append(text(LEFT + 230, 44, "others", PEERS, 12))
+    parts.append(text(LEFT, 24, "Lossless codecs on random normal(0, 0.02) weights, BF16", size=16, extra='font-weight="bold"'))
+    parts.append(text(LEFT, 44, "better: up and to the left.", size=12))
+    parts.append(text(LEFT + 190, 44, "this project", OURS, 12))
+    parts.append(text(LEFT + 285, 44, "others", PEERS, 12))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
     return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', *parts, "</svg>"]) + "\n"

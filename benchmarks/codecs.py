@@ -154,15 +154,14 @@ def savings(rows: list[Row]) -> list[str]:
     return markdown(head, lines)
 
 
-def report(source: Path) -> None:
-    """Write the tables between their marks in the page, and the plot."""
-    kept: dict[str, Any] = json.loads(source.read_text())
+def report(sources: list[Path]) -> None:
+    """Write the tables between their marks in the page, and the plot; of a later file the same table wins."""
+    kept: dict[str, Any] = {}
+    for source in sources:
+        kept |= json.loads(source.read_text())
     rows = {name: part["rows"] for name, part in kept.items()}
-    tables = {
-        "peers": rates(rows["peers"]),
-        "samples": rates(rows.get("samples", [])),
-        "avx2": rates(rows["avx2"]),
-        "two-threads": rates(rows["two-threads"]),
+    tables = {name: rates(rows[name]) for name in ("peers", "samples", "avx2", "two-threads")}
+    tables |= {
         "tile": tiles(rows["tile"]),
         "bitmap": bitmaps(rows["bitmap-50"] + rows["bitmap-70"]),
         "partial": partial(rows["partial"]),
@@ -189,12 +188,12 @@ def main() -> int:
     measuring.add_argument("--samples-folder", type=Path, help="of raw .bf16 and .fp16 files")
     measuring.add_argument("--only", nargs="+", default=[], help="names of tables")
     reporting = commands_.add_parser("report")
-    reporting.add_argument("source", type=Path)
+    reporting.add_argument("sources", type=Path, nargs="+")
     args = parser.parse_args()
     if args.command == "measure":
         measure(args.out, args.samples_folder, args.only)
     else:
-        report(args.source)
+        report(args.sources)
     return 0
 
 
