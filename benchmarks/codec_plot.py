@@ -92,7 +92,8 @@ def svg(rows: list[Row]) -> str:
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour}"/>')
         left = x > WIDTH - 170
         parts.append(text(x - 10 if left else x + 10, place, name, colour, extra='text-anchor="end"' if left else ""))
-    parts.append(text(LEFT, 24, "Lossless codecs on random normal(0, 0.02) weights, BF16", size=16, extra='font-weight="bold"'))
+    title = "Lossless codecs on random normal(0, 0.02) weights, BF16"
+    parts.append(text(LEFT, 24, title, size=16, extra='font-weight="bold"'))
     parts.append(text(LEFT, 44, "better: up and to the left.", size=12))
     parts.append(text(LEFT + 190, 44, "this project", OURS, 12))
     parts.append(text(LEFT + 285, 44, "others", PEERS, 12))
