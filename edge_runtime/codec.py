@@ -24,7 +24,7 @@ Blob: TypeAlias = npt.NDArray[np.uint8]
 
 CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3, "bitmap": 4}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
-PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3}
+PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3, "hi3": 4}
 _LAYOUTS = {"packed": PACKED_LAYOUTS, "bitmap": {"stored": 1, "ans": 2}}
 
 # Names as in docs/format.md, section 3.

@@ -10,10 +10,10 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 PARAMS_BYTES = 32
-E2P3, E3, HI4P = 1, 2, 3
-LEVEL1 = {E2P3: 3, E3: 7, HI4P: 16}  # values that have codes
-LEVEL2 = {E2P3: 7, E3: 0, HI4P: 0}
-BLOCK = {E2P3: 8, E3: 8, HI4P: 2}  # groups
+E2P3, E3, HI4P, HI3 = 1, 2, 3, 4
+LEVEL1 = {E2P3: 3, E3: 7, HI4P: 16, HI3: 7}  # values that have codes
+LEVEL2 = {E2P3: 7, E3: 0, HI4P: 0, HI3: 0}
+BLOCK = {E2P3: 8, E3: 8, HI4P: 2, HI3: 8}  # groups
 
 _COLUMN = np.arange(64)
 POSITION = 16 * (_COLUMN % 32 // 8) + 8 * (_COLUMN // 32) + _COLUMN % 8
@@ -37,7 +37,8 @@ def check_params(params: bytes) -> None:
 
 
 def code_vectors(layout: int, groups: int) -> int:
-    return {E2P3: -(-groups // 4), E3: min(3, -(-groups // 2)), HI4P: -(-groups // 2)}[layout]
+    three = min(3, -(-groups // 2))
+    return {E2P3: -(-groups // 4), E3: three, HI4P: -(-groups // 2), HI3: three}[layout]
 
 
 def blocks(layout: int, columns: int) -> list[int]:
@@ -100,6 +101,8 @@ def _decode_row(body: Bytes, params: bytes, columns: int, parts: list[bytes]) ->
     word = (np.array(raw)[:, POSITION].astype(np.uint32) | coded[:, POSITION].astype(np.uint32) << 8).reshape(-1)
     if layout == HI4P:
         return _patched(word, columns, parts[0])
+    if layout == HI3:
+        return word[:columns].astype(np.uint16)
     pair = word[::2] | word[1::2] << 16
     pair = pair >> 1 | pair << 31
     return np.stack([pair & 0xFFFF, pair >> 16], axis=1).reshape(-1)[:columns].astype(np.uint16)
@@ -122,7 +125,7 @@ def _coded_bytes(params: bytes, codes: list[Bytes], columns: int, parts: list[by
 
 
 def _escaped(params: bytes, count: int, parts: list[bytes]) -> Bytes:
-    if params[0] == E3:
+    if params[0] in (E3, HI3):
         demand(len(parts[0]) == count, "number of escapes")
         return np.frombuffer(parts[0], np.uint8)
     demand(len(parts[0]) == sum(3 * -(-min(64, count - at) // 8) for at in range(0, count, 64)), "size of the planes")

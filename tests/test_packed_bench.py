@@ -38,7 +38,7 @@ def test_kernel_table_names_shape_and_layout(run_python: RunPython) -> None:
     [
         (["--shapes", "4096"], 2, "'4096' is not a list such as 4096x4096,llama-2-7b,tinyllama"),
         (["--threads", "0"], 2, "'0' is not a list of numbers from 1 to 255"),
-        (["--layouts", "e9"], 1, "layout: got 'e9', expected one of e2+3, e3, hi4p"),
+        (["--layouts", "e9"], 1, "layout: got 'e9', expected one of e2+3, e3, hi4p, hi3"),
         (["--impl", "sse9"], 1, "LPC_FORCE_IMPL=sse9: unknown or not supported"),
     ],
 )

@@ -60,15 +60,17 @@ def _sampler(calls: list[Callable[[], object]], each: int) -> Callable[[int], fl
     return sample
 
 
-def _interleave(sides: dict[str, Callable[[int], float]], samples: int) -> dict[str, npt.NDArray[np.float64]]:
+def _interleave(
+    sides: dict[str, Callable[[int], float]], warm_up: int, samples: int
+) -> dict[str, npt.NDArray[np.float64]]:
     """Seconds of each sample of each side; the order of the sides changes from round to round."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     names = list(sides)
-    for number in range(WARM_UP + samples):
+    for number in range(warm_up + samples):
         for turn in range(len(names)):
             name = names[(turn + number) % len(names)]
             seconds = sides[name](number)
-            if number >= WARM_UP:
+            if number >= warm_up:
                 times[name].append(seconds)
     return {name: np.array(values) for name, values in times.items()}
 
@@ -94,9 +96,10 @@ def measure(
         _check(matrices["bf16"][0], matrices[layout][0], weights, x)
     each = max(1, SAMPLE_BYTES // weights.nbytes)
     decoding = {layout: _decoding(weights, matrices[layout], matrices["bf16"], layout) for layout in layouts}
+    warm_up = max(WARM_UP, -(-copies // each))  # each matrix once, as a model's weights are read once a token
     rows: list[Row] = []
     for count in threads:
-        times = _interleave(_sides(matrices, x, shape[0], count, each), samples)
+        times = _interleave(_sides(matrices, x, shape[0], count, each), warm_up, samples)
         for layout in layouts:
             bits = len(blobs[layout]) * 8 / weights.size
             figures = _figures(times, layout, weights.nbytes)

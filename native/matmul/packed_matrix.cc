@@ -12,7 +12,7 @@
 namespace lpc {
 namespace {
 
-constexpr size_t kBytesPerRun = size_t{128} << 10;    // stored: worth handing to another thread
+constexpr size_t kBytesPerRun = size_t{512} << 10;    // stored: worth handing to another thread
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
 

@@ -20,6 +20,7 @@ inline constexpr size_t kFloats = LPC_VECTOR_BYTES / 4;
 inline constexpr size_t kHalves = LPC_VECTOR_BYTES / 2;   // weights a vector
 inline constexpr size_t kGroup = 64;                      // columns
 inline constexpr size_t kParts = kGroup / (2 * kHalves);  // pairs of vectors a group
+inline constexpr size_t kChains = kParts < 2 ? kParts : 2;  // sets of sums, so that additions wait less for each other
 
 typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
 typedef uint32_t WordVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
@@ -31,41 +32,76 @@ inline Vector load_vector(const void* from) {
   return out;
 }
 
-// 64 lines ahead, into the first-level cache: keeps a core at the speed at which it can read memory. (A second prefetch
-// further ahead into the second-level cache takes more slots than it frees.) Addresses past the end are harmless. GCC
-// takes a call of this for one without effects and leaves it out, unless it is inlined at once.
-inline __attribute__((always_inline)) void prefetch_line(const void* line) {
-  __builtin_prefetch(static_cast<const char*>(line) + 4096, 0, 3);
+// Keeps a loaded vector: GCC would rather load it once for each use, and the second-level cache gives 64 bytes in not
+// much less than a cycle.
+template <typename Vector>
+inline __attribute__((always_inline)) Vector in_register(Vector v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
 }
 
-struct Dot {
-  FloatVector even_low{}, odd_low{}, even_high{}, odd_high{};
+// Prefetches. GCC takes a call of these for one without effects and leaves it out, unless it is inlined at once. Addresses
+// past the end are harmless.
+inline __attribute__((always_inline)) void prefetch_near(const uint8_t* line) { __builtin_prefetch(line, 0, 3); }
+inline __attribute__((always_inline)) void prefetch_far(const uint8_t* line) { __builtin_prefetch(line, 0, 2); }
 
-  // `low` of the first 32 columns of the group, `high` of the last 32; x as arranged for them.
-  void add(WordVector low, WordVector high, const float* x) {
-    even_low += (FloatVector)(low << 16) * load_vector<FloatVector>(x);
-    odd_low += (FloatVector)(low & 0xFFFF0000u) * load_vector<FloatVector>(x + kFloats);
-    even_high += (FloatVector)(high << 16) * load_vector<FloatVector>(x + 2 * kFloats);
-    odd_high += (FloatVector)(high & 0xFFFF0000u) * load_vector<FloatVector>(x + 3 * kFloats);
+// The upper half of the lanes is added to the lower half until one is left.
+inline float sum_lanes(FloatVector all) {
+#if LPC_VECTOR_BYTES == 64
+  const auto eight = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif LPC_VECTOR_BYTES == 32
+  const FloatVector eight = all;
+#endif
+#if LPC_VECTOR_BYTES >= 32
+  const auto four =
+      __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+#else
+  const FloatVector four = all;
+#endif
+  const auto two = four + __builtin_shufflevector(four, four, 2, 3, 2, 3);
+  return two[0] + two[1];
+}
+
+struct Sums {
+  FloatVector even_low{}, odd_low{}, even_high{}, odd_high{};
+};
+
+struct Dot {
+  Sums chains[kChains];
+
+  // `low` of the first 32 columns of part `part` of the group, `high` of the last 32; x as arranged for them.
+  inline __attribute__((always_inline)) void add(size_t part, WordVector low, WordVector high, const float* x) {
+    Sums& sums = chains[part % kChains];
+    sums.even_low += (FloatVector)(low << 16) * load_vector<FloatVector>(x);
+    sums.odd_low += (FloatVector)(low & 0xFFFF0000u) * load_vector<FloatVector>(x + kFloats);
+    sums.even_high += (FloatVector)(high << 16) * load_vector<FloatVector>(x + 2 * kFloats);
+    sums.odd_high += (FloatVector)(high & 0xFFFF0000u) * load_vector<FloatVector>(x + 3 * kFloats);
   }
 
   // 64 columns from memory.
-  void add_group(const void* weights, const float* x) {
+  inline __attribute__((always_inline)) void add_group(const void* weights, const float* x) {
     const auto* bytes = static_cast<const uint8_t*>(weights);
     for (size_t part = 0; part < kParts; ++part) {
-      add(load_vector<WordVector>(bytes + part * LPC_VECTOR_BYTES),
-          load_vector<WordVector>(bytes + kGroup + part * LPC_VECTOR_BYTES), x + part * 4 * kFloats);
+      add(part, in_register(load_vector<WordVector>(bytes + part * LPC_VECTOR_BYTES)),
+          in_register(load_vector<WordVector>(bytes + kGroup + part * LPC_VECTOR_BYTES)), x + part * 4 * kFloats);
     }
   }
 
   float sum() const {
-    const FloatVector all = (even_low + odd_low) + (even_high + odd_high);
-    float lanes[kFloats];
-    std::memcpy(lanes, &all, sizeof lanes);
-    for (size_t n = kFloats / 2; n > 0; n /= 2) {
-      for (size_t i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+    FloatVector all{};
+    for (size_t i = 0; i < kChains; ++i) {
+      const FloatVector chain =
+          (chains[i].even_low + chains[i].odd_low) + (chains[i].even_high + chains[i].odd_high);
+      all = i == 0 ? chain : all + chain;
     }
-    return lanes[0];
+    return sum_lanes(all);
   }
 };
 
@@ -86,21 +122,34 @@ inline void arrange_activations(const float* x, size_t k, float* arranged) {
   }
 }
 
-// One row of decoded weights.
-inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
-  Dot dot;
+inline constexpr size_t kNear = 256;  // bytes
+
+// kRows rows of decoded weights at a time: they share the activations, and the rows after them are fetched into the
+// second-level cache meanwhile.
+template <size_t kRows>
+inline void dot_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
+  Dot dots[kRows];
+  const size_t row_bytes = 2 * k;
   size_t c = 0;
   for (; c + kGroup <= k; c += kGroup) {
-    prefetch_line(weights + 2 * c);
-    prefetch_line(weights + 2 * c + 64);
-    dot.add_group(weights + 2 * c, x + c);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      const uint8_t* const group = weights + r * row_bytes + 2 * c;
+      for (size_t line = 0; line < 2 * kGroup; line += 64) {
+        prefetch_near(group + line + kNear);
+        prefetch_far(group + line + kRows * row_bytes);
+      }
+      dots[r].add_group(group, x + c);
+    }
   }
-  if (c < k) {
-    uint16_t tail[kGroup] = {};
-    std::memcpy(tail, weights + 2 * c, 2 * (k - c));
-    dot.add_group(tail, x + c);
+  for (size_t r = 0; r < kRows; ++r) {
+    if (c < k) {
+      uint16_t tail[kGroup] = {};
+      std::memcpy(tail, weights + r * row_bytes + 2 * c, 2 * (k - c));
+      dots[r].add_group(tail, x + c);
+    }
+    y[r] = dots[r].sum();
   }
-  return dot.sum();
 }
 
 }  // namespace LPC_SIMD_NAMESPACE

@@ -159,7 +159,10 @@ void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_be
 
 void rows_bf16(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
   const auto* weights = static_cast<const uint8_t*>(w);
-  for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
+  constexpr size_t kTogether = 8;
+  size_t r = row_begin;
+  for (; r + kTogether <= row_end; r += kTogether) dot_rows<kTogether>(weights + 2 * r * k, k, x, y + r);
+  for (; r < row_end; ++r) dot_rows<1>(weights + 2 * r * k, k, x, y + r);
 }
 
 uint64_t read(const void* lines, size_t bytes) {
@@ -167,7 +170,6 @@ uint64_t read(const void* lines, size_t bytes) {
   WordVector sums[4] = {};
   constexpr size_t kStep = sizeof sums > 64 ? sizeof sums : 64;
   for (size_t at = 0; at + kStep <= bytes; at += kStep) {
-    for (size_t line = 0; line < kStep; line += 64) prefetch_line(from + at + line);
     for (size_t i = 0; i < 4; ++i) sums[i] ^= load_vector<WordVector>(from + at + i * LPC_VECTOR_BYTES);
   }
   const WordVector all = (sums[0] ^ sums[1]) ^ (sums[2] ^ sums[3]);

@@ -7,6 +7,9 @@
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
+// How far ahead to prefetch into the second-level cache, in bytes.
+inline constexpr size_t kFar = 11264;
+
 // Groups [kFirst, kFirst + kCount) of a block. All look-ups come before all escapes: a core has then more to do while
 // it waits for the count of escapes.
 template <size_t kFirst, size_t kCount, typename Layout, typename Sink>
@@ -34,11 +37,11 @@ inline __attribute__((always_inline)) void exponent_groups(Layout& layout, const
   raw += kFirst * 64;
 #pragma GCC unroll 8
   for (size_t index = 0; index < kCount; ++index, raw += 64) {
-    prefetch_line(raw);
-    if (index < kVectors) prefetch_line(codes + index * 64);
+    prefetch_far(raw + kFar);
+    if (index < kVectors) prefetch_far(codes + index * 64 + kFar);
     for (size_t part = 0; part < kParts; ++part) {
-      const Ops::Bytes exponents = Ops::expand(values[index][part], masks[index][part], layout.escapes());
-      put_exponents(raw + part * LPC_VECTOR_BYTES, part, exponents, sink);
+      const Ops::Bytes coded = Ops::expand(values[index][part], masks[index][part], layout.escapes());
+      Layout::put(raw + part * LPC_VECTOR_BYTES, part, coded, sink);
     }
   }
 }
@@ -54,7 +57,6 @@ inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* 
     if (groups > 1) layout.template group<1>(codes, raw + 64, sink);
   } else if (groups == 8) {
     exponent_groups<0, 8>(layout, codes, raw, sink);
-
   } else {
     if (groups > 0) exponent_groups<0, 1>(layout, codes, raw, sink);
     if (groups > 1) exponent_groups<1, 1>(layout, codes, raw, sink);
@@ -66,7 +68,7 @@ inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* 
   }
 }
 
-// A block that is cut short by the end of the row: through memory.
+// A block that is cut short by the end of the row, or that is patched: through memory.
 template <typename Layout, typename Sink>
 __attribute__((noinline)) void slow_block(Layout& layout, const uint8_t* codes, size_t first_column, size_t columns,
                                           Sink& sink) {
@@ -88,19 +90,45 @@ inline __attribute__((always_inline)) void aside(Layout& layout, const uint8_t* 
   sink = sink_copy;
 }
 
+// The blocks from column `c` on to column `end`, both multiples of a block.
+template <typename Layout, typename Sink>
+inline __attribute__((always_inline)) void whole_blocks(Layout& layout, const uint8_t* fixed, size_t c, size_t end,
+                                                        Sink& sink) {
+  constexpr size_t kColumns = Layout::kGroups * kGroup;
+  constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
+  for (fixed += c / kColumns * kBytes; c < end; c += kColumns, fixed += kBytes) {
+    if constexpr (Layout::kGroups == 2) {
+      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(fixed + line + kFar);
+      layout.template plain_group<0>(fixed, fixed + 64, sink);
+      layout.template plain_group<1>(fixed, fixed + 128, sink);
+    } else {
+      block(layout, fixed, c, Layout::kGroups, sink);
+    }
+  }
+}
+
 // Returns whether the row's side stream fits its codes.
 template <typename Layout, typename Sink>
 inline __attribute__((always_inline)) bool one_row(Layout& layout, const uint8_t* fixed, size_t columns, Sink& sink) {
   constexpr size_t kColumns = Layout::kGroups * kGroup;
   constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
-  size_t c = 0;
-  for (; c + kColumns <= columns; c += kColumns, fixed += kBytes) {
-    if constexpr (Layout::kGroups == 2) {
-      for (size_t line = 0; line < kBytes; line += 64) prefetch_line(fixed + line);
+  if constexpr (Layout::kGroups == 2) {
+    for (size_t c = 0; c < columns; c += kColumns) {
+      const size_t until = layout.plain_until(columns);
+      if (c < until) {
+        whole_blocks(layout, fixed, c, until, sink);
+        c = until;
+      }
+      if (c < columns) {
+        const size_t rest = columns - c;
+        aside(layout, fixed + c / kColumns * kBytes, c, rest < kColumns ? rest : kColumns, sink);
+      }
     }
-    block(layout, fixed, c, Layout::kGroups, sink);
+  } else {
+    const size_t whole = columns / kColumns * kColumns;
+    whole_blocks(layout, fixed, 0, whole, sink);
+    if (whole < columns) aside(layout, fixed + columns / kColumns * kBytes, whole, columns - whole, sink);
   }
-  if (c < columns) aside(layout, fixed, c, columns - c, sink);
   return layout.complete();
 }
 
@@ -132,7 +160,8 @@ void dot_layout(const PackedTables& tables, const PackedRows& rows, size_t begin
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
   switch (tables.layout) {
     case PackedLayout::kE2p3: return decode_layout<E2p3>(tables, rows, begin, end, out);
-    case PackedLayout::kE3: return decode_layout<E3>(tables, rows, begin, end, out);
+    case PackedLayout::kE3: return decode_layout<ThreeBits<PackedLayout::kE3>>(tables, rows, begin, end, out);
+    case PackedLayout::kHi3: return decode_layout<ThreeBits<PackedLayout::kHi3>>(tables, rows, begin, end, out);
     case PackedLayout::kHi4p: return decode_layout<Hi4p>(tables, rows, begin, end, out);
   }
   return begin;
@@ -142,7 +171,8 @@ inline void dot_rows(const PackedTables& tables, const PackedRows& rows, size_t 
                      float* y) {
   switch (tables.layout) {
     case PackedLayout::kE2p3: return dot_layout<E2p3>(tables, rows, begin, end, x, y);
-    case PackedLayout::kE3: return dot_layout<E3>(tables, rows, begin, end, x, y);
+    case PackedLayout::kE3: return dot_layout<ThreeBits<PackedLayout::kE3>>(tables, rows, begin, end, x, y);
+    case PackedLayout::kHi3: return dot_layout<ThreeBits<PackedLayout::kHi3>>(tables, rows, begin, end, x, y);
     case PackedLayout::kHi4p: return dot_layout<Hi4p>(tables, rows, begin, end, x, y);
   }
 }

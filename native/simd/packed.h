@@ -7,7 +7,7 @@
 
 namespace lpc {
 
-enum class PackedLayout : uint8_t { kE2p3 = 1, kE3 = 2, kHi4p = 3 };
+enum class PackedLayout : uint8_t { kE2p3 = 1, kE3 = 2, kHi4p = 3, kHi3 = 4 };
 
 inline constexpr size_t kPackedGroup = 64;    // columns
 inline constexpr size_t kPackedPadding = 64;  // bytes after the side stream that kernels may read
@@ -25,7 +25,8 @@ constexpr size_t packed_groups_per_block(PackedLayout layout) { return layout ==
 constexpr size_t packed_code_vectors(PackedLayout layout, size_t groups) {
   switch (layout) {
     case PackedLayout::kE2p3: return (groups + 3) / 4;
-    case PackedLayout::kE3: return groups > 5 ? 3 : (groups + 1) / 2;
+    case PackedLayout::kE3:
+    case PackedLayout::kHi3: return groups > 5 ? 3 : (groups + 1) / 2;
     case PackedLayout::kHi4p: return (groups + 1) / 2;
   }
   return 0;
@@ -46,12 +47,17 @@ constexpr size_t packed_table_entries(PackedLayout layout, size_t rows) {
   return packed_parts_per_row(layout) * rows + 1;
 }
 
+// Whether codes stand for high bytes, not for exponents.
+constexpr bool packed_codes_high_bytes(PackedLayout layout) {
+  return layout == PackedLayout::kHi4p || layout == PackedLayout::kHi3;
+}
+
 // What the codes of a tensor stand for. Escape codes stand for a value that no other code of the level has.
 struct PackedTables {
   PackedLayout layout = PackedLayout::kE3;
   alignas(16) uint8_t level1[16] = {};
   alignas(16) uint8_t level2[16] = {};  // e2+3 only
-  uint8_t escape1 = 0;                  // e2+3 and e3
+  uint8_t escape1 = 0;                  // e2+3, e3 and hi3
   uint8_t escape2 = 0;                  // e2+3 only
 };
 

@@ -7,6 +7,8 @@
 #define LPC_SIMD_NAMESPACE packed_avx2
 #define LPC_VECTOR_BYTES 32
 
+#include "simd/accumulate-inl.h"
+
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
@@ -14,7 +16,10 @@ struct Ops {
   using Bytes = __m256i;
   using Mask = Bytes;
 
-  static Bytes load(const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  static Bytes load(const uint8_t* from) {
+    return in_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  template <unsigned kBits>
   static Bytes table(const uint8_t* bytes) { return _mm256_broadcastsi128_si256(load16(bytes)); }
   static Bytes fill(uint8_t byte) { return _mm256_set1_epi8(static_cast<char>(byte)); }
   template <unsigned kShift, unsigned kBits>

@@ -10,6 +10,8 @@
 
 #define LPC_VECTOR_BYTES 64
 
+#include "simd/accumulate-inl.h"
+
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
@@ -17,24 +19,39 @@ struct Ops {
   using Bytes = __m512i;
   using Mask = uint64_t;
 
-  static Bytes load(const uint8_t* from) { return _mm512_loadu_si512(from); }
-  static Bytes table(const uint8_t* bytes) {
-    return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-  }
+  static Bytes load(const uint8_t* from) { return in_register(_mm512_loadu_si512(from)); }
   static Bytes fill(uint8_t byte) { return _mm512_set1_epi8(static_cast<char>(byte)); }
+  static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
+    constexpr int kSelect = 0xCA;  // first ? second : third
+    const Bytes two =
+        _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x03), _mm512_srli_epi16(v0, 6), _mm512_srli_epi16(v1, 4), kSelect);
+    return _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x0F), two, _mm512_srli_epi16(v2, 2), kSelect);
+  }
+#if defined(__AVX512VBMI2__)
+  // The table is repeated, so that only the lowest kBits of the six bits of an index matter.
+  template <unsigned kBits>
+  static Bytes table(const uint8_t* bytes) {
+    const Bytes lanes = _mm512_set_epi64(0x3F3E3D3C3B3A3938, 0x3736353433323130, 0x2F2E2D2C2B2A2928, 0x2726252423222120,
+                                         0x1F1E1D1C1B1A1918, 0x1716151413121110, 0x0F0E0D0C0B0A0908, 0x0706050403020100);
+    return _mm512_permutexvar_epi8(_mm512_and_si512(lanes, _mm512_set1_epi8((1 << kBits) - 1)), load_table(bytes));
+  }
+  template <unsigned kShift, unsigned>
+  static Bytes field(Bytes v) {
+    return kShift == 0 ? v : _mm512_srli_epi16(v, kShift);
+  }
+  static Bytes lookup(Bytes table, Bytes codes) { return _mm512_permutexvar_epi8(codes, table); }
+#else
+  template <unsigned>
+  static Bytes table(const uint8_t* bytes) {
+    return load_table(bytes);
+  }
   template <unsigned kShift, unsigned kBits>
   static Bytes field(Bytes v) {
     const Bytes shifted = kShift == 0 ? v : _mm512_srli_epi16(v, kShift);
     return _mm512_and_si512(shifted, _mm512_set1_epi8((1 << kBits) - 1));
   }
-  static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
-    constexpr int kSelect = 0xCA;  // first ? second : third
-    const Bytes two =
-        _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x03), _mm512_srli_epi16(v0, 6), _mm512_srli_epi16(v1, 4), kSelect);
-    const Bytes four = _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x0F), two, _mm512_srli_epi16(v2, 2), kSelect);
-    return _mm512_and_si512(four, _mm512_set1_epi8(0x3F));
-  }
   static Bytes lookup(Bytes table, Bytes codes) { return _mm512_shuffle_epi8(table, codes); }
+#endif
   static Mask match(Bytes v, Bytes escape) { return _mm512_cmpeq_epi8_mask(v, escape); }
   static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
     return _mm512_mask_set1_epi8(v, uint64_t{1} << lane, static_cast<char>(byte));
@@ -58,6 +75,9 @@ struct Ops {
   }
 
  private:
+  static Bytes load_table(const uint8_t* bytes) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+  }
 #if defined(__AVX512VBMI2__)
   // From a register: expanding from memory is slow on some cores.
   static inline __attribute__((always_inline)) Bytes expand_bytes(Bytes v, Mask mask, const uint8_t* at) {

@@ -3,10 +3,10 @@
 //
 //   Bytes                     LPC_VECTOR_BYTES bytes
 //   load(from)                unaligned
-//   table(bytes)              16 bytes, for lookup
+//   table<bits>(bytes)        16 bytes, of which the first 2^bits are for lookup
 //   fill(byte)
-//   field<shift, bits>(v)     (v >> shift) & (2^bits - 1) of each byte, bits <= 4
-//   spare(v0, v1, v2)         v0 >> 6 | v1 >> 6 << 2 | v2 >> 6 << 4 of each byte
+//   field<shift, bits>(v)     (v >> shift) & (2^bits - 1) of each byte, bits <= 4; what lookup ignores may be wrong
+//   spare(v0, v1, v2)         v0 >> 6 | v1 >> 6 << 2 | v2 >> 6 << 4 of each byte; its upper two bits may be wrong
 //   lookup(table, codes)
 //   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
 //   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
@@ -68,8 +68,8 @@ struct DotSink {
   const float* x;
   Dot dot{};
 
-  void put(size_t, WordVector low, WordVector high) {
-    dot.add(low, high, x);
+  void put(size_t part, WordVector low, WordVector high) {
+    dot.add(part, low, high, x);
     x += 4 * kFloats;
   }
   // `columns` is zero from `count` to the end of the group.
@@ -90,15 +90,25 @@ inline __attribute__((always_inline)) void put_exponents(const uint8_t* raw, siz
   sink.put(part, (low >> 1) | (low << 31), (high >> 1) | (high << 31));
 }
 
-// Three-bit codes: seven exponents and an escape to the row's side stream.
-struct E3 {
-  static constexpr PackedLayout kLayout = PackedLayout::kE3;
+// High bytes as they are.
+template <typename Sink>
+inline __attribute__((always_inline)) void put_high_bytes(const uint8_t* raw, size_t part, Ops::Bytes high_bytes,
+                                                          Sink& sink) {
+  WordVector low, high;
+  Ops::zip(Ops::load(raw), high_bytes, low, high);
+  sink.put(part, low, high);
+}
+
+// Three-bit codes: seven exponents (e3) or high bytes (hi3) and an escape to the row's side stream.
+template <PackedLayout kThreeBits>
+struct ThreeBits {
+  static constexpr PackedLayout kLayout = kThreeBits;
   static constexpr size_t kGroups = 8;
 
   struct Cold {};
 
-  E3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
-      : table_(Ops::table(tables.level1)),
+  ThreeBits(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
+      : table_(Ops::table<3>(tables.level1)),
         escape_(Ops::fill(tables.escape1)),
         escapes_{rows.side + load_u32(rows.table + 4 * row),
                  load_u32(rows.table + 4 * row + 4) - load_u32(rows.table + 4 * row)} {
@@ -120,6 +130,14 @@ struct E3 {
   }
   Ops::Bytes escape() const { return escape_; }
   Stream& escapes() { return escapes_; }
+  template <typename Sink>
+  static inline __attribute__((always_inline)) void put(const uint8_t* raw, size_t part, Ops::Bytes coded, Sink& sink) {
+    if constexpr (kThreeBits == PackedLayout::kE3) {
+      put_exponents(raw, part, coded, sink);
+    } else {
+      put_high_bytes(raw, part, coded, sink);
+    }
+  }
 
  private:
   Ops::Bytes table_;
@@ -170,12 +188,12 @@ struct E2p3 {
   };
 
   E2p3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
-      : table_(Ops::table(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
+      : table_(Ops::table<2>(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
     const uint8_t* entry = rows.table + 8 * row;
     const uint32_t codes = load_u32(entry), escapes = load_u32(entry + 4);
     cold.planes = rows.side + codes;
     cold.plane_bytes = (escapes - codes) / 3;
-    cold.table = Ops::table(tables.level2);
+    cold.table = Ops::table<3>(tables.level2);
     cold.escape = Ops::fill(tables.escape2);
     cold.escapes = {rows.side + escapes, load_u32(entry + 8) - escapes};
     escapes_ = {cold.codes, 0};
@@ -199,6 +217,10 @@ struct E2p3 {
   }
   Ops::Bytes escape() const { return escape_; }
   Stream& escapes() { return escapes_; }
+  template <typename Sink>
+  static inline __attribute__((always_inline)) void put(const uint8_t* raw, size_t part, Ops::Bytes coded, Sink& sink) {
+    put_exponents(raw, part, coded, sink);
+  }
 
  private:
   Ops::Bytes table_;
@@ -216,7 +238,7 @@ struct Hi4p {
   struct Cold {};
 
   Hi4p(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
-      : table_(Ops::table(tables.level1)),
+      : table_(Ops::table<4>(tables.level1)),
         columns_(rows.columns),
         next_(rows.side + load_u32(rows.table + 4 * row)),
         end_(rows.side + load_u32(rows.table + 4 * row + 4)) {
@@ -227,27 +249,42 @@ struct Hi4p {
   bool complete() const { return column_ == kNone && next_ == end_; }
   void prepare(size_t first_column) { first_column_ = first_column; }
 
+  // The first column of the next block that has something to patch, or of the first one that is cut short.
+  size_t plain_until(size_t columns) const {
+    constexpr size_t kColumns = kGroups * kGroup;
+    return (column_ < columns ? column_ : columns) / kColumns * kColumns;
+  }
+
+  // A group without anything to patch.
+  template <size_t kIndex, typename Sink>
+  inline __attribute__((always_inline)) void plain_group(const uint8_t* codes, const uint8_t* raw, Sink& sink) const {
+    for (size_t part = 0; part < kParts; ++part) {
+      put_high_bytes(raw + part * LPC_VECTOR_BYTES, part, coded<kIndex>(codes, part), sink);
+    }
+  }
+
   template <size_t kIndex, typename Sink>
   inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
-    Ops::Bytes coded[kParts];
-    for (size_t part = 0; part < kParts; ++part) {
-      coded[part] = Ops::lookup(table_, Ops::field<4 * kIndex, 4>(Ops::load(codes + part * LPC_VECTOR_BYTES)));
-    }
+    Ops::Bytes patched[kParts];
+    for (size_t part = 0; part < kParts; ++part) patched[part] = coded<kIndex>(codes, part);
     const size_t first = first_column_ + kIndex * kGroup;
-    for (; __builtin_expect(column_ - first < kGroup, 0); read_next()) {
+    for (; column_ - first < kGroup; read_next()) {
       const size_t position = packed_position(column_ - first);
       for (size_t part = 0; part < kParts; ++part) {
-        coded[part] = Ops::replace(coded[part], position - part * LPC_VECTOR_BYTES, value_);
+        patched[part] = Ops::replace(patched[part], position - part * LPC_VECTOR_BYTES, value_);
       }
     }
     for (size_t part = 0; part < kParts; ++part) {
-      WordVector low, high;
-      Ops::zip(Ops::load(raw + part * LPC_VECTOR_BYTES), coded[part], low, high);
-      sink.put(part, low, high);
+      put_high_bytes(raw + part * LPC_VECTOR_BYTES, part, patched[part], sink);
     }
   }
 
  private:
+  template <size_t kIndex>
+  inline __attribute__((always_inline)) Ops::Bytes coded(const uint8_t* codes, size_t part) const {
+    return Ops::lookup(table_, Ops::field<4 * kIndex, 4>(Ops::load(codes + part * LPC_VECTOR_BYTES)));
+  }
+
   // An entry out of order or range stays in the way: no block matches it, and the row is not complete.
   void read_next() {
     const size_t before = column_;

@@ -20,6 +20,7 @@ struct Ops {
     std::memcpy(out.lane, from, sizeof out.lane);
     return out;
   }
+  template <unsigned kBits>
   static Bytes table(const uint8_t* bytes) { return load(bytes); }
   static Bytes fill(uint8_t byte) {
     Bytes out;

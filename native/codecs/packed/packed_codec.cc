@@ -68,7 +68,7 @@ class PackedCodec : public Codec {
   size_t min_stored_bytes(const SegmentShape& shape) const override {
     if (shape.dtype != LPC_DTYPE_BF16) return shape.bytes();
     size_t least = shape.bytes();
-    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p}) {
+    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p, PackedLayout::kHi3}) {
       least = std::min(least, packed::Layout(kind, shape).side_offset + kPackedPadding);
     }
     return least;
@@ -101,12 +101,13 @@ const Codec& packed_codec() {
 }
 
 const Codec& PackedCodec::variant(uint32_t layout) const {
-  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p};
-  static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2])};
+  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p, PackedLayout::kHi3};
+  static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2]),
+                                       PackedCodec(&kLayouts[3])};
   if (layout == 0) return packed_codec();
-  if (layout > 3) {
+  if (layout > 4) {
     throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) +
-                                          ", expected 0 (smallest), 1 (e2+3), 2 (e3) or 3 (hi4p)");
+                                          ", expected 0 (smallest), 1 (e2+3), 2 (e3), 3 (hi4p) or 4 (hi3)");
   }
   return codecs[layout - 1];
 }

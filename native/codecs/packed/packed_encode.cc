@@ -65,7 +65,8 @@ void put_codes(PackedLayout layout, uint8_t* vectors, unsigned index, const uint
   switch (layout) {
     case PackedLayout::kE2p3: return or_shifted(vectors + index / 4 * 64, codes, 0, 3, 2 * (index % 4));
     case PackedLayout::kHi4p: return or_shifted(vectors, codes, 0, 15, 4 * index);
-    case PackedLayout::kE3: break;
+    case PackedLayout::kE3:
+    case PackedLayout::kHi3: break;
   }
   if (index < 6) return or_shifted(vectors + index / 2 * 64, codes, 0, 7, 3 * (index % 2));
   for (unsigned bit = 0; bit < 3; ++bit) {
@@ -148,7 +149,7 @@ class RowEncoder {
  private:
   void write_group(const uint8_t* elements, size_t first_column, size_t count, size_t index, uint8_t* vectors,
                    uint8_t* raw) {
-    const Group group = split_group(elements, count, layout_ != PackedLayout::kHi4p);
+    const Group group = split_group(elements, count, !packed_codes_high_bytes(layout_));
     std::memcpy(raw, group.raw, sizeof group.raw);
     uint8_t codes[kPackedGroup];
     for (size_t i = 0; i < kPackedGroup; ++i) codes[i] = codes_[group.coded[i]];

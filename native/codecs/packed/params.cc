@@ -53,7 +53,7 @@ std::array<uint8_t, 256> by_frequency(const Counts& counts) {
 
 // Bits of all elements, without what rows and segments add.
 uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
-  Counts sorted = layout == PackedLayout::kHi4p ? histogram.high_bytes : histogram.exponents;
+  Counts sorted = packed_codes_high_bytes(layout) ? histogram.high_bytes : histogram.exponents;
   std::sort(sorted.rbegin(), sorted.rend());
   const auto beyond = [&](size_t values) {
     return std::accumulate(sorted.begin() + values, sorted.end(), uint64_t{0});
@@ -61,7 +61,8 @@ uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
   const uint64_t escapes = beyond(level1_values(layout));
   switch (layout) {
     case PackedLayout::kE2p3: return 10 * histogram.elements + 3 * escapes + 8 * beyond(10);
-    case PackedLayout::kE3: return 11 * histogram.elements + 8 * escapes;
+    case PackedLayout::kE3:
+    case PackedLayout::kHi3: return 11 * histogram.elements + 8 * escapes;
     case PackedLayout::kHi4p: return 12 * histogram.elements + 32 * escapes;
   }
   return 0;
@@ -76,7 +77,7 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
     if (bits_with(other, histogram) < bits_with(chosen, histogram)) chosen = other;
   }
   if (layout != nullptr) chosen = *layout;
-  const auto values = by_frequency(chosen == PackedLayout::kHi4p ? histogram.high_bytes : histogram.exponents);
+  const auto values = by_frequency(packed_codes_high_bytes(chosen) ? histogram.high_bytes : histogram.exponents);
   std::vector<uint8_t> params(kParamsBytes, 0);
   params[0] = static_cast<uint8_t>(chosen);
   const auto level2 = values.begin() + level1_values(chosen);
@@ -90,8 +91,8 @@ void check_params(Bytes params) {
     throw_malformed(field::kCodecParamsBytes, params.size(),
                     std::to_string(kParamsBytes) + " for bf16 in codec packed");
   }
-  if (params[0] < 1 || params[0] > 3) {
-    throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1 to 3");
+  if (params[0] < 1 || params[0] > 4) {
+    throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1 to 4");
   }
   const auto layout = static_cast<PackedLayout>(params[0]);
   const auto check_zero = [&](size_t begin, size_t end) {

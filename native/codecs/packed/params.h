@@ -13,7 +13,7 @@ inline constexpr uint64_t kMaxHi4pColumns = uint64_t{1} << 24;  // what a list e
 
 // How many values the codes of a level stand for; the next code, where there is one, is the escape.
 constexpr size_t level1_values(PackedLayout layout) {
-  return layout == PackedLayout::kHi4p ? 16 : (layout == PackedLayout::kE3 ? 7 : 3);
+  return layout == PackedLayout::kHi4p ? 16 : (layout == PackedLayout::kE2p3 ? 3 : 7);
 }
 constexpr size_t level2_values(PackedLayout layout) { return layout == PackedLayout::kE2p3 ? 7 : 0; }
 
