@@ -17,9 +17,9 @@ namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
 inline constexpr size_t kFloats = LPC_VECTOR_BYTES / 4;
-inline constexpr size_t kHalves = LPC_VECTOR_BYTES / 2;   // weights a vector
-inline constexpr size_t kGroup = 64;                      // columns
-inline constexpr size_t kParts = kGroup / (2 * kHalves);  // pairs of vectors a group
+inline constexpr size_t kHalves = LPC_VECTOR_BYTES / 2;     // weights a vector
+inline constexpr size_t kGroup = 64;                        // columns
+inline constexpr size_t kParts = kGroup / (2 * kHalves);    // pairs of vectors a group
 inline constexpr size_t kChains = kParts < 2 ? kParts : 2;  // sets of sums, so that additions wait less for each other
 
 typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
@@ -46,8 +46,8 @@ inline __attribute__((always_inline)) Vector in_register(Vector v) {
   return v;
 }
 
-// Prefetches. GCC takes a call of these for one without effects and leaves it out, unless it is inlined at once. Addresses
-// past the end are harmless.
+// Prefetches. GCC takes a call of these for one without effects and leaves it out, unless it is inlined at once.
+// Addresses past the end are harmless.
 inline __attribute__((always_inline)) void prefetch_near(const uint8_t* line) { __builtin_prefetch(line, 0, 3); }
 inline __attribute__((always_inline)) void prefetch_far(const uint8_t* line) { __builtin_prefetch(line, 0, 2); }
 
@@ -97,8 +97,7 @@ struct Dot {
   float sum() const {
     FloatVector all{};
     for (size_t i = 0; i < kChains; ++i) {
-      const FloatVector chain =
-          (chains[i].even_low + chains[i].odd_low) + (chains[i].even_high + chains[i].odd_high);
+      const FloatVector chain = (chains[i].even_low + chains[i].odd_low) + (chains[i].even_high + chains[i].odd_high);
       all = i == 0 ? chain : all + chain;
     }
     return sum_lanes(all);

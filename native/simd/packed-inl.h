@@ -10,39 +10,17 @@ namespace LPC_SIMD_NAMESPACE {
 // How far ahead to prefetch into the second-level cache, in bytes.
 inline constexpr size_t kFar = 11264;
 
-// Groups [kFirst, kFirst + kCount) of a block. All look-ups come before all escapes: a core has then more to do while
-// it waits for the count of escapes.
-template <size_t kFirst, size_t kCount, typename Layout, typename Sink>
-inline __attribute__((always_inline)) void exponent_groups(Layout& layout, const uint8_t* codes, const uint8_t* raw,
-                                                           Sink& sink) {
-  constexpr size_t kVectors = packed_code_vectors(Layout::kLayout, kCount);
-  Ops::Bytes values[kCount][kParts];
-  Ops::Mask masks[kCount][kParts];
-  const auto look_up = [&]<size_t kIndex>() __attribute__((always_inline)) {
-    if constexpr (kIndex < kCount) {
-      for (size_t part = 0; part < kParts; ++part) {
-        values[kIndex][part] = layout.template first<kFirst + kIndex>(codes + part * LPC_VECTOR_BYTES);
-        masks[kIndex][part] = Ops::match(values[kIndex][part], layout.escape());
-      }
-    }
-  };
-  look_up.template operator()<0>();
-  look_up.template operator()<1>();
-  look_up.template operator()<2>();
-  look_up.template operator()<3>();
-  look_up.template operator()<4>();
-  look_up.template operator()<5>();
-  look_up.template operator()<6>();
-  look_up.template operator()<7>();
-  raw += kFirst * 64;
-#pragma GCC unroll 8
-  for (size_t index = 0; index < kCount; ++index, raw += 64) {
-    prefetch_far(raw + kFar);
-    if (index < kVectors) prefetch_far(codes + index * 64 + kFar);
-    for (size_t part = 0; part < kParts; ++part) {
-      const Ops::Bytes coded = Ops::expand(values[index][part], masks[index][part], layout.escapes());
-      Layout::put(raw + part * LPC_VECTOR_BYTES, part, coded, sink);
-    }
+// Group kIndex of a block.
+template <size_t kIndex, typename Layout, typename Sink>
+inline __attribute__((always_inline)) void coded_group(Layout& layout, const uint8_t* codes, const uint8_t* raw,
+                                                       Sink& sink) {
+  raw += kIndex * 64;
+  prefetch_far(raw + kFar);
+  if (kIndex < packed_code_vectors(Layout::kLayout, Layout::kGroups)) prefetch_far(codes + kIndex * 64 + kFar);
+  for (size_t part = 0; part < kParts; ++part) {
+    const Ops::Bytes first = layout.template first<kIndex>(codes + part * LPC_VECTOR_BYTES);
+    const Ops::Bytes coded = Ops::expand(first, Ops::match(first, layout.escape()), layout.escapes());
+    Layout::put(raw + part * LPC_VECTOR_BYTES, part, coded, sink);
   }
 }
 
@@ -55,16 +33,15 @@ inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* 
   if constexpr (Layout::kGroups == 2) {
     if (groups > 0) layout.template group<0>(codes, raw, sink);
     if (groups > 1) layout.template group<1>(codes, raw + 64, sink);
-  } else if (groups == 8) {
-    exponent_groups<0, 8>(layout, codes, raw, sink);
   } else {
-    if (groups > 0) exponent_groups<0, 1>(layout, codes, raw, sink);
-    if (groups > 1) exponent_groups<1, 1>(layout, codes, raw, sink);
-    if (groups > 2) exponent_groups<2, 1>(layout, codes, raw, sink);
-    if (groups > 3) exponent_groups<3, 1>(layout, codes, raw, sink);
-    if (groups > 4) exponent_groups<4, 1>(layout, codes, raw, sink);
-    if (groups > 5) exponent_groups<5, 1>(layout, codes, raw, sink);
-    if (groups > 6) exponent_groups<6, 1>(layout, codes, raw, sink);
+    if (groups > 0) coded_group<0>(layout, codes, raw, sink);
+    if (groups > 1) coded_group<1>(layout, codes, raw, sink);
+    if (groups > 2) coded_group<2>(layout, codes, raw, sink);
+    if (groups > 3) coded_group<3>(layout, codes, raw, sink);
+    if (groups > 4) coded_group<4>(layout, codes, raw, sink);
+    if (groups > 5) coded_group<5>(layout, codes, raw, sink);
+    if (groups > 6) coded_group<6>(layout, codes, raw, sink);
+    if (groups > 7) coded_group<7>(layout, codes, raw, sink);
   }
 }
 

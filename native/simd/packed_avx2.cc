@@ -20,7 +20,9 @@ struct Ops {
     return in_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) { return _mm256_broadcastsi128_si256(load16(bytes)); }
+  static Bytes table(const uint8_t* bytes) {
+    return _mm256_broadcastsi128_si256(load16(bytes));
+  }
   static Bytes fill(uint8_t byte) { return _mm256_set1_epi8(static_cast<char>(byte)); }
   template <unsigned kShift, unsigned kBits>
   static Bytes field(Bytes v) {

@@ -31,8 +31,9 @@ struct Ops {
   // The table is repeated, so that only the lowest kBits of the six bits of an index matter.
   template <unsigned kBits>
   static Bytes table(const uint8_t* bytes) {
-    const Bytes lanes = _mm512_set_epi64(0x3F3E3D3C3B3A3938, 0x3736353433323130, 0x2F2E2D2C2B2A2928, 0x2726252423222120,
-                                         0x1F1E1D1C1B1A1918, 0x1716151413121110, 0x0F0E0D0C0B0A0908, 0x0706050403020100);
+    const Bytes lanes =
+        _mm512_set_epi64(0x3F3E3D3C3B3A3938, 0x3736353433323130, 0x2F2E2D2C2B2A2928, 0x2726252423222120,
+                         0x1F1E1D1C1B1A1918, 0x1716151413121110, 0x0F0E0D0C0B0A0908, 0x0706050403020100);
     return _mm512_permutexvar_epi8(_mm512_and_si512(lanes, _mm512_set1_epi8((1 << kBits) - 1)), load_table(bytes));
   }
   template <unsigned kShift, unsigned>

@@ -16,7 +16,9 @@ struct Ops {
 
   static Bytes load(const uint8_t* from) { return vld1q_u8(from); }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) { return vld1q_u8(bytes); }
+  static Bytes table(const uint8_t* bytes) {
+    return vld1q_u8(bytes);
+  }
   static Bytes fill(uint8_t byte) { return vdupq_n_u8(byte); }
   template <unsigned kShift, unsigned kBits>
   static Bytes field(Bytes v) {

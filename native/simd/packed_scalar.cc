@@ -21,7 +21,9 @@ struct Ops {
     return out;
   }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) { return load(bytes); }
+  static Bytes table(const uint8_t* bytes) {
+    return load(bytes);
+  }
   static Bytes fill(uint8_t byte) {
     Bytes out;
     std::memset(out.lane, byte, sizeof out.lane);

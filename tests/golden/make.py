@@ -25,7 +25,7 @@ from blob_edit import put, seal, segment, with_entry, with_field, with_segment  
 from edge_runtime import codec  # noqa: E402
 
 FORMAT, CODEC = "FormatError", "CodecError"
-PACKED_LAYOUTS = {"e2+3": "e2p3", "e3": "e3", "hi4p": "hi4p"}
+PACKED_LAYOUTS = {"e2+3": "e2p3", "e3": "e3", "hi4p": "hi4p", "hi3": "hi3"}
 
 
 def weights(dtype: str, *shape: int) -> np.ndarray[Any, Any]:
@@ -283,7 +283,7 @@ def malformed_packed(
         broken[f"packed_{layout}_too_short"] = short, FORMAT, f"got {side + 63}, expected at least {side + 64}"
     blob = blobs["packed_e2p3_bf16_escapes"][0]
     params = {
-        "layout": (128, 4, "codec_params.layout (offset 0): got 4"),
+        "layout": (128, 5, "codec_params.layout (offset 0): got 5"),
         "reserved": (129, 1, "codec_params.reserved (offset 1): got 1"),
         "level1_reserved": (128 + 11, 1, "codec_params.reserved (offset 11): got 1"),
         "level2_reserved": (128 + 31, 1, "codec_params.reserved (offset 31): got 1"),

@@ -101,7 +101,8 @@ const Codec& packed_codec() {
 }
 
 const Codec& PackedCodec::variant(uint32_t layout) const {
-  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p, PackedLayout::kHi3};
+  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p,
+                                              PackedLayout::kHi3};
   static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2]),
                                        PackedCodec(&kLayouts[3])};
   if (layout == 0) return packed_codec();
