@@ -57,12 +57,17 @@ _TERMINATED = 143
     "bandwidth (packed, which products are computed from).",
 )
 @click.option(
+    "--board",
+    metavar="NAME|FILE|this",
+    help="For --partial auto: a board's profile. For codec packed: the layout that this board, or this machine, computes "
+    "from fastest.  [default: the smallest layout]",
+)
+@click.option(
     "--partial",
     type=FractionOrAuto(),
     help="Compress only this share of each weight, where decoding is slower than the bus; auto: what suits --board.  "
     "[default: 1]",
 )
-@click.option("--board", metavar="NAME|FILE", help="For --partial auto: a board's profile.")
 @click.option(
     "--dtype",
     type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
@@ -100,17 +105,21 @@ def command(
     Further commands: inspect, verify, frontier (see lpc-export inspect --help).
     """
     signal.signal(signal.SIGTERM, _terminate)
-    if (partial == "auto") != (board is not None) or (board is not None and codec == "auto"):
+    packs = codec == "packed" or (codec == "auto" and objective == "compute")
+    if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
         raise click.UsageError("--partial auto and --board go together, and with a --codec.")
     seconds = _target_seconds(lossy)
     transforms = base_of(lossy) if seconds else lossy_of(lossy)
     with _failing(debug, "interrupted: nothing was written"):
+        from exporters.codec_choice import packed_layout
         from exporters.export import ExportOptions
 
-        if board is not None:
+        if board is not None and partial == "auto":
             partial = _fraction(model, codec, board, tokenizer)
         options = ExportOptions(
-            codec=(f"auto:{objective}" if codec == "auto" else codec) + (f"@{partial}" if partial is not None else ""),
+            codec=(f"auto:{objective}" if codec == "auto" else codec)
+            + (f":{packed_layout(board)}" if board and packs else "")
+            + (f"@{partial}" if partial is not None else ""),
             dtype=dtype,
             verify=verify,
             force=force,

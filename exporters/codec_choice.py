@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import boards
 from edge_runtime import codec as blobs
+from edge_runtime import native
 from exporters.graph import Weight
 
 AUTO, STORED, LZ4 = "auto", "stored", "lz4"
@@ -28,6 +30,18 @@ _SEGMENT_BYTES = 1 << 20
 _ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
 
 
+THIS_MACHINE = "this"
+
+
+def packed_layout(board: str) -> str:
+    """Return the layout that `board` (name or file of a profile, or THIS_MACHINE) computes from fastest."""
+    if board == THIS_MACHINE:
+        return "hi3" if native.implementation() == "avx512_vbmi2" else "hi4p"
+    isa = boards.load(board).get("cpu.isa")
+    features = " ".join(isa.value) if isa is not None and isinstance(isa.value, list | tuple) else ""
+    return "hi3" if "avx512_vbmi2" in features else "hi4p"
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A blob, valid until the encoder's next call; its codec; and the reason, "" where the user asked for it."""
@@ -45,23 +59,28 @@ def in_full(codec: str) -> str:
 class Encoder:
     """Encodes tensor after tensor into memory that it keeps.
 
-    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`); with "@0.5" behind it every other
-    segment stays raw (partial compression, for decoders slower than the bus). `threads` 0 is one a core.
+    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`), each with ":" and a layout of packed
+    behind it, or not; with "@0.5" at the end every other segment stays raw (partial compression, for decoders slower
+    than the bus). `threads` 0 is one a core.
     """
 
     def __init__(self, codec: str, threads: int) -> None:
         codec, _, partial = codec.partition("@")
         self._partial = float(partial or 1)
-        name, _, objective = in_full(codec).partition(":")
+        name, _, detail = in_full(codec).partition(":")
         self._codec, self._threads = name, threads
+        objective, _, layout = detail.partition(":")
         self._candidates = OBJECTIVES[objective] if name == AUTO else ()
+        if layout:
+            self._candidates = tuple(f"packed:{layout}" if c == "packed" else c for c in self._candidates)
+        self._detailed = in_full(codec)
         self._best: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._other: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def encode(self, array: NDArray[Any], weight: Weight) -> Encoded:
         """Encode one tensor; `auto` takes the smallest candidate, or stored if that saves less than 1 %."""
         if self._codec != AUTO:
-            return Encoded(self._encode(array, weight, self._codec), self._codec, "")
+            return Encoded(self._encode(array, weight, self._detailed), self._codec, "")
         tried: dict[str, float] = {}
         best, chosen = np.empty(0, np.uint8), ""
         names = self._suitable(array)

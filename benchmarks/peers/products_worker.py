@@ -1,0 +1,117 @@
+"""Greedy generation on request, for benchmarks/products.py: one JSON object a line in, one out.
+
+    python benchmarks/peers/products_worker.py lpc-resident|lpc-decoded|llama|torch MODEL --threads N
+
+A request is {"prompt": [ids], "tokens": n}; an answer has token_ids, prompt_seconds (prompt and first token),
+token_seconds (all tokens after the first), and peak_rss_bytes of this process so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+Step = Callable[[list[int]], int]  # appends token ids and returns the most likely next one
+
+
+def ours(model: str, threads: int, residence: str) -> Callable[[int], Step]:
+    from edge_runtime import provider
+    from edge_runtime.package import Package
+    from edge_runtime.sequence import Graph, SequenceDecoder
+    from edge_runtime.session import open_session
+
+    package = Package.open(model)
+    choices = {
+        provider.OPTION_SESSION_ID: "products",
+        provider.OPTION_DECODE_THREADS: str(threads),
+        "residence": f"0-{len(package.layers)}:{residence}",
+        "ring_bytes": "0",
+    }
+    graph = Graph.of(open_session(package, choices, threads, False), package, uses_provider=True)
+
+    def begin(capacity: int) -> Step:
+        decoder = SequenceDecoder(graph, capacity, 512)
+        return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
+
+    return begin
+
+
+def llama(model: str, threads: int) -> Callable[[int], Step]:
+    import llama_cpp
+    import numpy as np
+
+    loaded = llama_cpp.Llama(
+        model_path=model, n_ctx=1024, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False
+    )
+
+    def step(ids: list[int]) -> int:
+        loaded.eval(ids)
+        logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(loaded.ctx, -1), shape=(loaded.n_vocab(),))
+        return int(logits.argmax())
+
+    def begin(_capacity: int) -> Step:
+        loaded.reset()
+        return step
+
+    return begin
+
+
+def torch(model: str, threads: int) -> Callable[[int], Step]:
+    import torch
+    import transformers
+
+    torch.set_num_threads(threads)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+
+    def begin(_capacity: int) -> Step:
+        state: dict[str, Any] = {"cache": None}
+
+        @torch.inference_mode()
+        def step(ids: list[int]) -> int:
+            out = loaded(torch.tensor([ids]), past_key_values=state["cache"], use_cache=True, logits_to_keep=1)
+            state["cache"] = out.past_key_values
+            return int(out.logits[0, -1].argmax())
+
+        return step
+
+    return begin
+
+
+def answer(begin: Callable[[int], Step], prompt: list[int], tokens: int) -> dict[str, Any]:
+    step = begin(len(prompt) + tokens)
+    started = time.perf_counter()
+    chosen = [step(prompt)]
+    prompted = time.perf_counter()
+    while len(chosen) < tokens:
+        chosen.append(step(chosen[-1:]))
+    return {
+        "token_ids": chosen,
+        "prompt_seconds": prompted - started,
+        "token_seconds": time.perf_counter() - prompted,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["lpc-resident", "lpc-decoded", "llama", "torch"])
+    parser.add_argument("model")
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+    if options.kind == "llama":
+        begin = llama(options.model, options.threads)
+    elif options.kind == "torch":
+        begin = torch(options.model, options.threads)
+    else:
+        begin = ours(options.model, options.threads, options.kind.removeprefix("lpc-"))
+    for line in sys.stdin:
+        print(json.dumps(answer(begin, **json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
