@@ -59,7 +59,7 @@ _TERMINATED = 143
 @click.option(
     "--board",
     metavar="NAME|FILE|this",
-    help="For --partial auto: a board's profile. For codec packed: the layout that this board, or this machine, computes "
+    help="For --partial auto: a board's profile. For codec packed: the layout that it, or this machine, computes "
     "from fastest.  [default: the smallest layout]",
 )
 @click.option(
