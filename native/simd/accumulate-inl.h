@@ -53,6 +53,14 @@ inline __attribute__((always_inline)) void prefetch_far(const uint8_t* line) { _
 
 // The upper half of the lanes is added to the lower half until one is left.
 inline float sum_lanes(FloatVector all) {
+#if !__has_builtin(__builtin_shufflevector)  // GCC 11
+  float lanes[kFloats];
+  std::memcpy(lanes, &all, sizeof lanes);
+  for (size_t n = kFloats / 2; n > 0; n /= 2) {
+    for (size_t i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+  }
+  return lanes[0];
+#else
 #if LPC_VECTOR_BYTES == 64
   const auto eight = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7) +
                      __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -67,6 +75,7 @@ inline float sum_lanes(FloatVector all) {
 #endif
   const auto two = four + __builtin_shufflevector(four, four, 2, 3, 2, 3);
   return two[0] + two[1];
+#endif
 }
 
 struct Sums {
