@@ -63,7 +63,7 @@ def plot(points: list[Point], title: str) -> str:
     measured = [(point.budget / 1e6, point.measured) for point in points]
     planned = [(point.budget / 1e6, point.planned) for point in points]
     lines = [svg.Line(measured, "s0", "measured"), svg.Line(planned, "s1", "predicted by the plan", dashed=True)]
-    figure = svg.lines(lines, "memory budget, MB", "tokens/s", height=330).partition("<p")[0]
+    figure = svg.lines(lines, "memory budget, MB", "tokens/s", height=330).partition("<p class")[0]
     keys = (
         f'<text x="90" y="26">{title}</text><text class="s0" x="90" y="46">measured</text>'
         '<text class="s1" x="90" y="64">predicted by the plan (dashed)</text>'

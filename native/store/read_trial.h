@@ -12,8 +12,8 @@ namespace lpc {
 
 enum class ReadMode { kAuto, kDirect, kBuffered };  // kAuto: not decided yet
 
-// First some direct reads, then as many buffered ones: not in turn, because several are in flight and each mode must
-// meet only its own kind. Any thread, all of this.
+// Phases of direct and buffered reads take turns, twice: not read by read, because several are in flight and each mode
+// must meet only its own kind; and twice, because a disk may be slow at first whoever reads. Any thread, all of this.
 class ReadTrial {
  public:
   // `fixed` kDirect or kBuffered: decided from the start.
@@ -28,23 +28,27 @@ class ReadTrial {
   // The mode of the next read of `bytes` bytes.
   ReadMode next(uint64_t bytes);
 
-  // Tells how long a read took. The last one decides, by the medians: for direct reads, which cost less processor time
-  // and leave the page cache alone, unless buffered ones are faster by a quarter.
+  // Tells how long a read took. The last one decides: for direct reads, which cost less processor time and leave the
+  // page cache alone, unless the slower phase of buffered ones beats the faster one of direct ones by a quarter.
   void add(ReadMode mode, uint64_t bytes, std::chrono::nanoseconds duration);
 
-  // Bytes a second of one read among those in flight, median of the trial; 0 before its end.
+  // Bytes a second of one read among those in flight, median of the mode's faster phase; 0 before the end.
   uint64_t rate(ReadMode mode) const;
 
  private:
-  static constexpr size_t kCounted = 9;  // reads of a mode, the last ones
-  static constexpr size_t kIgnored = 7;  // first ones of a mode: reads of the other may still be in flight
+  static constexpr size_t kPhases = 2;   // of a mode
+  static constexpr size_t kIgnored = 5;  // first reads of a phase: some of the other mode may still be in flight
+  static constexpr size_t kCounted = 7;
+  static constexpr size_t kReads = kIgnored + kCounted;  // of a phase
 
   struct Seen {
     size_t reads = 0;
-    std::array<double, kCounted> bytes_per_ns{};
+    std::array<std::array<double, kCounted>, kPhases> bytes_per_ns{};
 
-    bool is_full() const { return reads == kIgnored + kCounted; }
-    double median() const;
+    bool is_full() const { return reads == kPhases * kReads; }
+    void add(double value);
+    double slower() const;
+    double faster() const;
   };
   const Seen& seen(ReadMode mode) const { return mode == ReadMode::kDirect ? direct_ : buffered_; }
 

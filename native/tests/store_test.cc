@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -100,28 +101,36 @@ TEST(test_limiter_wait_that_nobody_wants_any_more_ends_early) {
   waiting.join();  // within an hour
 }
 
-TEST(test_read_trial_chooses_direct_unless_buffered_is_faster_by_a_quarter) {
+// What a trial chooses that sees reads of these durations in its four phases (direct, buffered, direct, buffered).
+ReadMode chosen(ReadTrial& trial, const std::array<int64_t, 4>& microseconds) {
   constexpr uint64_t kBytes = 1 << 20;
-  const auto chosen = [](int64_t direct_us, int64_t buffered_us) {
+  for (size_t i = 0; i < 48; ++i) {
+    CHECK(trial.decision() == ReadMode::kAuto);
+    CHECK(trial.next(4096) == ReadMode::kDirect);  // too short to count
+    trial.add(ReadMode::kDirect, 4096, std::chrono::seconds(1));
+    const ReadMode mode = trial.next(kBytes);
+    CHECK(mode == (i / 12 % 2 == 0 ? ReadMode::kDirect : ReadMode::kBuffered));
+    // The first of a phase do not count, and an odd one does not decide.
+    const bool odd = i % 12 < 5 || i % 12 == 8;
+    trial.add(mode, kBytes, std::chrono::microseconds(odd ? 1 : microseconds[i / 12]));
+  }
+  CHECK(trial.next(kBytes) == trial.decision());
+  return trial.decision();
+}
+
+TEST(test_read_trial_chooses_direct_unless_buffered_is_faster_by_a_quarter) {
+  const auto of = [](std::array<int64_t, 4> microseconds) {
     ReadTrial trial(ReadMode::kAuto);
-    for (int i = 0; i < 32; ++i) {
-      CHECK(trial.decision() == ReadMode::kAuto);
-      CHECK(trial.next(4096) == ReadMode::kDirect);  // too short to count
-      trial.add(ReadMode::kDirect, 4096, std::chrono::seconds(1));
-      const ReadMode mode = trial.next(kBytes);
-      CHECK(mode == (i < 16 ? ReadMode::kDirect : ReadMode::kBuffered));
-      const int64_t usual = mode == ReadMode::kDirect ? direct_us : buffered_us;
-      // The first of a mode do not count, and an odd one does not decide.
-      trial.add(mode, kBytes, std::chrono::microseconds(i % 16 < 7 || i % 16 == 9 ? 1 : usual));
-    }
-    CHECK(trial.next(kBytes) == trial.decision());
-    CHECK(trial.rate(ReadMode::kDirect) == static_cast<uint64_t>(kBytes * 1e6 / static_cast<double>(direct_us)));
-    return trial.decision();
+    return chosen(trial, microseconds);
   };
-  CHECK(chosen(1000, 1000) == ReadMode::kDirect);
-  CHECK(chosen(1000, 820) == ReadMode::kDirect);
-  CHECK(chosen(1000, 780) == ReadMode::kBuffered);
+  CHECK(of({1000, 1000, 1000, 1000}) == ReadMode::kDirect);
+  CHECK(of({1000, 820, 1000, 820}) == ReadMode::kDirect);
+  CHECK(of({1000, 780, 1000, 780}) == ReadMode::kBuffered);
+  CHECK(of({9000, 2000, 1000, 700}) == ReadMode::kDirect);  // a disk that was slow at first
   CHECK(ReadTrial(ReadMode::kBuffered).next(1) == ReadMode::kBuffered);
+  ReadTrial trial(ReadMode::kAuto);
+  chosen(trial, {4000, 2000, 1000, 1000});
+  CHECK(trial.rate(ReadMode::kDirect) == uint64_t{1048576} * 1000);
 }
 
 TEST(test_store_every_residence_and_read_mode_gives_the_contents) {
