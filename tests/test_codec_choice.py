@@ -6,8 +6,8 @@ import codec_arrays
 import numpy as np
 import pytest
 
-from edge_runtime import codec
-from exporters.codec_choice import Encoder
+from edge_runtime import codec, native
+from exporters.codec_choice import THIS_MACHINE, Encoder, packed_layout
 from exporters.graph import Weight
 
 DENSE = codec_arrays.normal("bf16", (256, 1024))
@@ -55,3 +55,20 @@ def test_encoder_keeps_no_blob_of_another_tensor() -> None:
     encoder = Encoder("auto:size", 1)
     for array in (DENSE, SPARSE, NOISE, DENSE):
         codec_arrays.assert_same(codec.decode(encoder.encode(array, Weight("w", array.shape, 0, False)).blob), array)
+
+
+@pytest.mark.parametrize("board", ["raspberry-pi-5", "intel-n100"])
+def test_packed_layout_of_a_board_without_byte_expansion_is_hi4p(board: str) -> None:
+    assert packed_layout(board) == "hi4p"
+
+
+def test_packed_layout_of_this_machine_follows_its_implementation() -> None:
+    assert packed_layout(THIS_MACHINE) == ("hi3" if native.implementation() == "avx512_vbmi2" else "hi4p")
+
+
+@pytest.mark.parametrize("layout", list(codec.PACKED_LAYOUTS))
+@pytest.mark.parametrize("name", ["packed", "auto:compute"])
+def test_encoder_with_a_layout_uses_it(name: str, layout: str) -> None:
+    assert encoded(f"{name}:{layout}", DENSE)[0] == "packed"
+    blob = Encoder(f"{name}:{layout}", 1).encode(DENSE, Weight("w", DENSE.shape, 0, False)).blob
+    assert bytes(blob) == bytes(codec.encode(DENSE, f"packed:{layout}"))
