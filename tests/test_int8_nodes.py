@@ -131,3 +131,26 @@ def test_int8_graph_on_a_blob_of_another_dtype_is_an_error(tmp_path: Path) -> No
     path = model.save({"x": [1, 16]}, {"y": [1, 8]})
     with pytest.raises(Exception, match="got dtype bf16, expected int8 as the graph says"):
         open_session(path)
+
+
+@pytest.mark.parametrize("granularity", ["row", "group"])
+def test_int8_scales_in_the_weight_file_are_read_from_there(tmp_path: Path, granularity: str) -> None:
+    results = []
+    for external in (False, True):
+        folder = tmp_path / str(external)
+        folder.mkdir()
+        model, array = SmallModel(folder, opset=21), weights()
+        model.node("MatMul", ["x", dequantized(model, array, scales_for(granularity, ROWS, COLUMNS), True)], "y")
+        if external:
+            scale = model.initializers[-1]
+            raw = numpy_helper.to_array(scale).tobytes()
+            model.data.extend(bytes(-len(model.data) % 4096))
+            scale.ClearField("raw_data")
+            scale.data_location = 1
+            for key, value in {"location": "model.lpc", "offset": len(model.data), "length": len(raw)}.items():
+                scale.external_data.add(key=key, value=str(value))
+            model.data.extend(raw)
+        session = open_session(model.save({"x": [1, "m", COLUMNS]}, {"y": [1, "m", ROWS]}))
+        results.append(session.run(x=np.ones((1, 2, COLUMNS), np.float32))[0].tobytes())
+        assert session.stats.nodes_claimed == 1
+    assert results[0] == results[1]

@@ -202,3 +202,19 @@ def test_cli_wrong_lossy_options_are_usage_errors(arguments: list[str], message:
     result = CliRunner().invoke(command, [str(checkpoint_folder("demo_model")), *arguments])
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_scaling_leaves_out_what_a_weight_too_small_to_be_rewritten_would_have_to_take(
+    tmp_path: Path, text: Path
+) -> None:
+    # The values' weight of this model has 2,048 elements and stays as it is; its factors would be lost.
+    source = checkpoint_folder("stories260k")
+    reference = tmp_path / "reference"
+    export(source, reference, ExportOptions(codec="stored"))
+    found = []
+    for scaling in (True, False):
+        chosen = LossyOptions(quantize=True, scaling=scaling, compensate=False, calibration=text, reference=reference)
+        result = export(source, tmp_path / f"out{scaling}", ExportOptions(codec="ans", lossy=chosen))
+        assert result.loss is not None
+        found.append(result.loss["kl"]["value"])
+    assert found[0] < 2 * found[1]

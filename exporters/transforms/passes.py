@@ -30,7 +30,7 @@ from exporters.transforms.quantize import (
     scales_of,
     spread,
 )
-from exporters.transforms.structure import products, sites
+from exporters.transforms.structure import RowsFold, Site, products, sites
 
 Floats = NDArray[np.float32]
 
@@ -140,7 +140,7 @@ class Transform:
         if target is not None:
             self._step = self._step_for(target, samples, lambda name, step: step)
         if self.options.scaling:
-            found = [site for site in sites(self._graph) if set(site.tensors) <= set(self._names)]
+            found = [site for site in sites(self._graph) if self._can_scale(site)]
             self._factors, self._strengths = scale.search(
                 found, self._calibration.activations, samples.__getitem__, self.options.group, lambda name: self._step
             )
@@ -148,6 +148,11 @@ class Transform:
             self._scale_steps(target, samples)
         for name in self._names:
             self._graph.dequantize(name, self.options.group)
+
+    def _can_scale(self, site: Site) -> bool:
+        """Every weight that would take a factor must be one that is rewritten here."""
+        takers = {site.fold.tensor} if isinstance(site.fold, RowsFold) else set()
+        return {*site.tensors, *takers} <= set(self._names)
 
     def _scale_steps(self, target: float, samples: dict[str, Floats]) -> None:
         """Scaling saved bits at the same error; spend them on a smaller error: all steps shrink by one factor."""
@@ -249,7 +254,8 @@ class Transform:
     def _scaled(self, name: str, rows: Floats, part: slice | None = None) -> Floats:
         if name in self._factors.columns:
             rows = rows * self._factors.columns[name]
-        if name in self._factors.rows and part is not None:
+        # A row's own factor goes into its scale, where it changes no integer; one scale for all has no room for it.
+        if name in self._factors.rows and part is not None and self.options.group == TENSOR:
             rows = rows * self._factors.rows[name][part, None]
         return rows
 
@@ -268,6 +274,9 @@ class Transform:
             rows, zeros = self._final(name, stored, part, scales if group == TENSOR else scales[part])
             self._zeros += zeros
             values[part] = integers(rows, scales if group == TENSOR else scales[part], group)
+        if name in self._factors.rows and group != TENSOR:
+            by_row = self._factors.rows[name]
+            scales = scales * (by_row if group == ROW else by_row[:, None])
         self._counts[name] = counts(values)
         self._pruned_elements += values.size if name in self._prunable and self.options.pruning else 0
         self._quantized_elements += values.size
