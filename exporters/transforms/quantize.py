@@ -8,7 +8,6 @@ step relative to the weights is the best that an entropy coder can do with a giv
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +33,6 @@ def group_of(granularity: str) -> int:
     raise ConfigError(
         f"granularity is {granularity!r}; expected tensor, row or group:N with N a multiple of {_GROUP_MULTIPLE}"
     )
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """Integers [rows, columns] and their scales: [], [rows] or [rows, groups]."""
-
-    values: Integers
-    scales: Floats
 
 
 def chunks(rows: int, columns: int) -> Iterator[slice]:

@@ -28,7 +28,7 @@ if ! test -e "$dest/complete"; then
   echo "making the emulated board's root in $dest (about five minutes)" >&2
   test -e "$dest/debootstrap" || test -x "$dest/usr/sbin/sshd" ||
     debootstrap --arch=arm64 --foreign --variant=minbase --include=openssh-server,python3,python3-venv,ca-certificates \
-      "$suite" "$dest" "${mirror:-http://deb.debian.org/debian}" >&2
+      "$suite" "$dest" ${mirror:+"$mirror"} >&2
   # In a mount namespace of its own: what is mounted into the root is gone whatever ends this.
   test ! -e "$dest/debootstrap" || unshare --mount chroot "$dest" /debootstrap/debootstrap --second-stage >&2
   chroot "$dest" sh -c 'id pilot >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --password "*" pilot'
