@@ -7,9 +7,12 @@ from typing import Any
 
 
 def make_test(kind: str, speeds: Sequence[float], /, **changes: Any) -> dict[str, Any]:
+    """A test; of its repetitions, `rounds` in a row are of one round each, and `waits` are shares waited for a CPU."""
     tokens = 128 if kind == "tg" else 512
     start, repetitions = 1.0, []
-    for speed in speeds:
+    size, waits = len(speeds) // changes.pop("rounds", 1), changes.pop("waits", None)
+    others = changes.pop("others", 0.0)
+    for number, speed in enumerate(speeds):
         seconds = tokens / speed
         passes = [seconds / tokens] * tokens if kind == "tg" else [seconds]
         counters = {
@@ -20,8 +23,14 @@ def make_test(kind: str, speeds: Sequence[float], /, **changes: Any) -> dict[str
             {
                 "seconds": seconds, "tokens_per_s": speed, "tokens": tokens, "pass_seconds": passes,
                 "counters": counters, "peak_rss_bytes": 2_000_000_000, "started_s": start, "ended_s": start + seconds,
+                "round": number // max(1, size),
             }
         )  # fmt: skip
+        if waits is not None:
+            repetitions[-1] |= {
+                "cpu_seconds": seconds * (1 - waits[number]), "wait_seconds": seconds * waits[number],
+                "others_seconds": 2 * seconds * others, "stolen_seconds": 0.0, "machine_seconds": 2 * seconds,
+            }  # fmt: skip
         start += seconds
     test = {
         "name": f"{kind}{tokens}", "kind": kind, "tokens": tokens, "depth": 0, "threads": 4, "provider": "lpc",

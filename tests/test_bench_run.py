@@ -61,6 +61,15 @@ def test_run_keeps_every_raw_sample(warm: dict[str, Any]) -> None:
             assert repetition["ended_s"] - repetition["started_s"] >= repetition["seconds"] * 0.999
 
 
+def test_run_tells_what_others_took_of_each_repetition(warm: dict[str, Any]) -> None:
+    for test in warm["tests"]:
+        for repetition in test["repetitions"]:
+            assert 0 < repetition["cpu_seconds"] < 3 * repetition["seconds"] + 0.01
+            assert repetition["wait_seconds"] >= 0
+            assert repetition["machine_seconds"] >= 0
+            assert repetition["round"] == 0
+
+
 def test_run_interleaves_the_configurations(warm: dict[str, Any]) -> None:
     starts = sorted(
         (repetition["started_s"], number, test["provider"], test["threads"])
@@ -151,6 +160,26 @@ def test_run_cold_has_a_new_process_and_an_empty_cache_each_time(folder: Path, r
             if repetition["cached_before"] > 0.01:
                 assert any("not cold" in warning for warning in result["warnings"])
     assert "one warm-up of each test" not in result["excluded"]
+
+
+def test_run_precision_repeats_in_rounds_of_new_processes(folder: Path, run_python: RunPython, tmp_path: Path) -> None:
+    options = ("-p", "0", "-n", "4", "-r", "2", "--precision", "50%", "--at-most", "4", "-o", str(tmp_path / "a.json"))
+    done = run_python(LPC_BENCH, "run", str(folder), *options)
+    assert done.returncode == 0, done.stderr
+    result = load_result(tmp_path / "a.json")
+    rounds = [repetition["round"] for repetition in result["tests"][0]["repetitions"]]
+    assert max(rounds) >= 1
+    assert rounds == [number for number in range(max(rounds) + 1) for _ in range(2)]
+    assert done.stderr.count("warm-up") == max(rounds) + 1
+    assert result["settings"]["precision"] == 0.5
+
+
+def test_run_precision_out_of_reach_stops_in_time_and_says_so(folder: Path, run_python: RunPython) -> None:
+    options = ("-p", "8", "-n", "0", "-r", "2", "--precision", "0.1%", "--at-most", "1", "--json")
+    done = run_python(LPC_BENCH, "run", str(folder), *options)
+    assert done.returncode == 0, done.stderr
+    warnings = json.loads(done.stdout)["warnings"]
+    assert any("the precision of 0.1% was not reached in 1 s: it is " in warning for warning in warnings)
 
 
 def test_page_cache_drop_empties_it_where_a_disk_is_below(tmp_path: Path) -> None:
@@ -261,6 +290,8 @@ def test_run_memory_budget_is_kept_as_plan_and_setting(folder: Path, run_python:
         (("--provider", "cuda"), "'cuda' is not one of lpc, cpu"),
         (("-r", "0"), "Invalid value for '-r'"),
         (("-p", "0", "-n", "0"), "nothing to measure"),
+        (("--precision", "fine"), "'fine' is not a share, such as 3% or 0.03"),
+        (("--precision", "3"), "3 is not between 0.1% and 50%"),
         (("--load", "x"), "--load x: expected NAME=VALUE"),
         (("--memory-budget", "much"), "size is 'much'"),
         (("--bus-limit", "0GB/s"), "expected at least one byte"),

@@ -9,29 +9,19 @@ from typing import Any, Literal
 
 import click
 
-from edge_runtime.bench.results import identity, label, load_result, speeds
-from edge_runtime.bench.statistics import ratio_of_means, summarise
-from edge_runtime.bench.summing import BUSY_LIMIT, NOISE_LIMIT, others_share
+from edge_runtime.bench.results import identity, label, load_result
+from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
+from edge_runtime.bench.statistics import ratio, summarise
+from edge_runtime.bench.summing import BUSY_LIMIT, NOISE_LIMIT, busy_share
 from edge_runtime.cli.common import EXIT_ERROR, debug_option
 
 Verdict = Literal["faster", "slower", "no difference", "unknown"]
 
-CONFIDENCE = 0.99
-"""Of all intervals of a comparison together: a false difference is found in one of a hundred pairs of equal runs."""
-
-RUN_DEVIATION = 0.01
-"""Relative deviation between two runs of the same thing that the repetitions within a run do not show."""
-
-DEVIATION_OF_OTHERS = 0.5
-"""Deviation between two runs for each share of the CPUs that other programs used: what they take varies by as much."""
-
-TRIM = 0.25
-"""Share of the slowest repetitions left out where there are `TRIM_FROM` or more: other programs only slow down."""
-
-TRIM_FROM = 8
-
 MINIMUM = 0.02
 """Differences below this are not called one, however sure: nobody can use them."""
+
+WIDE = 1.1
+"""Intervals wider than this factor to either side are warned of."""
 
 _EPILOG = """\b
 Examples:
@@ -40,8 +30,9 @@ Examples:
   lpc-bench compare before.json after.json --json
 
 \b
-The ratio is B's speed over A's, from the geometric means of the repetitions
-(without the slowest quarter of 8 or more).
+The ratio is B's speed over A's, from geometric means. Repetitions that had to
+wait for other programs do not count, as long as enough others are left.
+Measure with `lpc-bench run --precision 3%` to find differences of 10 %.
 """
 
 
@@ -69,16 +60,13 @@ def compare(
     others = {identity(test): test for test in b["tests"] if test["repetitions"]}
     pairs = [(test, others[identity(test)]) for test in a["tests"] if test["repetitions"] and identity(test) in others]
     each = 1 - (1 - confidence) / max(1, len(pairs))
-    deviation = max(RUN_DEVIATION, DEVIATION_OF_OTHERS * max(others_share(a), others_share(b)))
-    return [_compare_test(test, other, each, minimum, deviation) for test, other in pairs]
+    before = busy_share(a), busy_share(b)
+    return [_compare_test(sample(test, before[0]), sample(other, before[1]), label(test), each, minimum)
+            for test, other in pairs]  # fmt: skip
 
 
-def _compare_test(
-    a: dict[str, Any], b: dict[str, Any], confidence: float, minimum: float, run_deviation: float
-) -> Comparison:
-    speeds_a, speeds_b = speeds(a), speeds(b)
-    trim = TRIM if min(len(speeds_a), len(speeds_b)) >= TRIM_FROM else 0.0
-    found = ratio_of_means(speeds_a, speeds_b, confidence, run_deviation, trim)
+def _compare_test(a: Sample, b: Sample, name: str, confidence: float, minimum: float) -> Comparison:
+    found = ratio(a.estimate, b.estimate, confidence)
     verdict: Verdict = "no difference"
     if found.low is None or found.high is None:
         verdict = "unknown"
@@ -87,28 +75,32 @@ def _compare_test(
     elif found.high < 1 and found.ratio < 1 - minimum:
         verdict = "slower"
     return Comparison(
-        test=label(a),
-        a_tokens_per_s=summarise(speeds_a).mean,
-        b_tokens_per_s=summarise(speeds_b).mean,
+        test=name,
+        a_tokens_per_s=a.tokens_per_s,
+        b_tokens_per_s=b.tokens_per_s,
         ratio=found.ratio,
         low=found.low,
         high=found.high,
         verdict=verdict,
-        warnings=tuple(_noise(speeds_a, speeds_b, found.low, found.high)),
+        warnings=tuple(_noise(a, b, found.low, found.high)),
     )
 
 
-def _noise(a: list[float], b: list[float], low: float | None, high: float | None) -> list[str]:
+def _noise(a: Sample, b: Sample, low: float | None, high: float | None) -> list[str]:
     warnings = []
-    for name, values in (("A", a), ("B", b)):
-        spread = summarise(values).relative_deviation
+    for name, found in (("A", a), ("B", b)):
+        spread = summarise(found.speeds).relative_deviation
         if spread is None:
             warnings.append(f"{name} has one repetition: measure with -r 5 or more")
         elif spread > NOISE_LIMIT:
             warnings.append(f"{name} is noisy: its repetitions deviate by {spread:.0%}")
-    if low is not None and high is not None and high / low > 1.2:
+        if not found.alone:
+            warnings.append(f"{name} is disturbed: {found.disturbed} of {found.count} repetitions waited for others")
+    if low is not None and high is not None and high / low > WIDE**2:
         seen = (high / low) ** 0.5 - 1
-        warnings.append(f"only a difference above {seen:.0%} would be found: quieten the machine or repeat more (-r)")
+        warnings.append(
+            f"only a difference above {seen:.0%} would be found: quieten the machine, or measure with --precision"
+        )
     return warnings
 
 
@@ -172,7 +164,7 @@ def command(a: Path, b: Path, confidence: float, minimum: float, fail_slower: bo
         raise ConfigError(f"{a} and {b} have no test in common: measure both with the same options of `lpc-bench run`")
     notes = differences(first, second)
     for name, result in (("A", first), ("B", second)):
-        if others_share(result) > BUSY_LIMIT:
+        if busy_share(result) > BUSY_LIMIT:
             notes.append(f"{name} was measured while other programs used the CPUs: only large differences can be told")
     if as_json:
         click.echo(json.dumps({"tests": [asdict(item) for item in found], "differences": notes}))

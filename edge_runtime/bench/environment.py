@@ -45,21 +45,6 @@ def environment(root: Path = Path("/")) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-class OthersLoad:
-    """Measures, from its making on, the share of all CPUs' time that other programs use."""
-
-    def __init__(self) -> None:
-        self._machine, self._own = cpu_times(), sum(os.times()[:4])
-
-    def share(self) -> float | None:
-        """Return the share so far, 0 to 1, without this process and its ended children; None if it is unknown."""
-        machine, own = cpu_times(), sum(os.times()[:4]) - self._own
-        if self._machine is None or machine is None or machine[1] <= self._machine[1]:
-            return None
-        busy = machine[0] - self._machine[0] - own * os.sysconf("SC_CLK_TCK")
-        return max(0.0, busy / (machine[1] - self._machine[1]))
-
-
 def board(root: Path = Path("/")) -> dict[str, Any]:
     """Return which board this is: the profile that fits it, and what the machine says of itself."""
     try:

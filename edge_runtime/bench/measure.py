@@ -12,8 +12,9 @@ from typing import Any
 
 from edge_runtime.bench import environment, page_cache
 from edge_runtime.bench.layers import by_layer
+from edge_runtime.bench.precision import Precision, missed, rounds
 from edge_runtime.bench.results import SCHEMA, SCHEMA_VERSION, label
-from edge_runtime.bench.summing import finish_test, warnings_of
+from edge_runtime.bench.summing import finish_test, machine_share, warnings_of
 from edge_runtime.bench.workers import Configuration, Worker
 from edge_runtime.errors import ConfigError, LpcError
 from edge_runtime.package import Package
@@ -44,7 +45,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a benchmark does. `say` gets a line of progress at a time."""
+    """What a benchmark does. `say` gets a line of progress at a time.
+
+    With a `precision`, `repetitions` are those of a round: warm rounds have processes of their own, cold ones are one
+    repetition each.
+    """
 
     specs: tuple[Spec, ...]
     configurations: tuple[Configuration, ...]
@@ -54,6 +59,7 @@ class Settings:
     warm_up: bool = True
     layers: bool = False
     interval_s: float = 0.5
+    precision: Precision | None = None
     say: Callable[[str], None] = field(default=lambda line: None)
 
 
@@ -88,7 +94,6 @@ class Benchmark:
         settings = self._settings
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         surroundings = environment.environment()
-        others = environment.OthersLoad()
         sources = discover(interval_s=settings.interval_s)
         with Sampler(sources, interval_s=settings.interval_s) as sampler:
             zero = time.monotonic()
@@ -99,13 +104,13 @@ class Benchmark:
             except KeyboardInterrupt:
                 self.interrupted = True
         telemetry = sampler.telemetry()
-        surroundings["cpu_busy_others"] = others.share()
+        surroundings["cpu_busy_others"] = machine_share(self._tests)
         if not any(test["repetitions"] for test in self._tests):
             failures = sorted({test["failed"] for test in self._tests if test.get("failed")})
             raise LpcError("; ".join(failures) or "interrupted before anything was measured")
         for test in self._tests:
             finish_test(test, telemetry, zero)
-        result = {
+        result: dict[str, Any] = {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
             "created": created,
@@ -123,41 +128,47 @@ class Benchmark:
             "layers": self._layers,
         }
         result["warnings"] = warnings_of(result, self._checks, self.interrupted)
+        result["warnings"] += missed(self._tests, settings.precision)
         return result
 
     def _measure(self, sampler: Sampler) -> None:
-        configurations = self._settings.configurations
-        if self._settings.cold:
-            self._measure_cold(sampler)
-        elif self._settings.interleave:
-            self._measure_warm(configurations, sampler)
-        else:
-            for configuration in configurations:
-                self._measure_warm((configuration,), sampler)
+        settings = self._settings
+        together = settings.interleave or settings.cold
+        groups = [settings.configurations] if together else [(each,) for each in settings.configurations]
+        for configurations in groups:
+            tests = [test for each in configurations for test in self._tests_of(each)]
+            if settings.cold:
+                self._check_all(configurations)
+            once = self._cold_round if settings.cold else self._warm_round
+            least = settings.repetitions if settings.cold else 1
+            for number in rounds(settings.precision, least, tests, settings.say):
+                once(number, configurations, sampler)
 
-    def _measure_cold(self, sampler: Sampler) -> None:
-        """Every repetition in a new process, behind an empty page cache."""
-        for configuration in self._settings.configurations:
+    def _check_all(self, configurations: tuple[Configuration, ...]) -> None:
+        for configuration in configurations:
             worker = self._open(configuration)
             if worker is not None:
                 with worker:
                     self._check(worker, configuration)
-        for _ in range(self._settings.repetitions):
-            for test in self._tests:
-                if not test.get("failed"):
-                    self._repeat_cold(test, sampler)
 
-    def _repeat_cold(self, test: dict[str, Any], sampler: Sampler) -> None:
+    def _cold_round(self, number: int, configurations: tuple[Configuration, ...], sampler: Sampler) -> None:
+        """One repetition of every test, each in a new process behind an empty page cache."""
+        for configuration in configurations:
+            for test in self._tests_of(configuration):
+                if not test.get("failed"):
+                    self._repeat_cold(number, test, sampler)
+
+    def _repeat_cold(self, number: int, test: dict[str, Any], sampler: Sampler) -> None:
         page_cache.drop(self._files)
         cached = page_cache.cached_fraction(self._files)
         worker = self._open(Configuration(test["provider"], test["threads"], test["load"]))
         if worker is None:
             return
         with worker:
-            extra = {"cached_before": cached, "load_seconds": worker.opened["load_seconds"]}
+            extra = {"round": number, "cached_before": cached, "load_seconds": worker.opened["load_seconds"]}
             self._repeat(test, worker, sampler, extra)
 
-    def _measure_warm(self, configurations: tuple[Configuration, ...], sampler: Sampler) -> None:
+    def _warm_round(self, number: int, configurations: tuple[Configuration, ...], sampler: Sampler) -> None:
         """All configurations open at once, taking turns, so that what disturbs the machine disturbs them alike."""
         workers: list[tuple[Worker, list[dict[str, Any]]]] = []
         try:
@@ -165,14 +176,15 @@ class Benchmark:
                 worker = self._open(configuration)
                 if worker is not None:
                     workers.append((worker, self._tests_of(configuration)))
-                    self._check(worker, configuration)
+                    if number == 0:
+                        self._check(worker, configuration)
             if self._settings.warm_up:
                 self._warm_up(workers)
             for _ in range(self._settings.repetitions):
                 for worker, tests in workers:
                     for test in tests:
                         if not test.get("failed"):
-                            self._repeat(test, worker, sampler, {})
+                            self._repeat(test, worker, sampler, {"round": number})
         except KeyboardInterrupt:
             for worker, _ in workers:
                 worker.kill()
@@ -183,7 +195,7 @@ class Benchmark:
 
     def _warm_up(self, workers: list[tuple[Worker, list[dict[str, Any]]]]) -> None:
         for worker, tests in workers:
-            for test in tests:
+            for test in (test for test in tests if not test.get("failed")):
                 self._settings.say(f"{label(test)}: warm-up")
                 try:
                     worker.ask(_OPERATIONS[test["kind"]], tokens=test["tokens"], depth=test["depth"])
@@ -238,7 +250,8 @@ class Benchmark:
             sampler.watch(None)
         seconds = sum(answer["pass_seconds"])
         test["repetitions"].append({"seconds": seconds, "tokens_per_s": test["tokens"] / seconds, **answer, **extra})
-        done = f"{len(test['repetitions'])} of {self._settings.repetitions}"
+        of = "" if self._settings.precision else f" of {self._settings.repetitions}"
+        done = f"{len(test['repetitions'])}{of}"
         self._settings.say(f"{label(test)}: {done}: {test['tokens'] / seconds:.2f} tokens/s")
 
     def _tests_of(self, configuration: Configuration) -> list[dict[str, Any]]:
@@ -270,4 +283,6 @@ def _settings_json(settings: Settings) -> dict[str, Any]:
         "order": "interleaved" if settings.interleave or settings.cold else "sequential",
         "warm_up": settings.warm_up and not settings.cold,
         "telemetry_interval_s": settings.interval_s,
+        "precision": settings.precision.share if settings.precision else None,
+        "at_most_s": settings.precision.at_most_s if settings.precision else None,
     }

@@ -27,6 +27,20 @@ def numbers(_context: click.Context, _parameter: click.Parameter, value: str | N
     return found
 
 
+def share(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Return a share from 0.1 to 50 %, given as "3%" or "0.03"; a click callback."""
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a share, such as 3% or 0.03") from None
+    if not 0.001 <= found <= 0.5:
+        raise click.BadParameter(f"{value} is not between 0.1% and 50%")
+    return found
+
+
 def providers(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
     """Return names of providers separated by commas, each once; a click callback."""
     names = tuple(dict.fromkeys(value.split(",")))
@@ -58,7 +72,23 @@ _OPTIONS = (
         help="Tokens before those measured.",
     ),
     click.option(
-        "-r", "--repetitions", "--repeat", "repetitions", type=click.IntRange(min=1), default=5, show_default=True
+        "-r",
+        "--repetitions",
+        "--repeat",
+        "repetitions",
+        type=click.IntRange(min=1),
+        default=5,
+        show_default=True,
+        help="Of each test; with --precision, of each round.",
+    ),
+    click.option(
+        "--precision",
+        callback=share,
+        metavar="SHARE",
+        help="Repeat in rounds, each in a new process, until the means are known so well, such as 3%.",
+    ),
+    click.option(
+        "--at-most", type=click.FloatRange(min=1), default=300.0, show_default=True, help="Seconds, for --precision."
     ),
     click.option(
         "-t", "--threads", callback=numbers, metavar=_LIST, default="0", show_default=True, help="0: automatic."
@@ -94,7 +124,7 @@ def arguments_of(options: dict[str, Any]) -> list[str]:
     for name in ("prompt", "generate", "depth", "threads", "provider"):
         if options[name] is not None:
             words += [f"--{name}", ",".join(map(str, options[name]))]
-    for name in ("repetitions", "interval", "memory_budget", "bus_limit"):
+    for name in ("repetitions", "precision", "at_most", "interval", "memory_budget", "bus_limit"):
         if options[name] is not None:
             words += [f"--{name.replace('_', '-')}", str(options[name])]
     for text in options["load"]:

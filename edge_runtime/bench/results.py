@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.bench.disturbance import FIELDS
 from edge_runtime.bench.statistics import Summary, summarise
 from edge_runtime.errors import ConfigError, FormatError
 
@@ -107,6 +109,12 @@ def _check_test(test: Any, field: str, file: str) -> None:
             value = repetition.get(name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise _wrong(file, f"{place}.{name}", value, "a number above 0")
+        for name in FIELDS:
+            value = repetition.get(name, 0.0)
+            if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
+                raise _wrong(file, f"{place}.{name}", value, "a number, or null where it is unknown")
+        if not isinstance(repetition.get("round", 0), int):
+            raise _wrong(file, f"{place}.round", repetition["round"], "the number of a round")
     if not test["repetitions"] and not isinstance(test.get("failed"), str):
         raise _wrong(file, f"{field}.repetitions", [], 'at least one, or a "failed" with the reason')
 

@@ -15,6 +15,7 @@ _EPILOG = """\b
 Examples:
   lpc-bench run llama-lpc
   lpc-bench run llama-lpc -p 512 -n 128 -r 5 --threads 1,2 -o result.json
+  lpc-bench run llama-lpc --precision 3% -o result.json
   lpc-bench run llama-lpc -p 0 -n 32 --cold --format csv
   lpc-bench run llama-lpc --memory-budget 4GiB --layers -o result.json
 
@@ -53,6 +54,7 @@ def command(model: Path, output: str, as_json: bool, out: Path | None, **options
 
 def _settings(model: Path, options: dict[str, Any]) -> Any:
     from edge_runtime.bench.measure import Settings, Spec
+    from edge_runtime.bench.precision import Precision
     from edge_runtime.bench.workers import Configuration
 
     load = load_arguments(options)
@@ -72,6 +74,7 @@ def _settings(model: Path, options: dict[str, Any]) -> Any:
         warm_up=not options["no_warmup"],
         layers=options["layers"],
         interval_s=options["interval"],
+        precision=None if options["precision"] is None else Precision(options["precision"], options["at_most"]),
         say=(lambda line: None) if options["quiet"] else _say,
     )
 

@@ -7,6 +7,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+TRIM = 0.25
+"""Share of the slowest samples left out where there are enough: other programs only slow down."""
+
+TRIM_FROM = 8
+"""Samples, of a run or rounds of it, from which on the slowest are left out."""
+
+LEAST_ROUNDS = 3
+"""From so many rounds on, the spread between them is that of the mean."""
+
+_MANY = 1e9
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -34,6 +45,26 @@ class Ratio:
     high: float | None
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of the logarithms of a run's samples, the variance of that mean and its degrees of freedom.
+
+    `variance` is None where one sample shows none. `deviation` is the relative deviation between whole runs that the
+    samples of one cannot show.
+    """
+
+    log_mean: float
+    variance: float | None
+    freedom: float
+    deviation: float = 0.0
+
+    def half_width(self, confidence: float) -> float | None:
+        """Half of the interval of the mean itself, as a logarithm (0.03: about 3 %), without `deviation`."""
+        if self.variance is None:
+            return None
+        return student_quantile(0.5 + confidence / 2, self.freedom) * math.sqrt(self.variance)
+
+
 def summarise(samples: Sequence[float]) -> Summary:
     """Return the summary of at least one sample."""
     return Summary(
@@ -46,28 +77,41 @@ def summarise(samples: Sequence[float]) -> Summary:
     )
 
 
-def ratio_of_means(
-    a: Sequence[float], b: Sequence[float], confidence: float, run_deviation: float = 0.0, trim: float = 0.0
-) -> Ratio:
-    """Return how many times larger `b` is than `a`: Welch's interval on the logarithms of the positive samples.
+def estimate(rounds: Sequence[Sequence[float]], deviation: float = 0.0) -> Estimate:
+    """Return the mean of positive samples on a logarithmic scale, from rounds of at least one sample each.
 
-    `trim` is the share of the smallest samples that is left out of either mean; the interval is then Yuen's (1974),
-    from the variance of the samples winsorised on that side. `run_deviation` is a relative deviation between whole runs
-    that the samples of one run cannot show (page placement, clocks, neighbours); its variance is added to that of both
-    means.
+    Of LEAST_ROUNDS or more rounds each counts as one value, the mean of its samples without the slowest: samples of one
+    round (one process) are alike in more than the thing measured, and their own spread says too little. Of fewer, the
+    samples are the values. Of TRIM_FROM values the slowest are left out, with Yuen's variance (1974): that of the
+    values winsorised on that side.
     """
-    logs_a, logs_b = ([math.log(value) for value in sorted(values)] for values in (a, b))
-    difference = statistics.fmean(_kept(logs_b, trim)) - statistics.fmean(_kept(logs_a, trim))
-    if len(a) < 2 or len(b) < 2:
+    values = [sample for samples in rounds for sample in _logs(samples)]
+    if len(rounds) >= LEAST_ROUNDS:
+        values = [statistics.fmean(_kept(_logs(samples), TRIM)) for samples in rounds]
+    values, trim = sorted(values), TRIM if len(values) >= TRIM_FROM else 0.0
+    mean = statistics.fmean(_kept(values, trim))
+    if len(values) < 2:
+        return Estimate(mean, None, 0.0, deviation)
+    variance, freedom = _variance_of_mean(values, trim)
+    return Estimate(mean, variance, float(freedom), deviation)
+
+
+def ratio(a: Estimate, b: Estimate, confidence: float) -> Ratio:
+    """Return how many times larger `b` is than `a`: Welch's interval, widened by both deviations."""
+    difference = b.log_mean - a.log_mean
+    if a.variance is None or b.variance is None:
         return Ratio(math.exp(difference), None, None)
-    parts = [_variance_of_mean(logs, trim) for logs in (logs_a, logs_b)]
-    within = sum(part for part, _ in parts)
-    freedom = within**2 / sum(part**2 / degrees for part, degrees in parts) if within > 0 else 1e9
+    within = a.variance + b.variance
+    freedom = within**2 / (a.variance**2 / a.freedom + b.variance**2 / b.freedom) if within > 0 else _MANY
     half = math.hypot(
         student_quantile(0.5 + confidence / 2, freedom) * math.sqrt(within),
-        statistics.NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(2) * run_deviation,
+        statistics.NormalDist().inv_cdf(0.5 + confidence / 2) * math.hypot(a.deviation, b.deviation),
     )
     return Ratio(math.exp(difference), math.exp(difference - half), math.exp(difference + half))
+
+
+def _logs(samples: Sequence[float]) -> list[float]:
+    return [math.log(value) for value in sorted(samples)]
 
 
 def _kept(ascending: list[float], trim: float) -> list[float]:

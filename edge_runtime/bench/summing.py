@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_runtime.bench.disturbance import disturbed, others_share
 from edge_runtime.bench.results import label, summary
 from edge_runtime.telemetry import Telemetry
 
@@ -37,8 +38,13 @@ def finish_test(test: dict[str, Any], telemetry: Telemetry, zero: float) -> None
     test["bytes_read_per_token"] = sum(count["bytes_read"] for count in counters) / tokens if all(counters) else None
 
 
-def others_share(result: dict[str, Any]) -> float:
-    """Share of the CPUs' time that other programs used during the run, else just before it; 0 where it is unknown."""
+def machine_share(tests: list[dict[str, Any]]) -> float | None:
+    """Share of the CPUs' time that other programs had while anything was timed; None where that is unknown."""
+    return others_share([repetition for test in tests for repetition in test["repetitions"]])
+
+
+def busy_share(result: dict[str, Any]) -> float:
+    """Share of the CPUs' time that other programs had, else just before the run; 0 where it is unknown."""
     during = result["environment"].get("cpu_busy_others")
     return float(result["environment"].get("cpu_busy_before") or 0.0) if during is None else float(during)
 
@@ -47,8 +53,8 @@ def warnings_of(result: dict[str, Any], checks: list[dict[str, Any]], interrupte
     """Return what a reader of the result should be careful about."""
     found = ["interrupted: not all repetitions were made"] if interrupted else []
     environment = result["environment"]
-    if others_share(result) > BUSY_LIMIT:
-        found.append(f"the machine was busy: other programs used {others_share(result):.0%} of its CPUs")
+    if busy_share(result) > BUSY_LIMIT:
+        found.append(f"the machine was busy: other programs used {busy_share(result):.0%} of its CPUs")
     if environment.get("governor") not in (None, "performance"):
         found.append(f"the CPU governor is {environment['governor']!r}: clocks follow the load")
     for check in checks[1:]:
@@ -75,6 +81,9 @@ def _test_warnings(test: dict[str, Any]) -> list[str]:
     spread = speed.relative_deviation if speed is not None else None
     if spread is not None and spread > NOISE_LIMIT:
         found.append(f"noisy: repetitions deviate by {spread:.0%}")
+    waited = sum(disturbed(repetition) for repetition in test["repetitions"])
+    if waited:
+        found.append(f"disturbed: {waited} of {len(test['repetitions'])} repetitions waited for other programs")
     cached = max((repetition.get("cached_before") or 0.0 for repetition in test["repetitions"]), default=0.0)
     if cached > _CACHED_LIMIT:
         found.append(

@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
+from edge_runtime.bench.disturbance import Disturbance
 from edge_runtime.errors import ConfigError, LpcError
 
 if TYPE_CHECKING:
@@ -103,10 +104,11 @@ class Runner:
 
     def _timed(self, measured: Any, tokens: int) -> dict[str, Any]:
         _reset_peak()
-        before = self._stats()
+        before, surroundings = self._stats(), Disturbance.now()
         started = time.monotonic()
         seconds = measured()
         ended = time.monotonic()
+        disturbance = Disturbance.now().seconds(surroundings)
         after = self._stats()
         return {
             "tokens": tokens,
@@ -115,6 +117,7 @@ class Runner:
             "pass_seconds": seconds,
             "counters": {name: value - before[name] * (name not in _GAUGES) for name, value in after.items()},
             "peak_rss_bytes": _peak_rss(),
+            **disturbance,
         }
 
     def _stats(self) -> dict[str, int]:

@@ -75,12 +75,19 @@ def meminfo(root: Path = Path("/")) -> dict[str, int]:
 
 
 def cpu_times(root: Path = Path("/")) -> tuple[int, int] | None:
-    """Busy and total time of all CPUs since the machine started, in clock ticks."""
+    """Busy and total time of all CPUs since the machine started, in clock ticks; what the host took is busy."""
+    times = machine_times(root)
+    return None if times is None else (times[0] + times[1], times[2])
+
+
+def machine_times(root: Path = Path("/")) -> tuple[int, int, int] | None:
+    """Busy time, time that the host of a virtual machine took, and total time of all CPUs, in clock ticks."""
     words = (read_text(root / "proc/stat") or "").partition("\n")[0].split()
     if len(words) < 6 or words[0] != "cpu" or not all(word.isdigit() for word in words[1:]):
         return None
     times = [int(word) for word in words[1:9]]
-    return sum(times) - times[3] - times[4], sum(times)
+    stolen = times[7] if len(times) > 7 else 0
+    return sum(times) - times[3] - times[4] - stolen, stolen, sum(times)
 
 
 def resident_bytes(pid: int, root: Path = Path("/")) -> int | None:
