@@ -8,7 +8,8 @@ tokens (batch means): 95 %, by the normal approximation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ GENERATED_WINDOWS = 8
 _BLOCK = 32  # tokens whose mean counts as one observation
 _Z = 1.959964  # of the normal distribution, 95 %
 _LEAST_TOKENS = 64
+_DOCUMENT_END = re.compile(r"\n\s*\n")
 _ROWS = 64  # logits widened to float64 at a time
 
 Floats = npt.NDArray[np.float64]
@@ -70,6 +72,28 @@ class Evaluation:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
+@dataclass(frozen=True)
+class Observed:
+    """One value for every predicted token, in the order of the text: `loss` and `reference_loss` in nats, `kl` in nats,
+    `agreement` 0 or 1. Empty but for `loss` without a reference. Two models observed on the same windows can be
+    compared token by token."""
+
+    loss: Floats
+    reference_loss: Floats
+    kl: Floats
+    agreement: Floats
+
+    def summary(self, text: str) -> Evaluation:
+        """Return the figures with their intervals; `text` says what was read."""
+        perplexity = Estimate.of(self.loss, math.exp)
+        if not self.kl.size:
+            return Evaluation(text, len(self.loss), perplexity)
+        return Evaluation(
+            text, len(self.loss), perplexity, Estimate.of(self.reference_loss, math.exp),
+            Estimate.of(self.loss - self.reference_loss, math.expm1), Estimate.of(self.kl), Estimate.of(self.agreement),
+        )  # fmt: skip
+
+
 def evaluate(
     model: Model, windows: Windows, text: str, reference: Model | None = None,
     advance: Callable[[int], None] = lambda count: None,
@@ -78,7 +102,15 @@ def evaluate(
 
     ConfigError if the two have different vocabularies; LpcError where a model cannot be run.
     """
-    losses, others, divergences, agreements = [], [], [], []
+    return observe(model, windows, reference, advance).summary(text)
+
+
+def observe(
+    model: Model, windows: Windows, reference: Model | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Observed:  # fmt: skip
+    """The same token by token."""
+    found: list[list[Floats]] = [[], [], [], []]
     for ids in windows:
         ours = model.logits(ids)[:-1]
         theirs = None if reference is None else reference.logits(ids)[:-1]
@@ -87,42 +119,54 @@ def evaluate(
         targets = np.asarray(ids[1:])
         for begin in range(0, len(targets), _ROWS):
             part = slice(begin, begin + _ROWS)
-            logs = _log_softmax(ours[part])
-            rows = np.arange(len(logs))
-            losses.append(-logs[rows, targets[part]])
-            if theirs is None:
-                continue
-            reference_logs = _log_softmax(theirs[part])
-            others.append(-reference_logs[rows, targets[part]])
-            divergences.append((np.exp(reference_logs) * (reference_logs - logs)).sum(1))
-            agreements.append((logs.argmax(1) == reference_logs.argmax(1)).astype(np.float64))
+            for values, each in zip(found, _of_rows(targets[part], ours[part], theirs, part), strict=False):
+                values.append(each)
         advance(len(ids))
-    loss = np.concatenate(losses)
-    if reference is None:
-        return Evaluation(text, len(loss), Estimate.of(loss, math.exp))
-    other = np.concatenate(others)
-    return Evaluation(
-        text, len(loss), Estimate.of(loss, math.exp), Estimate.of(other, math.exp),
-        Estimate.of(loss - other, math.expm1), Estimate.of(np.concatenate(divergences)),
-        Estimate.of(np.concatenate(agreements)),
-    )  # fmt: skip
+    loss, reference_loss, kl, agreement = (np.concatenate(values) if values else np.empty(0) for values in found)
+    return Observed(loss, reference_loss, kl, agreement)
 
 
-def text_windows(model: Model, file: Path, window: int = 0, most_tokens: int = 0) -> list[list[int]]:
+def _of_rows(
+    targets: npt.NDArray[np.int64], ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32] | None, part: slice
+) -> Iterator[Floats]:
+    """What Observed keeps of some tokens."""
+    logs, rows = _log_softmax(ours), np.arange(len(targets))
+    yield -logs[rows, targets]
+    if theirs is None:
+        return
+    reference = _log_softmax(theirs[part])
+    yield -reference[rows, targets]
+    yield np.asarray((np.exp(reference) * (reference - logs)).sum(1), np.float64)
+    yield np.asarray(logs.argmax(1) == reference.argmax(1), np.float64)
+
+
+def text_windows(
+    model: Model, file: Path, window: int = 0, most_tokens: int = 0, documents: bool = False
+) -> list[list[int]]:
     """Cut a UTF-8 text into windows of token ids (0: WINDOW, or the model's context if that is shorter).
 
-    `most_tokens` 0 takes all of it. ConfigError for a text that is unreadable, empty or too short.
+    With `documents` an empty line ends a document, and no window has tokens of two. Each window begins with the token
+    that the model expects before a text, if there is one: without it the first tokens are predicted wildly.
+    `most_tokens`, those not counted; 0 takes all of the text. ConfigError for a text that is unreadable, empty or too
+    short.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not readable as UTF-8 text ({error}); expected a plain text") from None
-    ids = model.tokenizer.encode(text) if text.strip() else []
-    if len(ids) < _LEAST_TOKENS:
+    size, windows, left = _window_of(model, window), list[list[int]](), most_tokens or len(text)
+    for document in _DOCUMENT_END.split(text) if documents else [text]:
+        ids = model.tokenizer.encode(document.strip() if documents else document) if document.strip() else []
+        before = ids[:1] if model.package.add_bos and ids[:1] == [model.package.bos_id] else []
+        rest = ids[len(before) :][:left]
+        left -= len(rest)
+        windows += [[*before, *piece] for piece in cut(rest, size - len(before))]
+    found = sum(map(len, windows))
+    if found < _LEAST_TOKENS:
         raise ConfigError(
-            f"{file}: {f'{len(ids)} tokens' if ids else 'empty'}; expected a text of at least {_LEAST_TOKENS} tokens"
+            f"{file}: {f'{found} tokens' if found else 'empty'}; expected a text of at least {_LEAST_TOKENS} tokens"
         )
-    return cut(ids[: most_tokens or None], _window_of(model, window))
+    return windows
 
 
 def generated_windows(model: Model, window: int = 0, count: int = GENERATED_WINDOWS) -> list[list[int]]:

@@ -23,7 +23,8 @@ class Matrix:
     def __init__(self, blob: Any, form: str = "decoded", threads: int = 0) -> None:
         """Takes a blob of rank 2, which is not needed any more after.
 
-        form: "decoded", for bf16, fp16, fp32 and int8, or "packed", for bf16 in codec packed, which stays compressed.
+        form: "decoded", for bf16, fp16, fp32 and int8, or "packed", which stays compressed, for bf16 in codec packed or in
+        bitmap with plain values.
         threads: 0 for one a core. CodecError for a blob that the form does not take; FormatError for a damaged one.
         """
         if form not in FORMS:
@@ -36,6 +37,15 @@ class Matrix:
         native.check(create(data.ctypes.data, data.nbytes, FORMS[form], threads, ctypes.byref(handle)))
         self._handle = handle
         weakref.finalize(self, native.library().lpc_matrix_free, handle)
+
+    def set_scales(self, scales: Floats, group: int = 0) -> None:
+        """Gives a decoded int8 matrix its scales: float32 [rows], or [rows, groups of `group` columns].
+
+        Products are then with scale times weight, and only with the transpose. CodecError for another dtype or shape.
+        """
+        values = np.ascontiguousarray(scales, np.float32)
+        set_scales = native.library().lpc_matrix_set_scales
+        native.check(set_scales(self._handle, group or max(self.shape[1], 1), values.ctypes.data, values.size))
 
     def multiply(self, x: Floats, transposed: bool = True, threads: int = 0, out: Floats | None = None) -> Floats:
         """x [m, inputs] float32 times the matrix's transpose (its rows are outputs), or the matrix: [m, outputs].

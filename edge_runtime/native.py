@@ -163,6 +163,7 @@ _PROTOTYPES = {
     "lpc_decode": (c_int, [c_void_p, c_uint64, c_void_p, c_uint64, c_uint32]),
     "lpc_decode_rows": (c_int, [c_void_p, c_uint64, c_uint64, c_uint64, c_void_p, c_uint64, c_uint32]),
     "lpc_matrix_create": (c_int, [c_void_p, c_uint64, c_uint32, c_uint32, POINTER(c_void_p)]),
+    "lpc_matrix_set_scales": (c_int, [c_void_p, c_uint64, c_void_p, c_uint64]),
     "lpc_matrix_free": (None, [c_void_p]),
     "lpc_matrix_multiply": (
         c_int,

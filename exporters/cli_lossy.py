@@ -62,6 +62,7 @@ _OPTIONS = [
         "writes some]",
     ),
     click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="UTF-8 text to measure the loss on."),
+    click.option("--documents", is_flag=True, help="An empty line in a text ends a document: each is read by itself."),
     click.option(
         "--reference", type=click.Path(path_type=Path), metavar="FOLDER",
         help="A lossless export of MODEL to measure against.  [default: one is made and deleted]",
@@ -106,6 +107,7 @@ def lossy_of(given: dict[str, Any]) -> LossyOptions | None:
             compensate=given["compensation"],
             calibration=given["calibration"],
             text=given["text"],
+            documents=given["documents"],
             reference=given["reference"],
             measure=given["loss"],
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ConfigError, ExportError
-from edge_runtime.evaluation import Evaluation, evaluate, generated_windows, text_windows
+from edge_runtime.evaluation import Evaluation, Observed, generated_windows, observe, text_windows
 from edge_runtime.session import Model, load
 from exporters.checkpoint import CONFIG
 from exporters.inspect import read_manifest
@@ -91,15 +91,16 @@ class LossyExport:
 
     def measure(self, folder: Path) -> dict[str, Any]:
         """Measure what `folder` lost, put it into its manifest, and return it."""
-        found = self._loss(folder)
+        found = self.observe(folder).summary(self.text)
         write_loss(folder, found)
         return found.as_dict()
 
-    def _loss(self, folder: Path) -> Evaluation:
+    def observe(self, folder: Path) -> Observed:
+        """Compare `folder` with the reference, token by token, on the text that measures."""
         model, reference = load(folder, threads=self._threads), load(self._reference, threads=self._threads)
         windows = self._loss_windows
         with Progress("measuring the loss", sum(map(len, windows)), unit=TOKENS) as progress:
-            return evaluate(model, windows, self.text, reference, progress.advance)
+            return observe(model, windows, reference, progress.advance)
 
 
 def needs_reference(options: LossyOptions) -> bool:
@@ -172,16 +173,21 @@ def _texts(model: Model, options: LossyOptions) -> tuple[Windows, Windows, str]:
     if options.calibration is None and options.text is None:
         windows = generated_windows(model)
         return (*_split(windows), written)
+    measured = None if options.text is None else _windows(model, options.text, options)
     if options.calibration is None:
-        assert options.text is not None
-        return generated_windows(model), text_windows(model, options.text, 0, _MOST_TOKENS), options.text.name
-    windows = text_windows(model, options.calibration, 0, _MOST_TOKENS)
-    if options.text is not None:
-        return windows, text_windows(model, options.text, 0, _MOST_TOKENS), options.text.name
+        assert options.text is not None and measured is not None
+        return generated_windows(model), measured, options.text.name
+    windows = _windows(model, options.calibration, options)
+    if options.text is not None and measured is not None:
+        return windows, measured, options.text.name
     if len(windows) < 2:
         half = len(windows[0]) // 2
         windows = [windows[0][:half], windows[0][half:]]
     return (*_split(windows), options.calibration.name)
+
+
+def _windows(model: Model, file: Path, options: LossyOptions) -> Windows:
+    return text_windows(model, file, 0, _MOST_TOKENS, options.documents)
 
 
 def _split(windows: Windows) -> tuple[Windows, Windows]:

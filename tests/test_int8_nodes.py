@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from small_models import SmallModel, open_session
 
+from edge_runtime import codec
+from edge_runtime.errors import CodecError
+from edge_runtime.matrix import Matrix
+
 ROWS, COLUMNS = 70, 200
 GROUP = 48  # does not divide the columns: the last group is shorter
 # Sums of `columns` products in float32 against float64 (Higham, Accuracy and Stability, 3.1), and the scale's rounding.
@@ -154,3 +158,26 @@ def test_int8_scales_in_the_weight_file_are_read_from_there(tmp_path: Path, gran
         results.append(session.run(x=np.ones((1, 2, COLUMNS), np.float32))[0].tobytes())
         assert session.stats.nodes_claimed == 1
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("granularity", ["row", "group"])
+@pytest.mark.parametrize("m", [1, 5])
+def test_matrix_with_scales_multiplies_with_scale_times_weight(granularity: str, m: int) -> None:
+    array, scales = weights(), scales_for(granularity, ROWS, COLUMNS)
+    matrix = Matrix(codec.encode(array, "ans"))
+    matrix.set_scales(scales, GROUP if granularity == "group" else 0)
+    x = np.random.default_rng(3).standard_normal((m, COLUMNS), np.float32)
+    w = widened(array, scales)
+    bound = EPSILON * (COLUMNS + 17) * (np.abs(x.astype(np.float64)) @ np.abs(w).T)
+    assert (np.abs(matrix.multiply(x) - x.astype(np.float64) @ w.T) <= bound).all()
+
+
+def test_matrix_refuses_scales_that_do_not_fit() -> None:
+    matrix = Matrix(codec.encode(weights(), "ans"))
+    with pytest.raises(CodecError, match="scale_count: got 69, expected 70"):
+        matrix.set_scales(np.ones(69, np.float32))
+    matrix.set_scales(np.ones(ROWS, np.float32))
+    with pytest.raises(CodecError, match="expected 1 for a matrix with scales"):
+        matrix.multiply(np.ones((1, ROWS), np.float32), transposed=False)
+    with pytest.raises(CodecError, match="got dtype fp32, expected int8"):
+        Matrix(codec.encode(np.ones((4, 4), np.float32), "stored")).set_scales(np.ones(4, np.float32))

@@ -95,7 +95,7 @@ def test_matrix_read_reads_the_bytes_that_it_holds() -> None:
 
 
 def test_matrix_of_another_codec_cannot_stay_packed() -> None:
-    with pytest.raises(CodecError, match="expected codec packed and dtype bf16"):
+    with pytest.raises(CodecError, match="expected codec packed, or bitmap with plain values, and dtype bf16"):
         Matrix(codec.encode(codec_arrays.normal("bf16", (8, 64)), "lz4"), "packed")
     with pytest.raises(CodecError, match="form: got 'folded'"):
         Matrix(codec.encode(codec_arrays.normal("bf16", (8, 64)), "lz4"), "folded")

@@ -31,6 +31,7 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
 @click.argument("model", type=click.Path())
 @click.option("--against", metavar="FOLDER", help="The exported model to compare with, as a rule the lossless one.")
 @click.option("--text", type=click.Path(path_type=Path), help="A UTF-8 text.  [default: the reference writes some]")
+@click.option("--documents", is_flag=True, help="An empty line of the text ends a document: each is read by itself.")
 @click.option("--tokens", type=click.IntRange(min=0), default=0, show_default=True, help="Most tokens; 0: all.")
 @click.option("--window", type=click.IntRange(min=0), default=0, help="Tokens that see one another.  [default: 256]")
 @click.option("--memory-budget", metavar="SIZE", help="All that may be used by each model, such as 4.5GiB.")
@@ -39,8 +40,8 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
 @debug_option
 @version_option
 def command(
-    model: str, against: str | None, text: Path | None, tokens: int, window: int, memory_budget: str | None,
-    threads: int, as_json: bool, debug: bool,
+    model: str, against: str | None, text: Path | None, documents: bool, tokens: int, window: int,
+    memory_budget: str | None, threads: int, as_json: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Measure perplexity of MODEL, a folder written by lpc-export, and its divergence from another one."""
     from edge_runtime.errors import ConfigError
@@ -59,7 +60,7 @@ def command(
     loaded = opened(model)
     reference = opened(against) if against else None
     writer = reference or loaded
-    windows = text_windows(loaded, text, window, tokens) if text else generated_windows(writer, window)
+    windows = text_windows(loaded, text, window, tokens, documents) if text else generated_windows(writer, window)
     name = text.name if text else f"written by {writer.package.path.name}"
     progress = _Progress(sum(len(ids) for ids in windows))
     found = evaluate(loaded, windows, name, reference, progress.advance)

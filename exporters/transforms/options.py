@@ -17,8 +17,8 @@ class LossyOptions:
     `granularity` as in `group_of`; `scaling` compression-aware. `step` is the least step of INT8 relative to a weight's
     root mean square (0: as fine as eight bits allow); `target_bits` a weight or `max_kl` nats a token find it instead.
     `compensate` lets the rest of a row make up for what is pruned or rounded. `calibration` and `text` are UTF-8 files;
-    without them the model itself writes some text. `reference` is a lossless export of the same model, made and deleted
-    again without. `measure` evaluates the result against it.
+    without them the model itself writes some text; with `documents` an empty line in them ends a text. `reference` is a
+    lossless export of the same model, made and deleted again without. `measure` evaluates the result against it.
     """
 
     quantize: bool = False
@@ -31,6 +31,7 @@ class LossyOptions:
     compensate: bool = True
     calibration: Path | None = None
     text: Path | None = None
+    documents: bool = False
     reference: Path | None = None
     measure: bool = True
 

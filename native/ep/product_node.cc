@@ -66,7 +66,7 @@ void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t ind
   schedule_ = schedule;
   index_ = index_of_blob;
   observer_ = observer;
-  packed_ = std::vector<PackedPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
+  stored_ = std::vector<StoredPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
 }
 
 void ProductNode::compute(OrtKernelContext* context) {
@@ -97,7 +97,7 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   OrtLoop loop{api_, context};
   const ParallelLoop threads{OrtLoop::run, &loop};
   if (part.as_stored) {
-    multiply(packed_part(index, weight.data()), rows_are_outputs_, x, m, y, threads);
+    stored_part(index, weight.data()).multiply(rows_are_outputs_, x, m, y, threads);
   } else {
     const MatrixRows rows{weight.data(),  tensor.dtype,   tensor.shape[1],
                           part.first_row, part.row_count, tensor.shape[0]};
@@ -110,16 +110,16 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
 }
 
-const PackedMatrix& ProductNode::packed_part(size_t index, const uint8_t* data) {
-  PackedPart& packed = packed_[index - schedule_->first_part(index_)];
+const StoredMatrix& ProductNode::stored_part(size_t index, const uint8_t* data) {
+  StoredPart& stored = stored_[index - schedule_->first_part(index_)];
   const Part& part = schedule_->part(index);
   // A streamed part may find other bytes of its own at the same place: they are the same bytes again.
-  if (packed.data != data) {
-    packed.matrix = std::make_unique<const PackedMatrix>(blob_->header(), part.first_segment, part.segment_count,
+  if (stored.data != data) {
+    stored.matrix = std::make_unique<const StoredMatrix>(blob_->header(), part.first_segment, part.segment_count,
                                                          Bytes(data, part.stored_bytes()));
-    packed.data = data;
+    stored.data = data;
   }
-  return *packed.matrix;
+  return *stored.matrix;
 }
 
 void ProductNode::keep_constant_c(const OrtValueInfo* c) {

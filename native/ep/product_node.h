@@ -3,7 +3,7 @@
 
 #include "ep/fused_node.h"
 #include "matmul/int8_product.h"
-#include "matmul/packed_matrix.h"
+#include "matmul/stored_matrix.h"
 #include "store/layer_store.h"
 
 namespace lpc {
@@ -19,7 +19,7 @@ class ProductNode : public FusedNode {
 
  private:
   void compute(OrtKernelContext* context) override;
-  const PackedMatrix& packed_part(size_t index, const uint8_t* data);
+  const StoredMatrix& stored_part(size_t index, const uint8_t* data);
   void multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context);
   void keep_constant_c(const OrtValueInfo* c);
   void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
@@ -29,12 +29,12 @@ class ProductNode : public FusedNode {
   const Schedule* schedule_ = nullptr;
   size_t index_ = 0;
   Observer* observer_ = nullptr;
-  // The packed parts of the blob as they were found last: those that stay in memory are looked at once.
-  struct PackedPart {
+  // The parts of the blob that stay as stored, as they were found last: those that stay in memory are looked at once.
+  struct StoredPart {
     const uint8_t* data = nullptr;
-    std::unique_ptr<const PackedMatrix> matrix;
+    std::unique_ptr<const StoredMatrix> matrix;
   };
-  std::vector<PackedPart> packed_;
+  std::vector<StoredPart> stored_;
   RowScales scales_;  // of an int8 weight; empty without
   bool rows_are_outputs_;
   size_t x_input_;

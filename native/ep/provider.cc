@@ -87,8 +87,8 @@ void Provider::build_schedules() {
     std::vector<ScheduledBlob> blobs;
     for (const ProductNode* product : products) {
       const Residence residence = options_.residence_of(product->blob()->layer());
-      const bool packed = residence != Residence::kDecoded && PackedMatrix::can_hold(product->blob()->header());
-      blobs.push_back({product->blob(), residence, packed});
+      const bool as_stored = residence != Residence::kDecoded && StoredMatrix::can_hold(product->blob()->header());
+      blobs.push_back({product->blob(), residence, as_stored});
     }
     part.schedule = part.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
     for (size_t i = 0; i < products.size(); ++i) {

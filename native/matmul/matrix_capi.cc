@@ -10,15 +10,17 @@
 #include "base/parallel.h"
 #include "codecs/decode.h"
 #include "codecs/tensor.h"
-#include "matmul/packed_matrix.h"
+#include "matmul/int8_product.h"
 #include "matmul/product.h"
+#include "matmul/stored_matrix.h"
 #include "simd/dot.h"
 #include "store/memory.h"
 
 struct lpc_matrix {
   lpc::BlobHeader header;
   lpc::MappedMemory memory;  // the decoded matrix, or the segments as they are stored
-  std::optional<lpc::PackedMatrix> packed;
+  std::optional<lpc::StoredMatrix> stored;
+  lpc::RowScales scales;  // of int8; empty without
 };
 
 namespace {
@@ -53,10 +55,12 @@ void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   lpc::decode_rows(matrix.header, blob, 0, matrix.header.rows, {matrix.memory.data(), matrix.memory.size()}, threads);
 }
 
-void keep_packed(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
+void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   const lpc::BlobHeader& header = matrix.header;
-  if (!lpc::PackedMatrix::can_hold(header)) {
-    throw Error(LPC_UNSUPPORTED, "blob: expected codec packed and dtype bf16, not empty, for the packed form");
+  if (!lpc::StoredMatrix::can_hold(header)) {
+    throw Error(
+        LPC_UNSUPPORTED,
+        "blob: expected codec packed, or bitmap with plain values, and dtype bf16, not empty, for the packed form");
   }
   const uint64_t begin = header.segments.front().offset;
   matrix.memory = lpc::MappedMemory(blob.size() - begin);
@@ -65,7 +69,7 @@ void keep_packed(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
     const lpc::Segment& segment = header.segments[i];
     lpc::verify_segment(header, i, {matrix.memory.data() + segment.offset - begin, segment.bytes});
   });
-  matrix.packed.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.memory.size()});
+  matrix.stored.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.memory.size()});
 }
 
 // The process-wide pool as a loop.
@@ -80,8 +84,10 @@ struct PoolLoop {
 void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y, unsigned threads) {
   PoolLoop pool{threads};
   const lpc::ParallelLoop loop{PoolLoop::run, &pool};
-  if (matrix.packed) {
-    lpc::multiply(*matrix.packed, rows_are_outputs, x, m, y, loop);
+  if (matrix.stored) {
+    matrix.stored->multiply(rows_are_outputs, x, m, y, loop);
+  } else if (!matrix.scales.values.empty()) {
+    lpc::multiply(decoded_rows(matrix), matrix.scales, x, m, y, loop);
   } else {
     lpc::multiply(decoded_rows(matrix), rows_are_outputs, x, m, y, loop);
   }
@@ -107,8 +113,26 @@ extern "C" lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, u
     if (made->header.tensor.rank != 2) require_equal(made->header.tensor.rank, 2, "blob: rank");
     if (form > LPC_MATRIX_PACKED)
       throw Error(LPC_INVALID_ARGUMENT, "form: got " + std::to_string(form) + ", expected 0 or 1");
-    form == LPC_MATRIX_PACKED ? keep_packed(*made, bytes, threads) : decode_into(*made, bytes, threads);
+    form == LPC_MATRIX_PACKED ? keep_stored(*made, bytes, threads) : decode_into(*made, bytes, threads);
     *matrix = made.release();
+  });
+}
+
+extern "C" lpc_status lpc_matrix_set_scales(lpc_matrix* matrix, uint64_t group, const float* scales,
+                                            uint64_t scale_count) {
+  return lpc::guarded([&] {
+    require(matrix, "matrix");
+    const lpc_tensor_desc& tensor = matrix->header.tensor;
+    if (tensor.dtype != LPC_DTYPE_INT8) {
+      throw Error(LPC_UNSUPPORTED,
+                  std::string("matrix: got dtype ") + lpc::dtype_name(tensor.dtype) + ", expected int8");
+    }
+    if (group == 0) throw Error(LPC_INVALID_ARGUMENT, "group: got 0, expected at least 1");
+    lpc::RowScales made{{}, group};
+    require_equal(scale_count, tensor.shape[0] * made.groups(tensor.shape[1]), "scale_count");
+    if (scale_count != 0) require(scales, "scales");
+    made.values.assign(scales, scales + scale_count);
+    matrix->scales = std::move(made);
   });
 }
 
@@ -120,6 +144,9 @@ extern "C" lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t row
   return lpc::guarded([&] {
     require(matrix, "matrix");
     if (rows_are_outputs > 1) throw Error(LPC_INVALID_ARGUMENT, "rows_are_outputs: expected 0 or 1");
+    if (rows_are_outputs == 0 && !matrix->scales.values.empty()) {
+      throw Error(LPC_UNSUPPORTED, "rows_are_outputs: got 0, expected 1 for a matrix with scales");
+    }
     const uint64_t rows = matrix->header.tensor.shape[0], columns = matrix->header.tensor.shape[1];
     if (m > (uint64_t{1} << 31)) throw Error(LPC_INVALID_ARGUMENT, "m: expected at most 2^31");
     require_equal(x_elements, m * (rows_are_outputs != 0 ? columns : rows), "x_elements");
@@ -140,11 +167,9 @@ extern "C" lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uin
                                             " bytes, expected at least " + std::to_string(bytes));
     }
     auto* const out = static_cast<uint8_t*>(dst);
-    if (matrix->packed) {
-      const auto& runs = matrix->packed->runs();
-      lpc::parallel_for(runs.size(), threads, [&](size_t i) {
-        matrix->packed->decode(runs[i], out + runs[i].row() * matrix->header.row_bytes);
-      });
+    if (matrix->stored) {
+      PoolLoop pool{threads};
+      matrix->stored->decode(out, {PoolLoop::run, &pool});
     } else {
       for_pieces(bytes, threads, [&](uint64_t begin, uint64_t end) {
         std::memcpy(out + begin, matrix->memory.data() + begin, end - begin);

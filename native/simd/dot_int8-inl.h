@@ -7,6 +7,9 @@
 #include <cstring>
 
 #include "simd/dot_int8.h"
+#if LPC_VECTOR_BYTES >= 32
+#include "simd/avx512_intrinsics.h"
+#endif
 
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
@@ -16,7 +19,7 @@ inline constexpr size_t kStep = 4 * kLanes;  // columns added to four sums, whic
 inline constexpr size_t kBlock = 512;        // columns widened at a time when several rows of x share them
 inline constexpr size_t kTileRows = 4;
 inline constexpr size_t kTileX = 2;
-inline constexpr size_t kPrefetchBytes = 4096;
+inline constexpr size_t kPrefetchBytes = 2048;
 
 typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
 typedef int8_t ByteVector __attribute__((vector_size(LPC_VECTOR_BYTES / 4)));
@@ -30,9 +33,15 @@ inline FloatVector load(const float* from) {
 }
 
 inline FloatVector widened(const int8_t* from) {
+#if LPC_VECTOR_BYTES == 64
+  return (FloatVector)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif LPC_VECTOR_BYTES == 32
+  return (FloatVector)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
   ByteVector bytes;
   std::memcpy(&bytes, from, sizeof bytes);
   return __builtin_convertvector(bytes, FloatVector);
+#endif
 }
 
 inline float sum(FloatVector v) {
@@ -44,39 +53,61 @@ inline float sum(FloatVector v) {
   return lanes[0];
 }
 
-// The sum of x[c] * w[c] over n columns as a vector of partial sums; those beyond whole vectors go to `tail`.
-inline __attribute__((always_inline)) FloatVector partial_sums(const int8_t* w, const float* x, size_t n, float& tail) {
-  FloatVector a0{}, a1{}, a2{}, a3{};
+// Sums of x[c] * w[c] over some columns of one row: four vectors, and those beyond whole vectors.
+struct Sums {
+  FloatVector of[4] = {};
+  float tail = 0;
+
+  FloatVector all() const { return (of[0] + of[1]) + (of[2] + of[3]); }
+};
+
+// Adds n columns of kRows rows, k apart, which share the activations.
+template <size_t kRows>
+inline __attribute__((always_inline)) void add_columns(const int8_t* w, size_t k, const float* x, size_t n,
+                                                       Sums* sums) {
   size_t c = 0;
   for (; c + kStep <= n; c += kStep) {
-    __builtin_prefetch(w + c + kPrefetchBytes, 0, 3);
-    a0 += widened(w + c) * load(x + c);
-    a1 += widened(w + c + kLanes) * load(x + c + kLanes);
-    a2 += widened(w + c + 2 * kLanes) * load(x + c + 2 * kLanes);
-    a3 += widened(w + c + 3 * kLanes) * load(x + c + 3 * kLanes);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const int8_t* const row = w + r * k + c;
+      __builtin_prefetch(row + kPrefetchBytes, 0, 3);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) sums[r].of[i] += widened(row + i * kLanes) * load(x + c + i * kLanes);
+    }
   }
-  for (; c + kLanes <= n; c += kLanes) a0 += widened(w + c) * load(x + c);
-  tail = 0;
-  for (; c < n; ++c) tail += static_cast<float>(w[c]) * x[c];
-  return (a0 + a1) + (a2 + a3);
+  for (; c + kLanes <= n; c += kLanes) {
+    for (size_t r = 0; r < kRows; ++r) sums[r].of[0] += widened(w + r * k + c) * load(x + c);
+  }
+  for (; c < n; ++c) {
+    for (size_t r = 0; r < kRows; ++r) sums[r].tail += static_cast<float>(w[r * k + c]) * x[c];
+  }
 }
 
-inline float dot_row(const int8_t* w, const float* scales, size_t k, size_t group, const float* x) {
-  FloatVector sums{};
-  float tails = 0;
-  for (size_t c = 0; c < k; c += group, ++scales) {
-    float tail;
-    sums += *scales * partial_sums(w + c, x + c, smaller(group, k - c), tail);
-    tails += *scales * tail;
+// kRows rows from row `first` on.
+template <size_t kRows>
+inline void dot_rows(const Int8Rows& rows, size_t first, const float* x, float* y) {
+  const size_t groups = rows.groups();
+  const int8_t* const w = rows.weights + first * rows.k;
+  const float* const scales = rows.scales + first * groups;
+  FloatVector totals[kRows] = {};
+  float tails[kRows] = {};
+  for (size_t g = 0; g < groups; ++g) {
+    const size_t c = g * rows.group;
+    Sums sums[kRows];
+    add_columns<kRows>(w + c, rows.k, x + c, smaller(rows.group, rows.k - c), sums);
+    for (size_t r = 0; r < kRows; ++r) {
+      totals[r] += scales[r * groups + g] * sums[r].all();
+      tails[r] += scales[r * groups + g] * sums[r].tail;
+    }
   }
-  return sum(sums) + tails;
+  for (size_t r = 0; r < kRows; ++r) y[r] = sum(totals[r]) + tails[r];
 }
 
 void one(const Int8Rows& rows, size_t begin, size_t end, const float* x, float* y) {
-  const size_t groups = rows.groups();
-  for (size_t r = begin; r < end; ++r) {
-    y[r] = dot_row(rows.weights + r * rows.k, rows.scales + r * groups, rows.k, rows.group, x);
-  }
+  constexpr size_t kTogether = 4;
+  size_t r = begin;
+  for (; r + kTogether <= end; r += kTogether) dot_rows<kTogether>(rows, r, x, y + r);
+  for (; r < end; ++r) dot_rows<1>(rows, r, x, y + r);
 }
 
 // out[0, count) = the weights of row r from column `first` on.
@@ -86,6 +117,10 @@ inline void dequantize_some(const Int8Rows& rows, size_t r, size_t first, size_t
   for (size_t c = first; c < first + count;) {
     const size_t end = smaller(first + count, (c / rows.group + 1) * rows.group);
     const float scale = scales[c / rows.group];
+    for (; c + kLanes <= end; c += kLanes) {
+      const FloatVector weights = widened(w + c) * scale;
+      std::memcpy(out + c - first, &weights, sizeof weights);
+    }
     for (; c < end; ++c) out[c - first] = static_cast<float>(w[c]) * scale;
   }
 }

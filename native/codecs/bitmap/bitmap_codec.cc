@@ -133,6 +133,14 @@ class BitmapCodec final : public Codec {
 
 }  // namespace
 
+void bitmap::check_plain_segment(const SegmentShape& shape, Bytes stored) {
+  const Layout layout(shape);
+  const uint64_t non_zeros = check_rows(shape, layout, stored);
+  const Codec& plain = get_codec(LPC_CODEC_STORED);
+  open_values(inner_shape(shape, non_zeros), plain, {}, stored[kInnerEncodingOffset] == 1, layout.inner_offset, stored,
+              {});
+}
+
 const Codec& bitmap_codec() {
   static const BitmapCodec codec(LPC_CODEC_ANS);
   return codec;

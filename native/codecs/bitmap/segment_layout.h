@@ -34,4 +34,8 @@ inline SegmentShape inner_shape(const SegmentShape& shape, uint64_t non_zeros) {
   return {shape.dtype, 1, non_zeros * dtype_bytes(shape.dtype)};
 }
 
+// Checks a segment whose non-zeros are stored as they are: its sizes, and that the row table tells what the bitmap
+// does. Throws LPC_FORMAT_ERROR.
+void check_plain_segment(const SegmentShape& shape, Bytes stored);
+
 }  // namespace lpc::bitmap

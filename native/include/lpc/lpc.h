@@ -194,12 +194,17 @@ typedef struct lpc_matrix lpc_matrix;
 
 typedef enum lpc_matrix_form {
   LPC_MATRIX_DECODED = 0, /* any codec, bf16, fp16, fp32 or int8 */
-  LPC_MATRIX_PACKED = 1   /* stays as stored; codec packed and bf16, else LPC_UNSUPPORTED */
+  LPC_MATRIX_PACKED = 1   /* stays as stored; bf16 in codec packed, or bitmap with plain values, else LPC_UNSUPPORTED */
 } lpc_matrix_form;
 
 /* From a blob of rank 2, whose checksums are verified; the blob is no longer needed after. `threads` 0: one a core. */
 LPC_EXPORT lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, uint32_t form, uint32_t threads,
                                         lpc_matrix** matrix);
+/* Gives a decoded int8 matrix its scales, [rows, ceil(columns / group)]: `group` neighbouring columns of a row share
+ * one. Products are then with scale times weight, and only with the matrix's transpose. Not while others use the
+ * matrix. */
+LPC_EXPORT lpc_status lpc_matrix_set_scales(lpc_matrix* matrix, uint64_t group, const float* scales,
+                                            uint64_t scale_count);
 /* Takes NULL. No other call may use the matrix. */
 LPC_EXPORT void lpc_matrix_free(lpc_matrix* matrix);
 /* y[m, outputs] = x[m, inputs] . W, dense float32. `rows_are_outputs` 1: W is the transpose of the matrix (inputs =
