@@ -17,7 +17,6 @@ Sides, all in turns, other matrices every time (together larger than any cache),
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 
@@ -44,7 +43,7 @@ def main() -> None:
     shape = tuple(int(extent) for extent in options.shape.split("x"))
     copies = max(2, (options.working_set << 20) // (2 * shape[0] * shape[1]))
     x = np.random.default_rng(2).standard_normal((options.batch, shape[1]), np.float32)
-    print(f"{options.shape}, {copies} matrices a side, {options.batch} rows, {native.implementation()}", file=sys.stderr)
+    print(f"{options.shape}, {copies} matrices a side, batch {options.batch}, {native.implementation()}")
     matrices = sides(normal(shape), copies, x)
     print(f"{'':<28} {'threads':>7} {'bits':>6} {'us':>8} {'10 %':>8} {'90 %':>8} {'of bf16':>8}")
     for threads in options.threads:

@@ -23,8 +23,8 @@ class Matrix:
     def __init__(self, blob: Any, form: str = "decoded", threads: int = 0) -> None:
         """Takes a blob of rank 2, which is not needed any more after.
 
-        form: "decoded", for bf16, fp16, fp32 and int8, or "packed", which stays compressed, for bf16 in codec packed or in
-        bitmap with plain values.
+        form: "decoded", for bf16, fp16, fp32 and int8, or "packed", which stays as stored, for bf16 in codec packed, or
+        in bitmap with plain values.
         threads: 0 for one a core. CodecError for a blob that the form does not take; FormatError for a damaged one.
         """
         if form not in FORMS:

@@ -170,16 +170,14 @@ def write_loss(folder: Path, loss: Evaluation) -> None:
 def _texts(model: Model, options: LossyOptions) -> tuple[Windows, Windows, str]:
     """Windows to calibrate on and windows to measure on, which are never the same."""
     written = f"written by {model.package.manifest['source']['name']}"
-    if options.calibration is None and options.text is None:
-        windows = generated_windows(model)
-        return (*_split(windows), written)
     measured = None if options.text is None else _windows(model, options.text, options)
+    name = "" if options.text is None else options.text.name
     if options.calibration is None:
-        assert options.text is not None and measured is not None
-        return generated_windows(model), measured, options.text.name
+        windows = generated_windows(model)
+        return (*_split(windows), written) if measured is None else (windows, measured, name)
     windows = _windows(model, options.calibration, options)
-    if options.text is not None and measured is not None:
-        return windows, measured, options.text.name
+    if measured is not None:
+        return windows, measured, name
     if len(windows) < 2:
         half = len(windows[0]) // 2
         windows = [windows[0][:half], windows[0][half:]]

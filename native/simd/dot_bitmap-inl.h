@@ -13,7 +13,7 @@
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
-inline constexpr size_t kFar = 8192;          // bytes to prefetch ahead
+inline constexpr size_t kFar = 16384;         // bytes to prefetch ahead
 inline constexpr size_t kSlack = 2 * kGroup;  // bytes from the first value of a group, beyond which none is read
 
 inline uint64_t low_bits(size_t count) { return count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0}; }
