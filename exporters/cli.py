@@ -104,7 +104,6 @@ def command(
 
     Further commands: inspect, verify, frontier (see lpc-export inspect --help).
     """
-    signal.signal(signal.SIGTERM, _terminate)
     packs = codec == "packed" or (codec == "auto" and objective == "compute")
     if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
         raise click.UsageError("--partial auto and --board go together, and with a --codec.")
@@ -188,7 +187,8 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
 
 @contextlib.contextmanager
 def _failing(debug: bool, interrupted: str) -> Iterator[None]:
-    """Turn what goes wrong inside into one line and an exit status."""
+    """Turn what goes wrong inside into one line and an exit status; SIGTERM ends it like Ctrl-C, cleaning up."""
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt:
@@ -201,6 +201,8 @@ def _failing(debug: bool, interrupted: str) -> Iterator[None]:
         if not isinstance(error, LpcError) and not debug:
             _fail(f"{type(error).__name__}: {error} (a bug in lpc-export; --debug shows where)", 1)
         _fail(str(error), 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main() -> None:

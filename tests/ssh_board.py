@@ -15,11 +15,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import click
 import psutil
+from click.testing import CliRunner
+
+from edge_runtime.cli.remote import command as remote_command
+from edge_runtime.errors import LpcError
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
 USER = getpass.getuser()
@@ -202,6 +208,29 @@ class Relay:
                 continue
         with contextlib.suppress(OSError):
             source.close()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def invoke(board: SshBoard, *arguments: str, port: int | None = None, options: Sequence[str] | None = None) -> Done:
+    """Run the command in this process, as `lpc-bench` does; only an error of ours or wrong usage may be raised.
+
+    `options` replace the board's own.
+    """
+    given = board.options(port) if options is None else options
+    result = CliRunner().invoke(remote_command, [*given, *arguments], standalone_mode=False)
+    if result.exception is None:
+        return Done(result.return_value, result.stdout, result.stderr)
+    assert isinstance(result.exception, (LpcError, click.UsageError)), result.exc_info
+    code = 1 if isinstance(result.exception, LpcError) else 2
+    return Done(code, result.stdout, f"{result.stderr}{result.exception}")
 
 
 def remote(

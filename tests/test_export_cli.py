@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from checkpoints import write_llama
+from click.testing import CliRunner
 
 from exporters import __version__
 from exporters.cli import command
@@ -154,6 +155,13 @@ def test_debug_shows_a_traceback(tmp_path: Path) -> None:
     result = run(tmp_path / "nothing", "--debug")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+def test_export_called_from_python_leaves_its_callers_signal_handlers(model: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    done = CliRunner().invoke(command, [str(model), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

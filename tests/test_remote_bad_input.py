@@ -8,20 +8,15 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner
 from real_models import ExportModel
 from serial_board import PASSWORD, SHELL, SerialBoard
-from ssh_board import SSHD, USER, SshBoard, make_key
+from ssh_board import SSHD, USER, Done, SshBoard, invoke, make_key
 from telemetry_lines import LINES
-
-from edge_runtime.cli.remote import command
-from edge_runtime.errors import LpcError
 
 BOARD = f"{USER}@127.0.0.1"
 QUICK = ("-p", "8", "-n", "0", "-r", "1", "--interval", "0.1")
@@ -73,23 +68,6 @@ def clean(board: SshBoard) -> Iterator[None]:
     assert not [found for found in board.processes() if "lpc-bench" in " ".join(found.cmdline())]
 
 
-@dataclass(frozen=True)
-class Done:
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
-def remote(board: SshBoard, *arguments: str, port: int | None = None) -> Done:
-    """Run the command in this process, as `lpc-bench` does; only an error of ours or wrong usage may be raised."""
-    result = CliRunner().invoke(command, [*board.options(port), *arguments], standalone_mode=False)
-    if result.exception is None:
-        return Done(result.return_value, result.stdout, result.stderr)
-    assert isinstance(result.exception, (LpcError, click.UsageError)), result.exc_info
-    code = 1 if isinstance(result.exception, LpcError) else 2
-    return Done(code, result.stdout, f"{result.stderr}{result.exception}")
-
-
 def tool(board: SshBoard, name: str, script: str) -> None:
     """Put a program of this name in front of the board's own."""
     file = board.folder / "bin" / name
@@ -98,38 +76,38 @@ def tool(board: SshBoard, name: str, script: str) -> None:
 
 
 def refused(result: Done, message: str) -> None:
-    assert result.exit_code == 1, result.stderr
+    assert result.returncode == 1, result.stderr
     assert message in result.stderr
     assert result.stdout == ""
     assert "sending" not in result.stderr
 
 
 def test_remote_port_without_a_server_is_refused(board: SshBoard, folder: Path) -> None:
-    refused(remote(board, BOARD, str(folder), port=1), "no SSH server on that port")
+    refused(invoke(board, BOARD, str(folder), port=1), "no SSH server on that port")
 
 
 def test_remote_silent_host_times_out(board: SshBoard, folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        result = remote(board, BOARD, str(folder), "--timeout", "1", port=silent.getsockname()[1])
+        result = invoke(board, BOARD, str(folder), "--timeout", "1", port=silent.getsockname()[1])
     refused(result, "no answer within 1 s: is the board on")
 
 
 def test_remote_unknown_name_says_how_to_find_it(board: SshBoard, folder: Path) -> None:
-    refused(remote(board, "board.invalid", str(folder)), "no such host")
+    refused(invoke(board, "board.invalid", str(folder)), "no such host")
 
 
 def test_remote_key_that_the_board_does_not_know_is_refused(board: SshBoard, folder: Path, tmp_path: Path) -> None:
     make_key(tmp_path / "other")
-    result = remote(board, BOARD, str(folder), "--identity", str(tmp_path / "other"))
+    result = invoke(board, BOARD, str(folder), "--identity", str(tmp_path / "other"))
     refused(result, f"login refused for {USER}: no key was accepted")
 
 
 def test_remote_key_file_that_is_none_is_refused(board: SshBoard, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a key", encoding="ascii")
-    refused(remote(board, BOARD, str(folder), "--identity", str(tmp_path / "text")), "is not a private key")
-    refused(remote(board, BOARD, str(folder), "--identity", str(tmp_path / "no")), "does not exist")
+    refused(invoke(board, BOARD, str(folder), "--identity", str(tmp_path / "text")), "is not a private key")
+    refused(invoke(board, BOARD, str(folder), "--identity", str(tmp_path / "no")), "does not exist")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "sesame", "-f", str(tmp_path / "locked")], check=True)
-    refused(remote(board, BOARD, str(folder), "--identity", str(tmp_path / "locked")), "has a passphrase")
+    refused(invoke(board, BOARD, str(folder), "--identity", str(tmp_path / "locked")), "has a passphrase")
 
 
 def test_remote_host_key_unknown_is_refused_then_accepted_then_changed_is_refused(
@@ -137,16 +115,16 @@ def test_remote_host_key_unknown_is_refused_then_accepted_then_changed_is_refuse
 ) -> None:
     known = tmp_path / "known_hosts"
     options = (BOARD, str(folder), "--known-hosts", str(known))
-    refused(remote(board, *options), "the host key is not known: ssh-ed25519 SHA256:")
+    refused(invoke(board, *options), "the host key is not known: ssh-ed25519 SHA256:")
     assert not known.exists()
     tool(board, "uname", "echo s390x")  # far enough: the connection stood
-    refused(remote(board, *options, "--accept-new"), "the board is s390x")
+    refused(invoke(board, *options, "--accept-new"), "the board is s390x")
     written = known.read_text(encoding="ascii")
     assert written.startswith(f"[127.0.0.1]:{board.port} ssh-ed25519 ")
-    refused(remote(board, *options), "the board is s390x")
+    refused(invoke(board, *options), "the board is s390x")
     other = f"[127.0.0.1]:{board.port} {(board.folder / 'user_key.pub').read_text(encoding='ascii')}"
     known.write_text(other, encoding="ascii")
-    refused(remote(board, *options, "--accept-new"), "THE HOST KEY HAS CHANGED")
+    refused(invoke(board, *options, "--accept-new"), "THE HOST KEY HAS CHANGED")
     assert known.read_text(encoding="ascii") == other
 
 
@@ -160,13 +138,13 @@ def test_remote_host_key_unknown_is_refused_then_accepted_then_changed_is_refuse
 )
 def test_remote_wrong_architecture_is_refused(board: SshBoard, folder: Path, machine: str, message: str) -> None:
     tool(board, "uname", f"echo {machine}")
-    refused(remote(board, BOARD, str(folder)), message)
+    refused(invoke(board, BOARD, str(folder)), message)
 
 
 def test_remote_wheel_for_another_machine_is_refused(board: SshBoard, folder: Path, tmp_path: Path) -> None:
     wheel = tmp_path / "lpc_edge_runtime-0.1.0-py3-none-manylinux_2_35_ppc64le.whl"
     wheel.touch()
-    refused(remote(board, BOARD, str(folder), "--wheel", str(wheel)), f"is not for {os.uname().machine}")
+    refused(invoke(board, BOARD, str(folder), "--wheel", str(wheel)), f"is not for {os.uname().machine}")
 
 
 def test_remote_board_without_python_or_with_an_old_one_is_refused(
@@ -177,20 +155,31 @@ def test_remote_board_without_python_or_with_an_old_one_is_refused(
     for name in TOOLS:
         (place / name).symlink_to(str(shutil.which(name)))
     with SshBoard(tmp_path / "bare", wheel_folder, path=str(place)) as bare:
-        refused(remote(bare, BOARD, str(folder)), "no Python 3.10 or newer there (seen: none at all)")
+        refused(invoke(bare, BOARD, str(folder)), "no Python 3.10 or newer there (seen: none at all)")
         (place / "python3").write_text("#!/bin/sh\necho 3.8.10 venv - glibc 2.31\n", encoding="ascii")
         (place / "python3").chmod(0o755)
-        refused(remote(bare, BOARD, str(folder)), "(seen: python3 3.8.10)")
+        refused(invoke(bare, BOARD, str(folder)), "(seen: python3 3.8.10)")
         (place / "python3").write_text("#!/bin/sh\necho 3.10.12 venv - glibc 2.31\n", encoding="ascii")
-        refused(remote(bare, BOARD, str(folder)), "it has glibc 2.31; the wheels need 2.35")
+        refused(invoke(bare, BOARD, str(folder)), "it has glibc 2.31; the wheels need 2.35")
         (place / "python3").write_text("#!/bin/sh\necho 3.12.1 venv -\n", encoding="ascii")
-        refused(remote(bare, BOARD, str(folder)), "its C library is unknown")
+        refused(invoke(bare, BOARD, str(folder)), "its C library is unknown")
         assert not bare.base.exists()
+
+
+def test_remote_board_without_venv_says_what_to_install(board: SshBoard, folder: Path) -> None:
+    real = Path(os.sys.executable)
+    tool(board, "python3", f'[ "$1" = -c ] && exec echo 3.12.1 - - glibc 2.39\nexec {real} "$@"')
+    result = invoke(board, BOARD, str(folder), "--packages", "index")
+    refused(result, "has no venv there: sudo apt-get install python3-venv")
+
+
+def test_remote_python_that_is_not_there_is_refused(board: SshBoard, folder: Path) -> None:
+    refused(invoke(board, BOARD, str(folder), "--python", "/opt/python9"), "no Python 3.10 or newer there")
 
 
 def test_remote_too_little_disk_is_refused_before_uploading(board: SshBoard, folder: Path) -> None:
     tool(board, "df", "printf 'Filesystem 1024-blocks Used Available\\n/dev/x 99 99 20000 99%% /\\n'")
-    refused(remote(board, BOARD, str(folder)), "too little disk: ")
+    refused(invoke(board, BOARD, str(folder)), "too little disk: ")
 
 
 def test_remote_disk_that_fills_up_is_said_and_left_clean(folder: Path, tmp_path: Path, wheel_folder: Path) -> None:
@@ -209,8 +198,8 @@ def test_remote_disk_that_fills_up_is_said_and_left_clean(folder: Path, tmp_path
             model = tmp_path / "large"
             shutil.copytree(folder, model)
             (model / "extra.bin").write_bytes(os.urandom(26_000_000))
-            result = remote(full, BOARD, str(model), *QUICK)
-            assert result.exit_code == 1
+            result = invoke(full, BOARD, str(model), *QUICK)
+            assert result.returncode == 1
             assert "No space left on device: free some space there" in result.stderr
             assert "sent " in result.stderr
             assert not full.base.exists()
@@ -225,15 +214,15 @@ def test_remote_disk_that_fills_up_is_said_and_left_clean(folder: Path, tmp_path
 def test_remote_too_little_memory_is_refused_before_uploading(
     board: SshBoard, folder: Path, budget: str, message: str
 ) -> None:
-    refused(remote(board, BOARD, str(folder), "--memory-budget", budget), message)
+    refused(invoke(board, BOARD, str(folder), "--memory-budget", budget), message)
 
 
 def test_remote_wrong_clock_and_garbage_telemetry_lines_are_said_and_survived(board: SshBoard, folder: Path) -> None:
     tool(board, "date", "echo $(($(/usr/bin/date +%s) - 86400))")
     lines = f"printf '\\377garbage 12 RAM\\n\\n'; echo '{LINES['orin-nano-r39']}'"
     tool(board, "tegrastats", f"while :; do {lines}; sleep 0.05; done")
-    result = remote(board, BOARD, str(folder), *QUICK, "-p", "256", "-r", "20", "--json")
-    assert result.exit_code == 0, result.stderr
+    result = invoke(board, BOARD, str(folder), *QUICK, "-p", "256", "-r", "10", "--json")
+    assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     said = re.compile(r"the board's clock is 86\d\d\d s behind: .*timedatectl")
     assert any(said.search(warning) for warning in found["warnings"])
@@ -251,7 +240,7 @@ def test_remote_host_is_found_over_the_serial_console(board: SshBoard, folder: P
     (place / "ip").chmod(0o755)
     tool(board, "uname", "echo s390x")
     with SerialBoard(SHELL, path=f"{place}:{os.environ['PATH']}") as serial:
-        result = remote(board, "--serial", serial.device, "--user", USER, str(folder))
+        result = invoke(board, "--serial", serial.device, "--user", USER, str(folder))
     refused(result, "127.0.0.1: the board is s390x")
     assert PASSWORD not in result.stderr
 
@@ -263,10 +252,77 @@ def test_remote_jump_host_is_used(board: SshBoard, folder: Path, wheel_folder: P
         with gate.known_hosts.open("a", encoding="ascii") as known:
             known.write(board.known_hosts.read_text(encoding="ascii"))
         jump = f"{USER}@127.0.0.1:{gate.port}"
-        result = remote(board, BOARD, str(folder), "--jump", jump, "--known-hosts", str(gate.known_hosts))
+        result = invoke(board, BOARD, str(folder), "--jump", jump, "--known-hosts", str(gate.known_hosts))
         refused(result, "the board is s390x")
         log = (gate.folder / "sshd.log").read_text(encoding="utf-8")
         assert log.count("Accepted publickey") == 1
+
+
+def test_remote_jump_of_an_inventory_is_used(board: SshBoard, folder: Path, wheel_folder: Path, tmp_path: Path) -> None:
+    tool(board, "uname", "echo s390x")
+    with SshBoard(tmp_path, wheel_folder) as gate:
+        shutil.copy(board.folder / "authorized_keys", gate.folder)
+        with gate.known_hosts.open("a", encoding="ascii") as known:
+            known.write(board.known_hosts.read_text(encoding="ascii"))
+        inventory = tmp_path / "boards.ini"
+        inventory.write_text(
+            f"[lab]\nfar ansible_host=127.0.0.1 ansible_port={board.port} ansible_user={USER} "
+            f"ansible_ssh_private_key_file={board.identity}\n[lab:vars]\n"
+            f"ansible_ssh_common_args='-o ProxyJump={USER}@127.0.0.1:{gate.port}'\n",
+            encoding="ascii",
+        )
+        result = invoke(
+            board, "--hosts", str(inventory), str(folder), "--known-hosts", str(gate.known_hosts), port=gate.port
+        )
+        refused(result, "far: the board is s390x")
+        assert (gate.folder / "sshd.log").read_text(encoding="utf-8").count("Accepted publickey") == 1
+
+
+def test_remote_names_keys_and_jumps_come_from_the_ssh_configuration(
+    board: SshBoard, folder: Path, wheel_folder: Path, tmp_path: Path
+) -> None:
+    tool(board, "uname", "echo s390x")
+    with SshBoard(tmp_path, wheel_folder) as gate:
+        shutil.copy(board.folder / "authorized_keys", gate.folder)
+        with gate.known_hosts.open("a", encoding="ascii") as known:
+            known.write(board.known_hosts.read_text(encoding="ascii"))
+        config = tmp_path / "config"
+        config.write_text(
+            f"Host orin\n  HostName 127.0.0.1\n  Port {board.port}\n  ProxyJump gate\n"
+            f"Host gate\n  HostName 127.0.0.1\n  Port {gate.port}\n"
+            f"Host *\n  User {USER}\n  IdentityFile {board.identity}\n",
+            encoding="ascii",
+        )
+        options = ("--ssh-config", str(config), "--known-hosts", str(gate.known_hosts), "--wheel", str(wheel_folder))
+        refused(invoke(board, "orin", str(folder), options=options), "orin: the board is s390x")
+        assert (gate.folder / "sshd.log").read_text(encoding="utf-8").count("Accepted publickey") == 1
+        gate.known_hosts.write_text(board.known_hosts.read_text(encoding="ascii"), encoding="ascii")
+        refused(invoke(board, "orin", str(folder), options=options), "gate: the host key is not known")
+        config.write_text("Host *\n  ProxyJump gate\n", encoding="ascii")
+        refused(invoke(board, "orin", str(folder), options=options), "gate: is reached through itself")
+
+
+def test_remote_key_of_the_agent_is_used(
+    board: SshBoard, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool(board, "uname", "echo s390x")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no keys of whoever runs the tests
+    socket_file = tmp_path / "agent"
+    options = board.options()
+    at = options.index("--identity")
+    del options[at : at + 2]
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_file)], stdout=subprocess.DEVNULL)
+    try:
+        while not socket_file.exists():
+            assert agent.poll() is None
+            time.sleep(0.01)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_file))
+        refused(invoke(board, BOARD, str(folder), options=options), "no key was accepted")
+        subprocess.run(["ssh-add", "-q", str(board.identity)], check=True)
+        refused(invoke(board, BOARD, str(folder), options=options), "the board is s390x")
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 @pytest.mark.parametrize(
@@ -282,11 +338,11 @@ def test_remote_jump_host_is_used(board: SshBoard, folder: Path, wheel_folder: P
     ],
 )
 def test_remote_wrong_usage_exits_2(board: SshBoard, folder: Path, arguments: tuple[str, ...], message: str) -> None:
-    result = remote(board, *(str(folder) if word == "MODEL" else word for word in arguments))
-    assert (result.exit_code, result.stdout) == (2, "")
+    result = invoke(board, *(str(folder) if word == "MODEL" else word for word in arguments))
+    assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr
 
 
 def test_remote_model_that_is_none_or_profile_unknown_is_refused(board: SshBoard, folder: Path, tmp_path: Path) -> None:
-    refused(remote(board, BOARD, str(tmp_path)), "has no lpc.json")
-    refused(remote(board, BOARD, str(folder), "--profile", "no-such-board"), "no-such-board")
+    refused(invoke(board, BOARD, str(tmp_path)), "has no lpc.json")
+    refused(invoke(board, BOARD, str(folder), "--profile", "no-such-board"), "no-such-board")

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from real_models import ExportModel, RunPython
-from ssh_board import LPC_BENCH, SSHD, USER, Relay, SshBoard, interrupt, remote, started, wait_for_line
+from ssh_board import LPC_BENCH, SSHD, USER, Relay, SshBoard, interrupt, invoke, remote, started, wait_for_line
 
 from edge_runtime.bench.results import load_result
 
 SMALL = ("-p", "16", "-n", "8", "-r", "2", "--interval", "0.1")
 QUICK = ("-p", "8", "-n", "0", "-r", "1", "--interval", "0.1")
+LONG = ("-p", "256", "-n", "0", "-r", "40")
 BOARD = f"{USER}@127.0.0.1"
-LARGE_BYTES = 16_000_000
+LARGE_BYTES = 8_000_000
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="no sshd: apt-get install openssh-server")
 
@@ -75,9 +76,12 @@ def test_remote_unchanged_second_run_sends_under_1_mb(board: SshBoard, folder: P
     before = kept(board)
     with Relay(board.port) as relay:
         board.trust(relay.port)
-        done = remote(board, BOARD, str(folder), *QUICK, "--json", port=relay.port)
+        chosen = ("--profile", "jetson-orin-nano-8gb")
+        done = invoke(board, BOARD, str(folder), *QUICK, *chosen, "--json", port=relay.port)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"] == 0
+        result = json.loads(done.stdout)
+        assert result["remote"]["uploaded"]["sent_bytes"] == 0
+        assert (result["board"]["id"], result["board"]["reasons"]) == ("jetson-orin-nano-8gb", ["--profile"])
         assert relay.to_board < 1_000_000
     assert kept(board) == before  # it was there before, so it stays, with and without --keep
 
@@ -85,14 +89,14 @@ def test_remote_unchanged_second_run_sends_under_1_mb(board: SshBoard, folder: P
 def test_remote_upload_cut_at_30_percent_goes_on(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
     model = large_model(folder, tmp_path)
     size = sum(path.stat().st_size for path in model.iterdir())
-    with Relay(board.port, rate=20e6, cut_after=int(0.3 * size)) as relay:  # throttled: little is in flight
+    with Relay(board.port, rate=16e6, cut_after=int(0.3 * size)) as relay:  # throttled: little is in flight
         board.trust(relay.port)
-        cut = remote(board, BOARD, str(model), *QUICK, "--reconnect", "1", port=relay.port)
+        cut = invoke(board, BOARD, str(model), *QUICK, "--reconnect", "1", port=relay.port)
         assert cut.returncode == 1
         assert "the same command goes on from it" in cut.stderr
         assert 0.25 * size < relay.to_board < 0.4 * size
         relay.refuse, relay.rate = False, None
-        done = remote(board, BOARD, str(model), *QUICK, "--json", port=relay.port)
+        done = invoke(board, BOARD, str(model), *QUICK, "--json", port=relay.port)
         assert done.returncode == 0, done.stderr
         assert relay.to_board < 1.05 * size
         sent = json.loads(done.stdout)["remote"]["uploaded"]["sent_bytes"]
@@ -104,7 +108,7 @@ def test_remote_upload_cut_and_reached_again_needs_no_second_command(
     board: SshBoard, folder: Path, first: Path, tmp_path: Path
 ) -> None:
     model = large_model(folder, tmp_path)
-    with Relay(board.port, rate=4e6, cut_after=6_000_000) as relay:
+    with Relay(board.port, rate=4e6, cut_after=5_000_000) as relay:
         board.trust(relay.port)
         with started(board, BOARD, str(model), *QUICK, "--json", port=relay.port) as process:
             seen = wait_for_line(process, "connecting again")
@@ -119,16 +123,14 @@ def test_remote_upload_cut_and_reached_again_needs_no_second_command(
 def test_remote_connection_cut_during_the_run_is_made_again(board: SshBoard, folder: Path, first: Path) -> None:
     with Relay(board.port) as relay:
         board.trust(relay.port)
-        with started(
-            board, BOARD, str(folder), "-p", "16", "-n", "0", "-r", "1000", "--json", port=relay.port
-        ) as process:
-            wait_for_line(process, " of 1000")
+        with started(board, BOARD, str(folder), *LONG, "--json", port=relay.port) as process:
+            wait_for_line(process, f" of {LONG[-1]}")
             relay.cut()
             out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     result = json.loads(out)
     assert result["remote"]["reconnects"] == 1
-    assert len(result["tests"][0]["repetitions"]) == 1000
+    assert len(result["tests"][0]["repetitions"]) == int(LONG[-1])
 
 
 @contextlib.contextmanager
@@ -146,23 +148,23 @@ def suspended(board: SshBoard, module: str) -> Iterator[None]:
 
 
 def test_remote_killed_command_is_resumed(board: SshBoard, folder: Path, first: Path, tmp_path: Path) -> None:
-    command = (BOARD, str(folder), "-p", "16", "-n", "0", "-r", "2000")
+    command = (BOARD, str(folder), *LONG)
     before = kept(board)
     with started(board, *command) as process:
-        wait_for_line(process, " of 2000")
-        process.kill()
-        process.wait()
+        wait_for_line(process, f" 1 of {LONG[-1]}")
         with suspended(board, "edge_runtime.bench.worker"):  # so that it cannot end meanwhile
-            busy = remote(board, *command)
+            process.kill()
+            process.wait()
+            busy = invoke(board, *command)
         assert busy.returncode == 1
         assert "is running on this board: attach to it with --resume" in busy.stderr
         out = tmp_path / "resumed.json"
-        done = remote(board, *command, "--resume", "-o", str(out))
+        done = invoke(board, *command, "--resume", "-o", str(out))
     assert done.returncode == 0, done.stderr
-    assert len(load_result(out)["tests"][0]["repetitions"]) == 2000
+    assert len(load_result(out)["tests"][0]["repetitions"]) == int(LONG[-1])
     assert load_result(out)["remote"]["attached"] is True
     assert kept(board) == before
-    again = remote(board, *command, "--resume")
+    again = invoke(board, *command, "--resume")
     assert again.returncode == 1
     assert "there is no run to attach to" in again.stderr
 
@@ -213,7 +215,7 @@ def test_remote_board_restarted_during_the_run_is_said(board: SshBoard, folder: 
 
 def test_remote_run_that_fails_says_why(board: SshBoard, folder: Path, first: Path) -> None:
     before = kept(board)
-    done = remote(board, BOARD, str(folder), "-p", "16", "-n", "0", "--load", "nonsense=1")
+    done = invoke(board, BOARD, str(folder), "-p", "16", "-n", "0", "--load", "nonsense=1")
     assert done.returncode == 1
     assert "--load nonsense: unknown" in done.stderr
     assert kept(board) == before
@@ -234,7 +236,7 @@ def test_remote_boards_side_by_side_give_one_table(
             encoding="ascii",
         )
         options = ("-p", "16", "-n", "0", "-r", "2", "-o", str(tmp_path / "results"))
-        done = remote(board, "--hosts", str(inventory), str(folder), *options)
+        done = invoke(board, "--hosts", str(inventory), str(folder), *options)
     assert done.returncode == 1
     assert "lpc-bench: gone (127.0.0.1): refused" in done.stderr
     assert "one: done; " in done.stderr
@@ -249,7 +251,7 @@ def test_remote_clean_ends_and_removes_everything(board: SshBoard, folder: Path,
         wait_for_line(process, " 1 of 100000")
         process.kill()
         process.wait()
-    done = remote(board, "--clean", BOARD)
+    done = invoke(board, "--clean", BOARD)
     assert done.returncode == 0, done.stderr
     assert not board.base.exists()
     assert not [found for found in board.processes() if "lpc-bench" in " ".join(found.cmdline())]

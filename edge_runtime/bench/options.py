@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from edge_runtime.cli.common import parsed
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 DEFAULT_PROMPT = 512
@@ -95,9 +97,14 @@ _OPTIONS = (
     ),
     click.option("--provider", callback=providers, metavar="lpc|cpu[,...]", default="lpc", show_default=True),
     click.option(
-        "--memory-budget", metavar="SIZE", help="All that the process may take, such as 4.5GiB.  [default: free]"
+        "--memory-budget",
+        metavar="SIZE",
+        callback=parsed("parse_size"),
+        help="All that the process may take, such as 4.5GiB.  [default: free]",
     ),
-    click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s."),
+    click.option(
+        "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Imitate a slower bus, such as 1.5GB/s."
+    ),
     click.option("--layers", is_flag=True, help="Also time reading, decoding, computing and waiting by layer."),
     click.option(
         "--load", multiple=True, metavar="NAME=VALUE", help="An argument of edge_runtime.load; may be repeated."
@@ -136,18 +143,8 @@ def arguments_of(options: dict[str, Any]) -> list[str]:
 
 def load_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of edge_runtime.load that the options give; raises click.UsageError."""
-    from edge_runtime.errors import ConfigError
-    from edge_runtime.memory import parse_rate, parse_size
-
     load = dict(_load_option(text) for text in options["load"])
-    try:
-        if options["memory_budget"] is not None:
-            load["memory_budget"] = parse_size(options["memory_budget"])
-        if options["bus_limit"] is not None:
-            load["bus_limit"] = parse_rate(options["bus_limit"])
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
-    return load
+    return load | {name: options[name] for name in ("memory_budget", "bus_limit") if options[name] is not None}
 
 
 def _load_option(text: str) -> tuple[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.cli.common import debug_option
+from edge_runtime.cli.common import check_place, debug_option
 
 _EPILOG = """\b
 Examples:
@@ -27,8 +27,7 @@ def command(results: tuple[Path, ...], out: Path, debug: bool) -> None:
     from edge_runtime.bench.page import page
     from edge_runtime.bench.results import load_result
 
-    if not out.resolve().parent.is_dir():
-        raise click.UsageError(f"-o {out}: the folder {out.resolve().parent} does not exist")
+    check_place("-o", out)
     loaded = [load_result(path) for path in results]
     out.write_text(page(list(zip(_names(results), loaded, strict=True))), encoding="utf-8")
     click.echo(out)

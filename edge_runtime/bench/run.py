@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edge_runtime.bench.options import DEFAULT_GENERATE, DEFAULT_PROMPT, load_arguments, measure_options
-from edge_runtime.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, debug_option
+from edge_runtime.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, check_place, debug_option
 
 _EPILOG = """\b
 Examples:
@@ -40,8 +40,7 @@ def command(model: Path, output: str, as_json: bool, out: Path | None, **options
     from edge_runtime.bench.results import save_result
     from edge_runtime.bench.tables import FORMATS
 
-    if out is not None and not out.resolve().parent.is_dir():
-        raise click.UsageError(f"-o {out}: the folder {out.resolve().parent} does not exist")
+    check_place("-o", out)
     benchmark = Benchmark(model, _settings(model, options), ["lpc-bench", *sys.argv[1:]])
     result = benchmark.run()
     if out is not None:

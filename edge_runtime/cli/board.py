@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edge_runtime.cli.common import debug_option, format_bytes, run_command, version_option
+from edge_runtime.cli.common import debug_option, format_bytes, parsed, run_command, version_option
 
 if TYPE_CHECKING:
     from boards import Figure, Profile
@@ -27,21 +26,6 @@ Examples:
   lpc-board console list
 """
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-
-
-def _parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """A callback that reads an option's text with a function of edge_runtime.memory."""
-
-    def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-        from edge_runtime import memory
-        from edge_runtime.errors import ConfigError
-
-        try:
-            return None if text is None else getattr(memory, parser)(text)
-        except ConfigError as error:
-            raise click.BadParameter(str(error), context, parameter) from error
-
-    return callback
 
 
 class _Group(click.Group):
@@ -163,11 +147,11 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
 @click.option(
     "--memory-budget",
     metavar="SIZE",
-    callback=_parsed("parse_size"),
+    callback=parsed("parse_size"),
     help="Such as 4.5GiB.  [default: what is available, less a reserve]",
 )
 @click.option(
-    "--bus-limit", metavar="RATE", callback=_parsed("parse_rate"), help="Plan for a slower bus, such as 1.5GB/s."
+    "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Plan for a slower bus, such as 1.5GB/s."
 )
 @click.option("--context", type=click.IntRange(min=1), help="Tokens to keep room for.  [default: the model's most]")
 @click.option(

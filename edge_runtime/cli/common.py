@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -56,6 +58,27 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         click.echo(f"{name}: {_line(error)}", err=True)
         sys.exit(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a click callback that reads an option with a function of edge_runtime.memory, such as parse_size."""
+
+    def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        from edge_runtime import memory
+        from edge_runtime.errors import ConfigError
+
+        try:
+            return None if text is None else getattr(memory, parser)(text)
+        except ConfigError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
+
+
+def check_place(option: str, path: Path | None) -> None:
+    """Raise UsageError if the folder in which `option` wants a file written is not there."""
+    if path is not None and not path.resolve().parent.is_dir():
+        raise click.UsageError(f"{option} {path}: the folder {path.resolve().parent} does not exist")
 
 
 def format_bytes(count: float) -> str:

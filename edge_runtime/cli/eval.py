@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from edge_runtime.cli.common import debug_option, run_command, version_option
+from edge_runtime.cli.common import debug_option, parsed, run_command, version_option
 
 if TYPE_CHECKING:
     from edge_runtime.evaluation import Estimate, Evaluation
@@ -34,28 +34,26 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
 @click.option("--documents", is_flag=True, help="An empty line of the text ends a document: each is read by itself.")
 @click.option("--tokens", type=click.IntRange(min=0), default=0, show_default=True, help="Most tokens; 0: all.")
 @click.option("--window", type=click.IntRange(min=0), default=0, help="Tokens that see one another.  [default: 256]")
-@click.option("--memory-budget", metavar="SIZE", help="All that may be used by each model, such as 4.5GiB.")
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    callback=parsed("parse_size"),
+    help="All that may be used by each model, such as 4.5GiB.",
+)
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: automatic.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
 def command(
     model: str, against: str | None, text: Path | None, documents: bool, tokens: int, window: int,
-    memory_budget: str | None, threads: int, as_json: bool, debug: bool,
+    memory_budget: int | None, threads: int, as_json: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Measure perplexity of MODEL, a folder written by lpc-export, and its divergence from another one."""
-    from edge_runtime.errors import ConfigError
     from edge_runtime.evaluation import evaluate, generated_windows, text_windows
-    from edge_runtime.memory import parse_size
     from edge_runtime.session import load
 
-    try:
-        budget = None if memory_budget is None else parse_size(memory_budget)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
-
     def opened(path: str) -> Model:
-        return load(path, threads=threads, memory_budget=budget, debug=debug)
+        return load(path, threads=threads, memory_budget=memory_budget, debug=debug)
 
     loaded = opened(model)
     reference = opened(against) if against else None

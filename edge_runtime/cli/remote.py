@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_runtime.bench.options import arguments_of, load_arguments, measure_options
-from edge_runtime.cli.common import EXIT_ERROR, debug_option
+from edge_runtime.cli.common import EXIT_ERROR, check_place, debug_option
 
 if TYPE_CHECKING:
     from edge_runtime.remote.hosts import Target
@@ -121,9 +121,7 @@ def _model(words: tuple[str, ...]) -> Path:
 
 def _check_places(options: dict[str, Any]) -> None:
     for name in ("out", "report"):
-        path = options[name]
-        if path is not None and not path.resolve().parent.is_dir():
-            raise click.UsageError(f"--{name} {path}: the folder {path.resolve().parent} does not exist")
+        check_place(f"--{name}", options[name])
     if options["group"] and not options["hosts"]:
         raise click.UsageError("--group needs --hosts")
     if options["clean"] and options["resume"]:

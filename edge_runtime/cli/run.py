@@ -12,6 +12,7 @@ from edge_runtime.cli.common import (
     EXIT_INTERRUPTED,
     debug_option,
     format_bytes,
+    parsed,
     peak_rss_bytes,
     run_command,
     version_option,
@@ -80,6 +81,7 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 @click.option(
     "--memory-budget",
     metavar="SIZE",
+    callback=parsed("parse_size"),
     help="All that may be used, such as 4.5GiB; what does not fit is streamed.  [default: what is available]",
 )
 @click.option(
@@ -91,7 +93,9 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 @click.option(
     "--plan", "plan_only", is_flag=True, help="Print what would stay in memory and how fast it is; run nothing."
 )
-@click.option("--bus-limit", metavar="RATE", help="Imitate a slower bus, such as 1.5GB/s.")
+@click.option(
+    "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Imitate a slower bus, such as 1.5GB/s."
+)
 @click.option(
     "--read-mode",
     type=click.Choice(["auto", "direct", "buffered"]),
@@ -116,7 +120,6 @@ def command(
     **options: Any,
 ) -> int:
     """Continue a prompt with MODEL, a folder written by lpc-export."""
-    options |= _sizes(options)
     if plan_only:
         return _print_plan(model, options, as_json)
     if prompt is None:
@@ -196,21 +199,6 @@ def attribution(time: TokenTime, planned: float) -> str:
         f"{format_bytes(time.bytes_read)} read at {format_bytes(time.bytes_read / time.seconds)}/s, "
         f"{seconds(time.decode)} decoding (all threads)"
     )
-
-
-def _sizes(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that are sizes, in bytes and bytes a second."""
-    from edge_runtime.errors import ConfigError
-    from edge_runtime.memory import parse_rate, parse_size
-
-    budget, bus = options["memory_budget"], options["bus_limit"]
-    try:
-        return {
-            "memory_budget": None if budget is None else parse_size(budget),
-            "bus_limit": None if bus is None else parse_rate(bus),
-        }
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:

@@ -102,7 +102,7 @@ class Agent:
         if answer["kind"] == "full":
             raise BoardFullError(f"{text}: free some space there, or name another place with --board-folder")
         if answer["kind"] == "busy":
-            raise RemoteError(f"{text}: attach to it with --resume, or end it with --stop")
+            raise RemoteError(f"{text}: attach to it with --resume, or end it with --clean")
         raise RemoteError(text)
 
 

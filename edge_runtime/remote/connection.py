@@ -53,10 +53,46 @@ class Policy:
 async def connected(target: Target, policy: Policy) -> AsyncIterator[asyncssh.SSHClientConnection]:
     """Connect, through jump hosts if there are any; raises RemoteError."""
     async with contextlib.AsyncExitStack() as stack:
-        tunnel: Any = ()
-        for hop in filter(None, (target.jump or policy.jump or "").split(",")):
-            tunnel = await stack.enter_async_context(_connect(parse_target(hop), policy, tunnel, is_jump=True))
-        yield await stack.enter_async_context(_connect(target, policy, tunnel))
+        yield await _open(stack, target, policy, target.jump or policy.jump)
+
+
+async def _open(
+    stack: contextlib.AsyncExitStack, target: Target, policy: Policy, jumps: str | None, above: tuple[Target, ...] = ()
+) -> asyncssh.SSHClientConnection:
+    """Connect through `jumps`, else through those of the SSH configuration; the first of them may have jumps itself.
+
+    Not left to asyncssh, which decides about the host keys of configured jump hosts by files of its own.
+    """
+    if target in above:
+        raise RemoteError(
+            f"{target}: is reached through itself by the SSH configuration ({' > '.join(map(str, above))})"
+        )
+    hops = [parse_target(hop) for hop in (jumps or _configured_jumps(target, policy)).split(",") if hop]
+    tunnel: Any = None
+    for number, hop in enumerate(hops):
+        if number == 0:
+            tunnel = await _open(stack, hop, policy, None, (*above, target))
+        else:
+            tunnel = await stack.enter_async_context(_connect(hop, policy, tunnel, is_jump=True))
+    return await stack.enter_async_context(_connect(target, policy, tunnel, is_jump=bool(above)))
+
+
+def _configured_jumps(target: Target, policy: Policy) -> str:
+    """ProxyJump of the SSH configuration for a host."""
+    asyncssh = _asyncssh()
+    try:
+        options = asyncssh.SSHClientConnectionOptions(
+            host=target.host, client_keys=None, agent_path=None, known_hosts=None, config=_files(policy)
+        )
+    except (OSError, ValueError, asyncssh.Error) as error:
+        raise RemoteError(f"{target}: the SSH configuration cannot be used ({error})") from None
+    jumps = str(options.tunnel or "")
+    return "" if jumps.lower() == "none" else jumps
+
+
+def _files(policy: Policy) -> list[str] | None:
+    """The SSH configuration files that are there."""
+    return [str(path) for path in policy.config if path.is_file()] or None
 
 
 @contextlib.asynccontextmanager
@@ -107,8 +143,7 @@ def _options(asyncssh: Any, target: Target, policy: Policy, is_jump: bool) -> di
     """What was asked for; what was not is left to the user's SSH configuration."""
     port = target.port or (None if is_jump else policy.port)
     identity = target.identity or policy.identity
-    files = [str(path) for path in policy.config if path.is_file()]
-    options: dict[str, Any] = {"config": files or None}
+    options: dict[str, Any] = {"config": _files(policy)}
     if target.user:
         options["username"] = target.user
     if port:
