@@ -113,8 +113,9 @@ def test_export_that_rounds_warns_on_stderr(tmp_path: Path) -> None:
     write_llama(tmp_path / "model", dtype="F32")
     result = run(tmp_path / "model", "-o", tmp_path / "out", "--dtype", "bf16", "--json")
     assert result.returncode == 0
-    assert re.fullmatch(
-        r"lpc-export: warning: not lossless: [\d,]+ of [\d,]+ weights were rounded to bf16\n", result.stderr
+    # A slow machine shows progress before it.
+    assert re.search(
+        r"lpc-export: warning: not lossless: [\d,]+ of [\d,]+ weights were rounded to bf16\n$", result.stderr
     )
     assert json.loads(result.stdout)["lossless"] is False
 
