@@ -2,24 +2,33 @@
 
     python benchmarks/int8_savings.py
     python benchmarks/int8_savings.py --sample ../samples/rwkv_eng_8M.bf16     weights of a trained model, raw BF16
+    python benchmarks/int8_savings.py --model llama-2-13b                      only that model's shapes
 
 Every blob is decoded and compared first. Savings are of the INT8 bytes; scales are not counted, they are the same with
 every codec. The entropy is that of single integers of a tensor: no coder of single symbols does better.
 
 The second table: bits a weight under `ans` with compression-aware scaling off and on, at the same expected error of the
 product, for inputs whose channels have unequal sizes (their root mean squares are log-normal, `sd` being the standard
-deviation of the natural logarithm), beside what reverse water-filling says is possible.
+deviation of the natural logarithm), beside what reverse water-filling says is possible; and 16 bits over the last.
+
+With --model: the bytes of a whole model's shapes, random weights, INT8 by row. Each shape is encoded once and counted
+as often as the model has it. Scales are counted; scaling as above, at the error that INT8 by row has without it.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+from savings import MODELS, draw
 
 from edge_runtime import codec
 from exporters.transforms import scale
@@ -36,7 +45,11 @@ Floats = NDArray[np.float32]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=Path, action="append", default=[], help="raw BF16 weights")
+    parser.add_argument("--model", choices=sorted(MODELS))
     options = parser.parse_args()
+    if options.model:
+        whole_model(options.model)
+        return
     print(
         f"{'weights':<22} {'scales':<10} {'entropy':>8} {'bound':>7} "
         + " ".join(f"{c:>7}" for c in CODECS)
@@ -46,9 +59,8 @@ def main() -> None:
         for granularity in GRANULARITIES:
             print(savings(name, weights, granularity))
     print()
-    print(
-        f"{'weights':<22} {'step':>5} {'sd':>4} {'strength':>8} {'ans off':>8} {'ans on':>8} {'saved':>6} {'bound':>6}"
-    )
+    heads = ("strength", "ans off", "ans on", "saved", "bound", "of bf16")
+    print(f"{'weights':<22} {'step':>5} {'sd':>4} " + " ".join(f"{head:>8}" for head in heads))
     for name, weights in sources(options.sample):
         for step, spread in ((0.0, 1.0), (0.25, 0.5), (0.25, 1.0), (0.5, 1.0)):
             print(scaling(name, weights, step, spread))
@@ -82,6 +94,13 @@ def savings(name: str, weights: Floats, granularity: str) -> str:
 
 def scaling(name: str, weights: Floats, step: float, spread: float) -> str:
     """One line of the second table."""
+    off, on, strength, possible = off_and_on(weights, step, spread)
+    saved = f"{off:>8.2f} {on:>8.2f} {off - on:>8.2f} {possible:>8.2f} {16 / on:>7.2f}x"
+    return f"{name:<22} {step:>5} {spread:>4} {strength:>8} {saved}"
+
+
+def off_and_on(weights: Floats, step: float, spread: float) -> tuple[float, float, float, float]:
+    """Bits without and with scaling, the strength chosen, and the bits that could be saved at best."""
     columns = weights.shape[1]
     rms = np.exp(spread * np.random.default_rng(2).standard_normal(columns)).astype(np.float32)
     site = Site("x", ("w",), NormFold("norm", None, 0.0))
@@ -92,8 +111,32 @@ def scaling(name: str, weights: Floats, step: float, spread: float) -> str:
     off = bits(quantized(weights, ROW, step))
     on = bits(quantized(weights * factors.columns.get("w", np.float32(1)), ROW, factors.steps["w"]))
     possible = 0.5 * np.log2(np.mean(rms**2) / np.exp(np.mean(np.log(rms**2))))
-    saved = f"{off:>8.2f} {on:>8.2f} {off - on:>6.2f} {possible:>6.2f}"
-    return f"{name:<22} {step:>5} {spread:>4} {chosen.strength:>8} {saved}"
+    return off, on, chosen.strength, float(possible)
+
+
+def whole_model(name: str) -> None:
+    """Print the third table."""
+    layers, pool = 40, ThreadPoolExecutor()
+    sides = ("bf16", "bf16 ans", "int8", "int8 lz4", "int8 ans", "int8 scaled, ans")
+    total = dict.fromkeys(sides, 0.0)
+    weights = 0
+    for seed, (shape, count) in enumerate(Counter(MODELS[name](layers)).items()):
+        drawn = draw(shape, seed, pool)
+        values = quantized(drawn.astype(np.float32), ROW, 0.0)
+        scales = 4 * shape[0]
+        scaled = off_and_on(drawn.astype(np.float32), 0.0, 1.0)[1]
+        found = (
+            drawn.nbytes, encoded_bytes(drawn, "ans"), values.nbytes + scales, encoded_bytes(values, "lz4") + scales,
+            encoded_bytes(values, "ans") + scales, scaled / 8 * values.size + scales,
+        )  # fmt: skip
+        for side, size in zip(sides, found, strict=True):
+            total[side] += count * size
+        weights += count * drawn.size
+        print(f"{count} of {shape}", file=sys.stderr, flush=True)
+    print(f"{name}, {layers} layers, {weights / 1e9:.2f} billion weights")
+    for side, size in total.items():
+        ratios = f"{total['bf16'] / size:>6.2f}x of bf16 {total['int8'] / size:>6.2f}x of int8"
+        print(f"{side:<18} {size / 1e6:>9,.0f} MB {8 * size / weights:>7.2f} bits {ratios}")
 
 
 def quantized(weights: Floats, group: int, step: float) -> NDArray[np.int8]:
@@ -107,10 +150,10 @@ def bits(values: NDArray[np.int8]) -> float:
     return 8 * encoded_bytes(values, "ans") / values.size
 
 
-def encoded_bytes(values: NDArray[np.int8], name: str) -> int:
+def encoded_bytes(values: NDArray[Any], name: str) -> int:
     """Size of the blob, which is decoded and compared."""
     blob = codec.encode(values, name)
-    if not np.array_equal(codec.decode(blob), values):
+    if codec.decode(blob).tobytes() != values.tobytes():
         raise SystemExit(f"{name}: decoded to something else")
     return int(blob.nbytes)
 
