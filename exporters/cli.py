@@ -43,10 +43,11 @@ _TERMINATED = 143
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
 @click.option(
     "--codec",
-    type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap"]),
+    type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap", "bitmap:stored"]),
     default="auto",
     show_default=True,
-    help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved.",
+    help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved. For pruned "
+    "weights bitmap is smallest, and bitmap:stored is what products are computed from.",
 )
 @click.option(
     "--objective",
@@ -54,7 +55,7 @@ _TERMINATED = 143
     default="bus",
     show_default=True,
     help="What is scarce, for --codec auto: space (the smallest codec), the bus (lz4; bitmap if pruned), or memory "
-    "bandwidth (packed, which products are computed from).",
+    "bandwidth (packed; bitmap:stored if pruned: what products are computed from).",
 )
 @click.option(
     "--board",

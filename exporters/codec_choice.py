@@ -21,8 +21,9 @@ SIZE, BUS, COMPUTE = "size", "bus", "compute"
 OBJECTIVES = {
     SIZE: ("lz4", "packed", "ans", "bitmap"),  # storage: whatever is smallest
     BUS: ("lz4", "bitmap:stored"),  # fast storage, few cores: what decodes as fast as it is read
-    COMPUTE: ("packed",),  # memory bandwidth: what products are computed from
+    COMPUTE: ("packed", "bitmap:stored"),  # memory bandwidth: what products are computed from
 }
+PLAIN_BITMAP = "bitmap:stored"
 _LEAST_GAIN = 0.01
 LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
 _SAMPLE = 1 << 16
@@ -44,11 +45,14 @@ def packed_layout(board: str) -> str:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A blob, valid until the encoder's next call; its codec; and the reason, "" where the user asked for it."""
+    """A blob, valid until the encoder's next call; its codec; and the reason, "" where the user asked for it.
+
+    `direct`: products are computed from it as it is stored, which its codec alone does not tell."""
 
     blob: NDArray[np.uint8]
     codec: str
     reason: str
+    direct: bool = False
 
 
 def in_full(codec: str) -> str:
@@ -80,7 +84,8 @@ class Encoder:
     def encode(self, array: NDArray[Any], weight: Weight) -> Encoded:
         """Encode one tensor; `auto` takes the smallest candidate, or stored if that saves less than 1 %."""
         if self._codec != AUTO:
-            return Encoded(self._encode(array, weight, self._detailed), self._codec, "")
+            blob = self._encode(array, weight, self._detailed)
+            return Encoded(blob, self._codec, "", _direct(self._detailed, array))
         tried: dict[str, float] = {}
         best, chosen = np.empty(0, np.uint8), ""
         names = self._suitable(array)
@@ -92,7 +97,7 @@ class Encoder:
                 if len(names) > 1:  # the next one goes beside it
                     self._best, self._other = self._other, self._best
         if tried.get(chosen, 0.0) >= _LEAST_GAIN:
-            return Encoded(best, chosen.partition(":")[0], _reason(tried, chosen))
+            return Encoded(best, chosen.partition(":")[0], _reason(tried, chosen), _direct(chosen, array))
         gain = max(tried.values(), default=0.0)
         blob = self._encode(array, weight, STORED)
         return Encoded(blob, STORED, f"{' or '.join(tried)} would save {gain:.1%}, less than {_LEAST_GAIN:.0%}")
@@ -115,6 +120,10 @@ class Encoder:
             self._other = np.empty(bound, np.uint8)
         size = blobs.encode_into(array, self._other, codec, segment, self._threads, self._partial)
         return self._other[:size]
+
+
+def _direct(codec: str, array: NDArray[Any]) -> bool:
+    return codec == PLAIN_BITMAP and blobs.dtype_name(array.dtype) == "bf16"
 
 
 def _reason(tried: dict[str, float], chosen: str) -> str:

@@ -38,6 +38,7 @@ class WrittenTensor:
     reason: str = ""
     nan: bool = False  # the source holds a NaN
     plain: bool = False  # not a blob: the elements themselves, because no codec pays
+    direct: bool = False  # computed from as stored, which the codec alone does not tell
     scale_bytes: int = 0  # of an int8 weight's scales, which lie elsewhere
 
     def at(self, extent: Extent) -> WrittenTensor:
@@ -121,7 +122,8 @@ def _layers(graph: WeightGraph, tensors: dict[str, WrittenTensor]) -> list[dict[
 
 
 def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
-    scales = {"scale_bytes": tensor.scale_bytes} if tensor.scale_bytes else {}
+    more: dict[str, Any] = {"scale_bytes": tensor.scale_bytes} if tensor.scale_bytes else {}
+    more |= {"direct": True} if tensor.direct else {}
     return {
         "name": tensor.name,
         "layer": tensor.layer,
@@ -133,7 +135,7 @@ def _tensor(tensor: WrittenTensor) -> dict[str, Any]:
         "decoded_bytes": tensor.decoded_bytes,
         "bits_per_weight": _bits(tensor.extent.length + tensor.scale_bytes, tensor.elements),
         "source_xxh3_128": tensor.hash,
-        **scales,
+        **more,
     }
 
 

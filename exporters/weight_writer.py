@@ -201,7 +201,7 @@ class _Line:
         record = WrittenTensor(
             name=weight.tensor, layer=weight.layer, dtype=blobs.dtype_name(array.dtype), shape=weight.shape,
             codec=encoded.codec, extent=Extent(0, 0), decoded_bytes=array.nbytes, elements=array.size,
-            hash=digest, reason=encoded.reason, nan=nan, plain=plain, **source,
+            hash=digest, reason=encoded.reason, direct=encoded.direct, nan=nan, plain=plain, **source,
         )  # fmt: skip
         self._wait()
         if plain:

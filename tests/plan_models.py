@@ -25,6 +25,7 @@ class Sizes:
     vocab: int = 32000
     ratio: float = 0.7
     codec: str = "lz4"
+    direct: bool = False
     tied: bool = False
 
 
@@ -74,7 +75,7 @@ def _contents(sizes: Sizes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
             stored = int(decoded * sizes.ratio * (1 + 0.002 * ((index * 7) % 5)))
             tensors.append(
                 {"name": f"{name}.{tensor}", "layer": index, "codec": sizes.codec, "shape": shape, "offset": offset,
-                 "bytes": stored, "decoded_bytes": decoded}
+                 "bytes": stored, "decoded_bytes": decoded, "direct": sizes.direct}
             )  # fmt: skip
             offset += -(-stored // PAGE) * PAGE
         own = [tensor for tensor in tensors if tensor["layer"] == index] or tensors[:1]

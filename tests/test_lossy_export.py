@@ -80,6 +80,22 @@ def test_pruned_export_has_the_zeros_asked_for_and_runs_alike(tmp_path: Path, te
     np.testing.assert_allclose(ours, fallback, rtol=0, atol=1e-4 * float(np.ptp(fallback)))
 
 
+def test_pruned_export_is_computed_from_as_stored_with_the_same_logits(
+    tmp_path: Path, text: Path, reference: Path
+) -> None:
+    for codec in ("bitmap", "auto:compute"):
+        lossy(tmp_path / codec, text, reference, codec=codec, pruning=Pruning(0.5), measure=False)
+    coded, direct = (
+        json.loads((tmp_path / codec / "lpc.json").read_text(encoding="utf-8")) for codec in ("bitmap", "auto:compute")
+    )
+    assert not any("direct" in tensor for tensor in coded["tensors"])
+    used = [tensor["name"] for tensor in direct["tensors"] if tensor.get("direct")]
+    assert len(used) == 35  # seven products a layer
+    for ids in ([3], list(range(3, 60))):
+        found = [load(tmp_path / codec).logits(ids).tobytes() for codec in ("bitmap", "auto:compute")]
+        assert found[0] == found[1]
+
+
 def test_target_bits_is_met_and_scaling_and_compensation_lose_less(tmp_path: Path, text: Path, reference: Path) -> None:
     ours = lossy(tmp_path / "ours", text, reference, quantize=True, target_bits=4.5)
     naive = lossy(tmp_path / "naive", text, reference, quantize=True, target_bits=4.5, scaling=False, compensate=False)

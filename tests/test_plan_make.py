@@ -140,8 +140,9 @@ def test_plan_tied_head_has_its_own_state_and_gives_it_to_the_shared_blob(tmp_pa
     assert made.tensor_states[0] == made.states[-1] == "decoded"
 
 
-def test_plan_direct_codec_stays_compressed_without_a_ring(tmp_path: Path) -> None:
-    made = plan(write_package(tmp_path, Sizes(codec="packed")), 4096)
+@pytest.mark.parametrize("sizes", [Sizes(codec="packed"), Sizes(codec="bitmap", direct=True)])
+def test_plan_direct_codec_stays_compressed_without_a_ring(tmp_path: Path, sizes: Sizes) -> None:
+    made = plan(write_package(tmp_path, sizes), 4096)
     assert set(made.states[1:]) == {"resident"}
     assert made.ring_bytes == 0
     stored = sum(layer.bytes for layer in made.layers[1:])

@@ -33,7 +33,7 @@ ROW_SEGMENT_BYTES = 256 << 10
 
 @dataclass(frozen=True)
 class Tensor:
-    """One blob: sizes in bytes, `rows` of the stored matrix."""
+    """One blob: sizes in bytes, `rows` of the stored matrix. `direct`: computed from as stored, whatever its codec."""
 
     name: str
     layer: int
@@ -41,6 +41,7 @@ class Tensor:
     stored: int
     decoded: int
     rows: int
+    direct: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,11 @@ def item(layer: Layer, figures: Figures) -> Item:
     dram, beside = figures.dram.bytes_per_s, PRODUCT_SECONDS * len(layer.tensors)
     stored_seconds = beside
     for tensor in layer.tensors:
-        if tensor.codec in figures.direct:
+        if _direct(tensor, figures):
             stored_seconds += tensor.stored / dram
         else:
             stored_seconds += tensor.decoded / figures.decode_rate(tensor.codec).bytes_per_s + tensor.decoded / dram
-    indirect = [tensor.decoded for tensor in layer.tensors if tensor.codec not in figures.direct]
+    indirect = [tensor.decoded for tensor in layer.tensors if not _direct(tensor, figures)]
     every = [tensor.decoded for tensor in layer.tensors]
     return Item(
         stored=layer.stored,
@@ -139,6 +140,10 @@ def item(layer: Layer, figures: Figures) -> Item:
         streamed_part=min(PART_BYTES, max(every, default=0)),
         resident_part=min(PART_BYTES, max(indirect, default=0)),
     )
+
+
+def _direct(tensor: Tensor, figures: Figures) -> bool:
+    return tensor.direct or tensor.codec in figures.direct
 
 
 def _tensors(package: Package) -> tuple[Tensor, ...]:
@@ -153,6 +158,7 @@ def _tensors(package: Package) -> tuple[Tensor, ...]:
                 stored=entry.natural("bytes"),
                 decoded=entry.natural("decoded_bytes"),
                 rows=shape[0] if shape and isinstance(shape[0], int) else 1,
+                direct=entry.optional("direct", bool) or False,
             )
         )
     return tuple(found)
