@@ -13,17 +13,16 @@ from edge_runtime import codec as blobs
 from edge_runtime import native
 from exporters.graph import Weight
 
-AUTO, STORED, LZ4 = "auto", "stored", "lz4"
-CODECS = (AUTO, STORED, LZ4, "ans", "packed", "bitmap")
+AUTO, STORED, LZ4, PLAIN_BITMAP = "auto", "stored", "lz4", "bitmap:stored"
+CODECS = (AUTO, STORED, LZ4, "ans", "packed", "bitmap", PLAIN_BITMAP)
 SIZE, BUS, COMPUTE = "size", "bus", "compute"
 
 # What `auto` tries for what is scarce; the smallest wins.
 OBJECTIVES = {
     SIZE: ("lz4", "packed", "ans", "bitmap"),  # storage: whatever is smallest
-    BUS: ("lz4", "bitmap:stored"),  # fast storage, few cores: what decodes as fast as it is read
-    COMPUTE: ("packed", "bitmap:stored"),  # memory bandwidth: what products are computed from
+    BUS: ("lz4", PLAIN_BITMAP),  # fast storage, few cores: what decodes as fast as it is read
+    COMPUTE: ("packed", PLAIN_BITMAP),  # memory bandwidth: what products are computed from
 }
-PLAIN_BITMAP = "bitmap:stored"
 _LEAST_GAIN = 0.01
 LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
 _SAMPLE = 1 << 16

@@ -31,6 +31,6 @@ def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Pat
         ratio = min(1.0, blobs.encode(sample, codec).nbytes / sample.nbytes)
     finally:
         plan.tensors.close()
-    decode = figures.decode_rate(codec).bytes_per_s
+    decode = figures.decode_rate(codec.partition(":")[0]).bytes_per_s
     copy = max(figures.dram.bytes_per_s / _COPY_SHARE, decode)
     return blobs.partial_fraction(figures.bus.bytes_per_s, decode, ratio, copy)
