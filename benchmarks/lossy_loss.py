@@ -3,6 +3,7 @@
     python examples/demo_model/make_text.py --seed 7001 --megabytes 0.2 --out build/calibration.txt
     python examples/demo_model/make_text.py --seed 7003 --megabytes 0.2 --out build/test.txt
     python benchmarks/lossy_loss.py examples/demo_model --calibration build/calibration.txt --test build/test.txt
+    python benchmarks/lossy_loss.py ../models/stories260k     on texts that the model writes itself, other ones for each
 
 The settings of the exporter were looked at on a third text (seed 7002), which is neither. An empty line ends a
 document. Ours: compression-aware scaling and error compensation; pruning over all weights by magnitude times the
@@ -18,20 +19,23 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_runtime.evaluation import Estimate, Observed
-from exporters.export import ExportOptions, trial
+from edge_runtime.evaluation import Estimate, Observed, generated_windows
+from edge_runtime.session import Model, load
+from exporters.export import ExportOptions, export, trial
 from exporters.lossy import LossyExport, opened
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (None, 6.0, 5.0, 4.0, 3.5)
+WRITTEN = 120  # texts, of each kind
 MOST_MOVES = 8  # of a target, until the bits are equal
 SPARSITY_MOVE, BITS_MOVE = 0.002, 0.01
 
@@ -57,19 +61,25 @@ class Side:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
-    parser.add_argument("--calibration", type=Path, required=True, help="UTF-8")
-    parser.add_argument("--test", type=Path, required=True, help="UTF-8, another text")
+    parser.add_argument("--calibration", type=Path, help="UTF-8")
+    parser.add_argument("--test", type=Path, help="UTF-8, another text")
     parser.add_argument("--points", nargs="*", help="only points whose name contains one of these")
     options = parser.parse_args()
-    base = LossyOptions(quantize=True, calibration=options.calibration, text=options.test, documents=True)
+    if (options.calibration is None) != (options.test is None):
+        parser.error("--calibration and --test go together")
     print(
         f"{'':<24} {'':<6} {'bits':>6} {'KL':>9} {'perplexity':>10} {'same top':>8}   {'KL, ours less naive':<31} "
         "log perplexity, ours less naive"
     )
     worse = points = 0
     with tempfile.TemporaryDirectory() as folder:
-        near = Path(folder) / "out"
-        with opened(options.model, near, replace(base, measure=True), 0) as run:
+        near, reference = Path(folder) / "out", Path(folder) / "reference"
+        export(options.model, reference, ExportOptions(codec="stored"))
+        texts = (options.calibration, options.test) if options.test else written(load(reference), Path(folder))
+        base = LossyOptions(
+            quantize=True, calibration=texts[0], text=texts[1], documents=True, reference=reference, measure=True
+        )
+        with opened(options.model, near, base, 0) as run:
             for pair in pairs(base):
                 if options.points and not any(each in pair.name for each in options.points):
                     continue
@@ -79,6 +89,16 @@ def main() -> int:
                 worse += report(pair.name, naive, ours)
     print(f"ours is worse at {worse} of {points} points")
     return 1 if worse else 0
+
+
+def written(model: Model, folder: Path) -> tuple[Path, Path]:
+    """Two files of texts that the model writes."""
+    windows = generated_windows(model, count=2 * WRITTEN)
+    texts = [re.sub(r"\n\s*\n", "\n", model.tokenizer.decode(ids)).strip() for ids in windows]
+    files = folder / "calibration.txt", folder / "test.txt"
+    for file, part in zip(files, (texts[:WRITTEN], texts[WRITTEN:]), strict=True):
+        file.write_text("\n\n".join(part), encoding="utf-8")
+    return files
 
 
 def pairs(base: LossyOptions) -> Iterator[Pair]:

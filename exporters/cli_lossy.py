@@ -45,8 +45,8 @@ _OPTIONS = [
     click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 up to a divergence of X nats a token."),
     click.option("--prune", type=float, metavar="S", help="Lossy: make the fraction S of the weights zero."),
     click.option(
-        "--prune-pattern", type=click.Choice(["row", "total", "2:4"]), default="row", show_default=True,
-        help="The same fraction in every row; over all weights; or two of every four.",
+        "--prune-pattern", type=click.Choice(["total", "row", "2:4"]), default="total", show_default=True,
+        help="The fraction over all weights; the same in every row; or two of every four.",
     ),
     click.option(
         "--prune-score", type=click.Choice(["rms", "max", "magnitude"]), default="rms", show_default=True,

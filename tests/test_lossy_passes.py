@@ -83,7 +83,7 @@ def test_options_that_contradict_one_another_are_errors() -> None:
 
 def test_prune_by_row_takes_the_same_fraction_of_the_least_in_every_row() -> None:
     weights, channels = normal(20, 200), np.linspace(0.1, 10, 200, dtype=np.float32)
-    mask = prune.pruned(weights, channels, Pruning(0.3))
+    mask = prune.pruned(weights, channels, Pruning(0.3, "row"))
     assert (mask.sum(1) == 60).all()
     scores = np.abs(weights) * channels
     for row in range(20):
@@ -134,7 +134,7 @@ def test_compensation_makes_the_products_error_smaller(task: str) -> None:
     weights = normal(40, 192)
     x, second = moments(192)
     channels = np.sqrt(np.diag(second))
-    pruning = Pruning(0.5)
+    pruning = Pruning(0.5, "row")
     scales = None if task == "prune" else scales_of(largest(weights, ROW), 0.02)[:, None]
     choose = (lambda block, part: prune.pruned(block, channels[part], pruning)) if task == "prune" else None
     ours, zeros = compensated(weights, factor_of(second), choose, scales)

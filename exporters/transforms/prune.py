@@ -17,7 +17,7 @@ from edge_runtime.errors import ConfigError
 from exporters.transforms.calibrate import Activations
 
 SCORES = ("rms", "max", "magnitude")
-PATTERNS = ("row", "total", "2:4")
+PATTERNS = ("total", "row", "2:4")
 _BINS = 8192  # of the logarithm of scores, for a threshold over all weights
 _LOG_LOW, _LOG_HIGH = -40.0, 24.0  # base 2
 
@@ -27,10 +27,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Pruning:
-    """`sparsity` is the fraction of zeros: in every row, over all weights ("total"), or half in each four ("2:4")."""
+    """`sparsity` is the fraction of zeros: over all weights ("total"), in every row, or half in each four ("2:4")."""
 
     sparsity: float
-    pattern: str = "row"
+    pattern: str = "total"
     score: str = "rms"
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@
 #include "simd/dot_int8.h"
 #if LPC_VECTOR_BYTES >= 32
 #include "simd/avx512_intrinsics.h"
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace lpc {
@@ -44,6 +46,20 @@ inline FloatVector widened(const int8_t* from) {
 #endif
 }
 
+// out[i] = widened(from + i * kLanes).
+inline __attribute__((always_inline)) void widen_step(const int8_t* from, FloatVector (&out)[4]) {
+#if defined(__aarch64__) && LPC_VECTOR_BYTES == 16
+  const int8x16_t bytes = vld1q_s8(from);
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
+  out[0] = (FloatVector)vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+  out[1] = (FloatVector)vcvtq_f32_s32(vmovl_s16(vget_high_s16(low)));
+  out[2] = (FloatVector)vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+  out[3] = (FloatVector)vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)));
+#else
+  for (size_t i = 0; i < 4; ++i) out[i] = widened(from + i * kLanes);
+#endif
+}
+
 inline float sum(FloatVector v) {
   float lanes[kLanes];
   std::memcpy(lanes, &v, sizeof lanes);
@@ -71,8 +87,9 @@ inline __attribute__((always_inline)) void add_columns(const int8_t* w, size_t k
     for (size_t r = 0; r < kRows; ++r) {
       const int8_t* const row = w + r * k + c;
       __builtin_prefetch(row + kPrefetchBytes, 0, 3);
-#pragma GCC unroll 4
-      for (size_t i = 0; i < 4; ++i) sums[r].of[i] += widened(row + i * kLanes) * load(x + c + i * kLanes);
+      FloatVector weights[4];
+      widen_step(row, weights);
+      for (size_t i = 0; i < 4; ++i) sums[r].of[i] += weights[i] * load(x + c + i * kLanes);
     }
   }
   for (; c + kLanes <= n; c += kLanes) {
