@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 56, 60
 BITS = (10.0, 16.5)
 OURS, PEERS, INK, GRID = "#0b6e4f", "#b3541e", "#222222", "#dddddd"
-_NAMES = {"packed:e2+3": "packed e2+3", "packed:e3": "packed e3", "packed:hi4p": "packed hi4p", "zstandard-3": "zstd"}
+_NAMES = {f"packed:{layout}": f"packed {layout}" for layout in ("e2+3", "e3+3", "hi4p")} | {"zstandard-3": "zstd"}
 
 
 class Axes:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "codecs.md"
 PLOT = ROOT / "docs" / "images" / "codecs.svg"
 GAUSS = "gauss:4096x4096"
-LAYOUTS = "packed:e2+3,packed:e3,packed:hi4p"
+LAYOUTS = "packed:e2+3,packed:e3+3,packed:hi4p"
 _MAIN = "from edge_runtime.cli.bench import main; main()"
 DISTRIBUTIONS = [f"{name}:4096x4096" for name in ("gauss", "laplace", "t5")]
 

@@ -24,7 +24,7 @@ Blob: TypeAlias = npt.NDArray[np.uint8]
 
 CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3, "bitmap": 4}
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
-PACKED_LAYOUTS = {"e2+3": 1, "e3": 2, "hi4p": 3, "hi3": 4}
+PACKED_LAYOUTS = {"e2+3": 1, "hi4p": 3, "hi3": 4, "e3+3": 5}
 _LAYOUTS = {"packed": PACKED_LAYOUTS, "bitmap": {"stored": 1, "ans": 2}}
 
 # Names as in docs/format.md, section 3.
@@ -186,7 +186,7 @@ def encode_into(
 def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3" or "bitmap:stored".
+    codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3+3" or "bitmap:stored".
     segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows. threads: 0 for one a core; the
     blob does not depend on it. partial: the fraction of segments that is encoded at all, evenly spread (Double
     Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.

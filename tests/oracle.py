@@ -154,7 +154,7 @@ def _params_bytes(codec: int, dtype_id: int) -> int:
 def _check_params(codec: int, dtype_id: int, params: bytes) -> None:
     try:
         if codec == ANS:
-            oracle_ans.read_table(params, dtype_id)
+            oracle_ans.read_params(params, dtype_id)
         elif codec == BITMAP:
             _check_inner_params(dtype_id, params)
         elif params:

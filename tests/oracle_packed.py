@@ -10,10 +10,10 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 PARAMS_BYTES = 32
-E2P3, E3, HI4P, HI3 = 1, 2, 3, 4
-LEVEL1 = {E2P3: 3, E3: 7, HI4P: 16, HI3: 7}  # values that have codes
-LEVEL2 = {E2P3: 7, E3: 0, HI4P: 0, HI3: 0}
-BLOCK = {E2P3: 8, E3: 8, HI4P: 2, HI3: 8}  # groups
+E2P3, HI4P, HI3, E3P3 = 1, 3, 4, 5
+LEVEL1 = {E2P3: 3, HI4P: 16, HI3: 7, E3P3: 7}  # values that have codes
+LEVEL2 = {E2P3: 7, HI4P: 0, HI3: 0, E3P3: 7}
+BLOCK = {E2P3: 8, HI4P: 2, HI3: 8, E3P3: 8}  # groups
 
 _COLUMN = np.arange(64)
 POSITION = 16 * (_COLUMN % 32 // 8) + 8 * (_COLUMN // 32) + _COLUMN % 8
@@ -38,7 +38,7 @@ def check_params(params: bytes) -> None:
 
 def code_vectors(layout: int, groups: int) -> int:
     three = min(3, -(-groups // 2))
-    return {E2P3: -(-groups // 4), E3: three, HI4P: -(-groups // 2), HI3: three}[layout]
+    return {E2P3: -(-groups // 4), HI4P: -(-groups // 2), HI3: three, E3P3: three}[layout]
 
 
 def blocks(layout: int, columns: int) -> list[int]:
@@ -56,7 +56,7 @@ def decode_segment(stored: bytes, params: bytes, rows: int, columns: int) -> npt
     """The bf16 bits of one encoded segment, of shape (rows, columns)."""
     layout = params[0]
     demand(layout != HI4P or columns <= 2**24, "columns")
-    entries = (2 if layout == E2P3 else 1) * rows + 1
+    entries = (2 if LEVEL2[layout] else 1) * rows + 1
     size = row_bytes(layout, columns)
     fixed = -(-4 * entries // 64) * 64
     side = fixed + rows * size
@@ -125,7 +125,7 @@ def _coded_bytes(params: bytes, codes: list[Bytes], columns: int, parts: list[by
 
 
 def _escaped(params: bytes, count: int, parts: list[bytes]) -> Bytes:
-    if params[0] in (E3, HI3):
+    if params[0] == HI3:
         demand(len(parts[0]) == count, "number of escapes")
         return np.frombuffer(parts[0], np.uint8)
     demand(len(parts[0]) == sum(3 * -(-min(64, count - at) // 8) for at in range(0, count, 64)), "size of the planes")
@@ -134,7 +134,9 @@ def _escaped(params: bytes, count: int, parts: list[bytes]) -> Bytes:
         n = min(64, count - first)
         size = -(-n // 8)
         planes = np.frombuffer(parts[0], np.uint8, 3 * size, at).reshape(3, size)
-        bits = np.unpackbits(planes, axis=1, bitorder="little")[:, :n]
+        bits = np.unpackbits(planes, axis=1, bitorder="little")
+        demand(not bits[:, n:].any(), "unused bits of the planes")
+        bits = bits[:, :n]
         codes.append(bits[0] | bits[1] << 1 | bits[2] << 2)
         at += 3 * size
     code = np.concatenate(codes) if codes else np.zeros(0, np.uint8)

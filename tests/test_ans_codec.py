@@ -20,12 +20,13 @@ DTYPES = list(oracle.DTYPES)
 
 
 def order_0_bits(array: codec_arrays.Array) -> float:
-    """Entropy of the code bytes of a tensor, plus its raw bits: bits an element."""
+    """Entropy of what is coded of a tensor, plus its raw bits: bits an element."""
     dtype = oracle.DTYPES[codec.dtype_name(array.dtype)]
     codes, raw, _ = oracle._split(array.reshape(-1), dtype, 0)
-    share = np.bincount(codes, minlength=256) / array.size
+    planes = oracle_ans.planes_of(dtype.id)
+    share = np.bincount(codes >> planes, minlength=256) / array.size
     share = share[share > 0]
-    return float(-(share * np.log2(share)).sum()) + 8 * len(raw)
+    return float(-(share * np.log2(share)).sum()) + 8 * len(raw) + planes
 
 
 def many_exponents(n: int = 4000) -> codec_arrays.Array:
@@ -53,7 +54,7 @@ def test_ans_rare_exponents_are_escaped_and_survive() -> None:
 
 
 def test_ans_lengths_around_groups_survive() -> None:
-    for n in range(900, 900 + 4 * 64):
+    for n in range(2000, 2000 + 2 * 128):
         array = codec_arrays.normal("bf16", (n,), seed=n)
         array[n // 2] = 1e30
         blob = codec.encode(array, "ans")
@@ -85,6 +86,20 @@ def test_ans_trained_weights_are_at_the_bound() -> None:
         bits = codec.describe(codec.encode(array, "ans")).bits_per_weight
         print(f"ans: {name} {bits:.3f} bits, bound {order_0_bits(array):.3f}")
         assert bits <= 1.006 * order_0_bits(array)
+
+
+def test_ans_blocks_of_different_scale_have_their_own_tables() -> None:
+    array = codec_arrays.normal("bf16", (1, 8 * 16384))
+    array[0, 3 * 16384 : 5 * 16384] *= 2**20
+    blob = codec.encode(array, "ans").tobytes()
+    stored = blob_edit.segment(blob, 0)
+    at = 320 + array.size
+    assert struct.unpack_from("<H", stored, 8) == (2,)
+    assert stored[at : at + 8] == bytes([0, 0, 0, 1, 1, 0, 0, 0])
+    codec_arrays.assert_same(codec.decode(blob), array)
+    codec_arrays.assert_same(oracle.decode(blob), array)
+    whole = codec_arrays.normal("bf16", (1, 8 * 16384))
+    assert len(blob) <= codec.encode(whole, "ans").nbytes + 64
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "fp8_e4m3", "fp8_e5m2"])
@@ -132,18 +147,20 @@ def with_param(blob: bytes, offset: int, value: int, size: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("offset", "value", "size", "message"),
+    ("dtype", "offset", "value", "size", "message"),
     [
-        (0, 2, 1, r"codec_params\.kind \(offset 0\): got 2, expected 1"),
-        (1, 2, 1, r"codec_params\.escape \(offset 1\): got 2"),
-        (7, 1, 1, r"codec_params\.reserved \(offset 7\): got 1"),
-        (32, 4096, 2, r"codec_params\.frequency\[0\] \(offset 32\): got 4096, expected at most 4095"),
-        (62, 4000, 2, r"codec_params\.frequency\[15\] \(offset 62\): got 4000, expected a sum of 4096"),
-        (32, 0, 2, r"codec_params\.frequency \(offset 32\): got \d+, expected a sum of 4096"),
+        ("bf16", 0, 2, 1, r"codec_params\.kind \(offset 0\): got 2, expected 3"),
+        ("bf16", 0, 1, 1, r"codec_params\.kind \(offset 0\): got 1, expected 3"),
+        ("bf16", 7, 1, 1, r"codec_params\.reserved \(offset 7\): got 1"),
+        ("int8", 0, 3, 1, r"codec_params\.kind \(offset 0\): got 3, expected 2"),
+        ("int8", 1, 2, 1, r"codec_params\.reserved \(offset 1\): got 2"),
+        ("int8", 16, 4096, 2, r"codec_params\.frequency\[0\] \(offset 16\): got 4096, expected at most 4095"),
+        ("int8", 526, 4000, 2, r"codec_params\.frequency\[255\] \(offset 526\): got 4000, expected a sum of 4096"),
+        ("int8", 16, 0, 2, r"codec_params\.frequency \(offset 16\): got \d+, expected a sum of 4096"),
     ],
 )
-def test_ans_malformed_parameter_is_refused(offset: int, value: int, size: int, message: str) -> None:
-    blob = with_param(codec.encode(codec_arrays.normal("bf16", (3000,)), "ans").tobytes(), offset, value, size)
+def test_ans_malformed_parameter_is_refused(dtype: str, offset: int, value: int, size: int, message: str) -> None:
+    blob = with_param(codec.encode(codec_arrays.normal(dtype, (3000,)), "ans").tobytes(), offset, value, size)
     with pytest.raises(FormatError, match=message):
         codec.describe(blob)
     with pytest.raises(oracle.OracleError):
@@ -153,21 +170,31 @@ def test_ans_malformed_parameter_is_refused(offset: int, value: int, size: int, 
 def damaged_segments() -> dict[str, tuple[bytes, str]]:
     """Segments of 4000 bf16 elements with escapes, each with one defect; the library's message."""
     plain = blob_edit.segment(codec.encode(many_exponents(), "ans").tobytes(), 0)
-    words, escapes = struct.unpack_from("<II", plain)
-    end = 320 + 4000 + 2 * words
-    shorter = struct.pack("<II", words - 1, escapes) + plain[8 : end - 2] + plain[end:]
-    fewer = struct.pack("<II", words, escapes - 1) + plain[8:end] + plain[end + 1 :]
-    more = struct.pack("<II", words, escapes + 1) + plain[8:end] + b"\0" + plain[end:]
+    count, escapes = struct.unpack_from("<II", plain)
+    block = 320 + 4000
+    start = block + 1 + 32
+    end = start + count
+    shorter = struct.pack("<II", count - 1, escapes) + plain[8 : end - 1] + plain[end:]
+    fewer = struct.pack("<II", count, escapes - 1) + plain[8:end] + plain[end + 1 :]
+    more = struct.pack("<II", count, escapes + 1) + plain[8:end] + b"\0" + plain[end:]
     return {
-        "word_count": (blob_edit.put(plain, 0, 2**32 - 1, 4), r"word_count \(offset 0\)"),
+        "byte_count": (blob_edit.put(plain, 0, 2**32 - 1, 4), r"byte_count \(offset 0\)"),
         "escape_count": (blob_edit.put(plain, 4, escapes + 1, 4), r"escape_count \(offset 4\)"),
+        "table_count": (blob_edit.put(plain, 8, 2**16 - 1, 2), r"table_count \(offset 8\): got 65535"),
+        "no_table": (blob_edit.put(plain, 8, 0, 2), r"table_count \(offset 8\): got 0"),
         "reserved": (blob_edit.put(plain, 63, 1, 1), r"reserved \(offset 63\): got 1"),
-        "state_small": (blob_edit.put(plain, 64, 65535, 4), r"state\[0\] \(offset 64\): got 65535"),
+        "state_small": (blob_edit.put(plain, 64, 255, 2), r"state\[0\] \(offset 64\): got 255"),
+        "block": (blob_edit.put(plain, block, 1, 1), rf"block\[0\] \(offset {block}\): got 1"),
+        "table_reserved": (blob_edit.put(plain, block + 16, 1, 1), rf"table\[0\]\.reserved \(offset {block + 16}\)"),
+        "table_sum": (blob_edit.put(plain, block + 17, 0, 1), rf"table\[0\]\.frequency \(offset {block + 17}\)"),
         "trailing": (plain + b"\0", r"escape_count \(offset 4\)"),
-        "words_run_out": (shorter, r"words \(offset 4320\)|state\["),
-        "escapes_run_out": (fewer, r"words \(offset 4320\): got the end of the words or escapes"),
-        "escapes_left": (more, r"escapes \(offset 4320\): got 1 bytes left"),
-        "too_short": (plain[:4447], r"segment\[0\]\.bytes \(offset 104\): got 4447, expected at least 4448"),
+        "bytes_run_out": (shorter, rf"bytes \(offset {start}\)|state\["),
+        "escapes_run_out": (fewer, rf"bytes \(offset {start}\): got the end of the bytes or escapes"),
+        "escapes_left": (more, rf"escapes \(offset {start}\): got 1 bytes left"),
+        "too_short": (
+            plain[: start + 127],
+            rf"segment\[0\]\.bytes \(offset 104\): got {start + 127}, expected at least",
+        ),
     }
 
 
@@ -213,13 +240,12 @@ def test_ans_segment_too_small_for_its_claim_is_refused() -> None:
 def test_ans_table_of_the_other_kind_is_refused() -> None:
     blob = codec.encode(codec_arrays.normal("bf16", (3000,)), "ans").tobytes()
     with pytest.raises((FormatError, CodecError), match=r"codec_params_bytes|shape|bytes"):
-        codec.describe(blob_edit.with_field(blob, "dtype", 2))
+        codec.describe(blob_edit.with_field(blob, "dtype", 4))
 
 
 def test_ans_oracle_tables_agree_on_their_slots() -> None:
-    blob = codec.encode(many_exponents(), "ans").tobytes()
-    params = blob[128 : 128 + oracle_ans.params_bytes(1)]
-    table = oracle_ans.read_table(params, 1)
+    stored = blob_edit.segment(codec.encode(many_exponents(), "ans").tobytes(), 0)
+    table = oracle_ans.read_narrow_table(stored[320 + 4000 + 1 :][:32])
     for symbol in range(16):
         offsets = np.sort(table.offset[table.symbol == symbol])
         assert offsets.tolist() == list(range(len(offsets)))

@@ -39,7 +39,7 @@ def test_auto_without_objective_is_for_the_bus() -> None:
 
 def test_auto_says_what_else_it_measured() -> None:
     _, reason = encoded("auto:size", DENSE)
-    assert reason.startswith("ans saves 34.")
+    assert reason.startswith("ans saves 33.9")
     assert "lz4 29." in reason
     assert "packed 3" in reason
 

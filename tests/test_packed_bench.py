@@ -15,10 +15,12 @@ SMALL = ("--shapes", "300x700", "--samples", "20", "--working-set", "64", "--thr
 
 def test_kernel_json_has_a_row_for_every_layout_and_implementation(run_python: RunPython) -> None:
     names = native.implementations()[:2]
-    done = run_python(MAIN, "kernel", *SMALL, "--layouts", "e3,hi4p", "--impl", ",".join(names), "--json")
+    done = run_python(MAIN, "kernel", *SMALL, "--layouts", "e3+3,hi4p", "--impl", ",".join(names), "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [(row["impl"], row["layout"]) for row in rows] == [(name, kind) for name in names for kind in ("e3", "hi4p")]
+    assert [(row["impl"], row["layout"]) for row in rows] == [
+        (name, kind) for name in names for kind in ("e3+3", "hi4p")
+    ]
     for row in rows:
         assert row["shape"] == "300x700"
         assert row["threads"] == 1
@@ -38,7 +40,7 @@ def test_kernel_table_names_shape_and_layout(run_python: RunPython) -> None:
     [
         (["--shapes", "4096"], 2, "'4096' is not a list such as 4096x4096,llama-2-7b,tinyllama"),
         (["--threads", "0"], 2, "'0' is not a list of numbers from 1 to 255"),
-        (["--layouts", "e9"], 1, "layout: got 'e9', expected one of e2+3, e3, hi4p, hi3"),
+        (["--layouts", "e9"], 1, "layout: got 'e9', expected one of e2+3, hi4p, hi3, e3+3"),
         (["--impl", "sse9"], 1, "LPC_FORCE_IMPL=sse9: unknown or not supported"),
     ],
 )

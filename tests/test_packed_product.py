@@ -89,7 +89,7 @@ def test_matrix_decodes_to_the_tensor_from_either_form() -> None:
 
 
 def test_matrix_read_reads_the_bytes_that_it_holds() -> None:
-    blob = codec.encode(codec_arrays.normal("bf16", (512, 1024)), "packed:e3")
+    blob = codec.encode(codec_arrays.normal("bf16", (512, 1024)), "packed:e3+3")
     assert Matrix(blob).read() == 2 * 512 * 1024
     assert 11 * 512 * 128 <= Matrix(blob, "packed").read() <= len(blob)
 

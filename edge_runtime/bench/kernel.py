@@ -62,7 +62,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--shapes", callback=_shapes, default="4096x4096", show_default=True, metavar="OUTxIN[,...]")
-@click.option("--layouts", callback=_names, default="e2+3,e3,hi4p,hi3", show_default=True, metavar="NAME[,...]")
+@click.option("--layouts", callback=_names, default="e2+3,e3+3,hi4p,hi3", show_default=True, metavar="NAME[,...]")
 @click.option("--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations.  [default: the best one]")
 @click.option("--threads", callback=_threads, default="1,2", show_default=True, metavar="N[,...]")
 @click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows of activations.")

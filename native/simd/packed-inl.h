@@ -136,9 +136,9 @@ void dot_layout(const PackedTables& tables, const PackedRows& rows, size_t begin
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
   switch (tables.layout) {
-    case PackedLayout::kE2p3: return decode_layout<E2p3>(tables, rows, begin, end, out);
-    case PackedLayout::kE3: return decode_layout<ThreeBits<PackedLayout::kE3>>(tables, rows, begin, end, out);
-    case PackedLayout::kHi3: return decode_layout<ThreeBits<PackedLayout::kHi3>>(tables, rows, begin, end, out);
+    case PackedLayout::kE2p3: return decode_layout<TwoLevels<PackedLayout::kE2p3>>(tables, rows, begin, end, out);
+    case PackedLayout::kE3p3: return decode_layout<TwoLevels<PackedLayout::kE3p3>>(tables, rows, begin, end, out);
+    case PackedLayout::kHi3: return decode_layout<Hi3>(tables, rows, begin, end, out);
     case PackedLayout::kHi4p: return decode_layout<Hi4p>(tables, rows, begin, end, out);
   }
   return begin;
@@ -147,9 +147,9 @@ inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, si
 inline void dot_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, const float* x,
                      float* y) {
   switch (tables.layout) {
-    case PackedLayout::kE2p3: return dot_layout<E2p3>(tables, rows, begin, end, x, y);
-    case PackedLayout::kE3: return dot_layout<ThreeBits<PackedLayout::kE3>>(tables, rows, begin, end, x, y);
-    case PackedLayout::kHi3: return dot_layout<ThreeBits<PackedLayout::kHi3>>(tables, rows, begin, end, x, y);
+    case PackedLayout::kE2p3: return dot_layout<TwoLevels<PackedLayout::kE2p3>>(tables, rows, begin, end, x, y);
+    case PackedLayout::kE3p3: return dot_layout<TwoLevels<PackedLayout::kE3p3>>(tables, rows, begin, end, x, y);
+    case PackedLayout::kHi3: return dot_layout<Hi3>(tables, rows, begin, end, x, y);
     case PackedLayout::kHi4p: return dot_layout<Hi4p>(tables, rows, begin, end, x, y);
   }
 }

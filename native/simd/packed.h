@@ -7,7 +7,7 @@
 
 namespace lpc {
 
-enum class PackedLayout : uint8_t { kE2p3 = 1, kE3 = 2, kHi4p = 3, kHi3 = 4 };
+enum class PackedLayout : uint8_t { kE2p3 = 1, kHi4p = 3, kHi3 = 4, kE3p3 = 5 };
 
 inline constexpr size_t kPackedGroup = 64;    // columns
 inline constexpr size_t kPackedPadding = 64;  // bytes after the side stream that kernels may read
@@ -25,7 +25,7 @@ constexpr size_t packed_groups_per_block(PackedLayout layout) { return layout ==
 constexpr size_t packed_code_vectors(PackedLayout layout, size_t groups) {
   switch (layout) {
     case PackedLayout::kE2p3: return (groups + 3) / 4;
-    case PackedLayout::kE3:
+    case PackedLayout::kE3p3:
     case PackedLayout::kHi3: return groups > 5 ? 3 : (groups + 1) / 2;
     case PackedLayout::kHi4p: return (groups + 1) / 2;
   }
@@ -42,7 +42,9 @@ constexpr size_t packed_row_bytes(PackedLayout layout, size_t columns) {
 }
 
 // Entries of the row table: where the parts of each row's side stream begin, and where the last one ends.
-constexpr size_t packed_parts_per_row(PackedLayout layout) { return layout == PackedLayout::kE2p3 ? 2 : 1; }
+constexpr size_t packed_parts_per_row(PackedLayout layout) {
+  return layout == PackedLayout::kE2p3 || layout == PackedLayout::kE3p3 ? 2 : 1;
+}
 constexpr size_t packed_table_entries(PackedLayout layout, size_t rows) {
   return packed_parts_per_row(layout) * rows + 1;
 }
@@ -54,11 +56,11 @@ constexpr bool packed_codes_high_bytes(PackedLayout layout) {
 
 // What the codes of a tensor stand for. Escape codes stand for a value that no other code of the level has.
 struct PackedTables {
-  PackedLayout layout = PackedLayout::kE3;
+  PackedLayout layout = PackedLayout::kE2p3;
   alignas(16) uint8_t level1[16] = {};
-  alignas(16) uint8_t level2[16] = {};  // e2+3 only
-  uint8_t escape1 = 0;                  // e2+3, e3 and hi3
-  uint8_t escape2 = 0;                  // e2+3 only
+  alignas(16) uint8_t level2[16] = {};  // e2+3 and e3+3
+  uint8_t escape1 = 0;                  // all but hi4p
+  uint8_t escape2 = 0;                  // e2+3 and e3+3
 };
 
 // The rows of one segment. The table is checked: no entry smaller than the one before, and the last one ends the side

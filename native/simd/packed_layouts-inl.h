@@ -99,15 +99,25 @@ inline __attribute__((always_inline)) void put_high_bytes(const uint8_t* raw, si
   sink.put(part, low, high);
 }
 
-// Three-bit codes: seven exponents (e3) or high bytes (hi3) and an escape to the row's side stream.
-template <PackedLayout kThreeBits>
-struct ThreeBits {
-  static constexpr PackedLayout kLayout = kThreeBits;
+// The three-bit codes of group kIndex of a block; `codes` is that of the part.
+template <size_t kIndex>
+inline __attribute__((always_inline)) Ops::Bytes three_bits(const uint8_t* codes) {
+  if constexpr (kIndex < 6) {
+    return Ops::field<3 * (kIndex % 2), 3>(Ops::load(codes + kIndex / 2 * 64));
+  } else {
+    const Ops::Bytes spare = Ops::spare(Ops::load(codes), Ops::load(codes + 64), Ops::load(codes + 128));
+    return Ops::field<3 * (kIndex % 2), 3>(spare);
+  }
+}
+
+// Three-bit codes: seven high bytes and an escape to the row's side stream.
+struct Hi3 {
+  static constexpr PackedLayout kLayout = PackedLayout::kHi3;
   static constexpr size_t kGroups = 8;
 
   struct Cold {};
 
-  ThreeBits(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
+  Hi3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
       : table_(Ops::table<3>(tables.level1)),
         escape_(Ops::fill(tables.escape1)),
         escapes_{rows.side + load_u32(rows.table + 4 * row),
@@ -121,22 +131,13 @@ struct ThreeBits {
   // Group kIndex before its escapes; `codes` is that of the part.
   template <size_t kIndex>
   inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
-    if constexpr (kIndex < 6) {
-      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(Ops::load(codes + kIndex / 2 * 64)));
-    } else {
-      const Ops::Bytes spare = Ops::spare(Ops::load(codes), Ops::load(codes + 64), Ops::load(codes + 128));
-      return Ops::lookup(table_, Ops::field<3 * (kIndex % 2), 3>(spare));
-    }
+    return Ops::lookup(table_, three_bits<kIndex>(codes));
   }
   Ops::Bytes escape() const { return escape_; }
   Stream& escapes() { return escapes_; }
   template <typename Sink>
   static inline __attribute__((always_inline)) void put(const uint8_t* raw, size_t part, Ops::Bytes coded, Sink& sink) {
-    if constexpr (kThreeBits == PackedLayout::kE3) {
-      put_exponents(raw, part, coded, sink);
-    } else {
-      put_high_bytes(raw, part, coded, sink);
-    }
+    put_high_bytes(raw, part, coded, sink);
   }
 
  private:
@@ -145,10 +146,13 @@ struct ThreeBits {
   Stream escapes_;
 };
 
-// Two-bit codes: three exponents and an escape to three-bit codes of the row's side stream: seven more exponents and an
-// escape to whole exponents. The codes of the second level are decoded some blocks ahead into a buffer.
-struct E2p3 {
-  static constexpr PackedLayout kLayout = PackedLayout::kE2p3;
+// Codes of two (e2+3) or three bits (e3+3): exponents and an escape to three-bit codes of the row's side stream: seven
+// more exponents and an escape to whole exponents. The codes of the second level are decoded some blocks ahead into a
+// buffer.
+template <PackedLayout kTwoLevels>
+struct TwoLevels {
+  static constexpr PackedLayout kLayout = kTwoLevels;
+  static constexpr int kFirstBits = kTwoLevels == PackedLayout::kE2p3 ? 2 : 3;
   static constexpr size_t kGroups = 8;
   static constexpr size_t kBuffer = 2048;
 
@@ -156,6 +160,7 @@ struct E2p3 {
   struct Cold {
     const uint8_t* planes;
     size_t plane_bytes;  // of each of the three planes, still to be decoded
+    size_t chunk_bytes;  // of each plane of the last chunk
     Ops::Bytes table, escape;
     Stream escapes{nullptr, 0};
     uint8_t codes[kBuffer + kPackedPadding];
@@ -179,6 +184,7 @@ struct E2p3 {
       for (size_t p = 0; p < 3; ++p) std::memcpy(&bits[p], planes + p * bytes, bytes);
       planes += 3 * bytes;
       plane_bytes -= bytes;
+      chunk_bytes = bytes;
       for (size_t part = 0; part < kGroup / LPC_VECTOR_BYTES; ++part) {
         const Ops::Bytes first = Ops::lookup(table, Ops::join_planes(bits, part));
         const Ops::Bytes all = Ops::expand(first, Ops::match(first, escape), escapes);
@@ -187,8 +193,8 @@ struct E2p3 {
     }
   };
 
-  E2p3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
-      : table_(Ops::table<2>(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
+  TwoLevels(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
+      : table_(Ops::table<kFirstBits>(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
     const uint8_t* entry = rows.table + 8 * row;
     const uint32_t codes = load_u32(entry), escapes = load_u32(entry + 4);
     cold.planes = rows.side + codes;
@@ -200,10 +206,15 @@ struct E2p3 {
     prefetch_side(entry, cold.planes, load_u32(entry + 8) - codes);
   }
 
-  // The last chunk may end with up to seven codes of padding.
+  // The last chunk may end with up to seven codes that are not used, of which all bits are 0.
   bool complete() const {
-    return cold_->plane_bytes == 0 && cold_->escapes.used == cold_->escapes.size && escapes_.used <= escapes_.size &&
-           escapes_.size - escapes_.used < 8;
+    const bool all = cold_->plane_bytes == 0 && cold_->escapes.used == cold_->escapes.size;
+    if (!all || escapes_.used > escapes_.size) return false;
+    const size_t unused = escapes_.size - escapes_.used;
+    if (unused == 0 || unused >= 8) return unused == 0;
+    const uint8_t* const last = cold_->planes - 1;
+    const unsigned bits = last[0] | *(last - cold_->chunk_bytes) | *(last - 2 * cold_->chunk_bytes);
+    return bits >> (8 - unused) == 0;
   }
 
   // Makes the codes of a whole block available.
@@ -213,7 +224,11 @@ struct E2p3 {
 
   template <size_t kIndex>
   inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
-    return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(Ops::load(codes + kIndex / 4 * 64)));
+    if constexpr (kFirstBits == 3) {
+      return Ops::lookup(table_, three_bits<kIndex>(codes));
+    } else {
+      return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(Ops::load(codes + kIndex / 4 * 64)));
+    }
   }
   Ops::Bytes escape() const { return escape_; }
   Stream& escapes() { return escapes_; }

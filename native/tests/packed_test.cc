@@ -18,7 +18,7 @@ using lpc::MutableBytes;
 using lpc::PackedLayout;
 using lpc::test::GuardedBuffer;
 
-constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p, PackedLayout::kHi3};
+constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3p3, PackedLayout::kHi4p, PackedLayout::kHi3};
 constexpr size_t kColumns[] = {1, 31, 64, 65, 127, 128, 129, 320, 449, 511, 512, 513, 1025, 4100, 9001};
 
 // Sums of four uniform numbers, scaled; one element in 256 has any bits (but is finite).

@@ -25,7 +25,7 @@ from blob_edit import put, seal, segment, with_entry, with_field, with_segment  
 from edge_runtime import codec  # noqa: E402
 
 FORMAT, CODEC = "FormatError", "CodecError"
-PACKED_LAYOUTS = {"e2+3": "e2p3", "e3": "e3", "hi4p": "hi4p", "hi3": "hi3"}
+PACKED_LAYOUTS = {"e2+3": "e2p3", "e3+3": "e3p3", "hi4p": "hi4p", "hi3": "hi3"}
 
 
 def weights(dtype: str, *shape: int) -> np.ndarray[Any, Any]:
@@ -50,6 +50,13 @@ def escaped(*shape: int) -> np.ndarray[Any, Any]:
     return array
 
 
+def two_scales(n: int) -> np.ndarray[Any, Any]:
+    """bf16 weights of which the middle third is far larger, so that blocks have different tables."""
+    array = weights("bf16", n)
+    array[n // 3 : 2 * n // 3] *= 1000
+    return array
+
+
 def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
     arrays: dict[str, tuple[np.ndarray[Any, Any], str, int]] = {
         f"lz4_{dtype}": (weights(dtype, 24, 65), "lz4", 0) for dtype in oracle.DTYPES
@@ -69,6 +76,7 @@ def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
         arrays |= {f"{name}_{dtype}": (weights(dtype, 24, 65), name, 0) for dtype in oracle.DTYPES}
         arrays[f"{name}_bf16_pruned"] = (pruned(9, 256), name, 2048)
         arrays[f"{name}_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), name, 0)
+    arrays["ans_bf16_tables"] = (two_scales(40_000), "ans", 0)
     arrays["ans_bf16_escapes"] = (escaped(24, 65), "ans", 0)
     arrays["bitmap_stored_bf16_pruned"] = (pruned(9, 256), "bitmap:stored", 2048)
     for layout, name in PACKED_LAYOUTS.items():
@@ -80,6 +88,7 @@ def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
     blobs = {name: (codec.encode(a, c, segment_bytes=s).tobytes(), a) for name, (a, c, s) in arrays.items()}
     other = weights("bf16", 24, 65)
     blobs["lz4_bf16_second_encoder"] = (oracle.encode(other, oracle.LZ4, 5), other)
+    blobs["ans_fp16_second_encoder"] = (oracle.encode(weights("fp16", 24, 65), oracle.ANS, 12), weights("fp16", 24, 65))
     blobs["ans_bf16_second_encoder"] = (oracle.encode(escaped(24, 65), oracle.ANS, 12), escaped(24, 65))
     blobs["bitmap_bf16_second_encoder"] = (oracle.encode(pruned(9, 256), oracle.BITMAP, 5), pruned(9, 256))
     return blobs
@@ -194,35 +203,48 @@ def malformed_segments(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
     return broken
 
 
-def malformed_ans(blob: bytes) -> dict[str, tuple[bytes, str, str]]:
-    """`blob`: bf16 of shape (24, 65) in one segment, with escapes; its parameters begin at 128, the segment at 192."""
-    plain = segment(blob, 0)
+def malformed_ans(blob: bytes, wide: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """`blob`: bf16 of shape (24, 65) in one segment, with escapes and one table; its parameters begin at 128, the
+    segment at 192. `wide`: int8 of the same shape.
+    """
+    plain, wide_plain = segment(blob, 0), segment(wide, 0)
     _, escapes = struct.unpack_from("<II", plain)
+    block, at = 320 + 1560, oracle.parse(wide).segments[0].offset
     cases = {
-        "ans_word_count": (put(plain, 0, 2**31, 4), "word_count (offset 0): got 2147483648"),
-        "ans_escape_count": (put(plain, 4, escapes + 1, 4), "escape_count (offset 4)"),
-        "ans_reserved": (put(plain, 8, 1, 1), "reserved (offset 8): got 1"),
-        "ans_state": (put(plain, 64 + 4 * 63, 65535, 4), "state[63] (offset 316): got 65535"),
-        "ans_trailing": (plain + b"\0", "escape_count (offset 4)"),
-        "ans_words_changed": (put(plain, 320 + 1560, 0xFFFF ^ plain[1880], 2), "(offset "),
+        "byte_count": (put(plain, 0, 2**31, 4), "byte_count (offset 0): got 2147483648"),
+        "escape_count": (put(plain, 4, escapes + 1, 4), "escape_count (offset 4)"),
+        "table_count_zero": (put(plain, 8, 0, 2), "table_count (offset 8): got 0"),
+        "table_count": (put(plain, 8, 257, 2), "table_count (offset 8): got 257"),
+        "reserved": (put(plain, 10, 1, 1), "reserved (offset 10): got 1"),
+        "state": (put(plain, 64 + 2 * 127, 255, 2), "state[127] (offset 318): got 255"),
+        "block": (put(plain, block, 1, 1), f"block[0] (offset {block}): got 1"),
+        "table_reserved": (put(plain, block + 16, 1, 1), f"table[0].reserved (offset {block + 16}): got 1"),
+        "table_frequency": (put(plain, block + 17, 0, 1), f"table[0].frequency (offset {block + 17})"),
+        "trailing": (plain + b"\0", "escape_count (offset 4)"),
+        "bytes_changed": (put(plain, block + 33, 0xFFFF ^ plain[block + 33], 2), ""),
     }
-    broken = {
-        name: (
-            with_segment(blob, 0, stored),
-            FORMAT,
-            f"segment[0] (offset 192): {message}" if message[0] != "(" else message,
-        )
-        for name, (stored, message) in cases.items()
+    broken = {}
+    for name, (stored, message) in cases.items():
+        broken[f"ans_{name}"] = with_segment(blob, 0, stored), FORMAT, f"segment[0] (offset 192): {message}"
+    wide_cases = {
+        "word_count": (put(wide_plain, 0, 2**31, 4), "word_count (offset 0): got 2147483648"),
+        "reserved": (put(wide_plain, 4, 1, 1), "reserved (offset 4): got 1"),
+        "state": (put(wide_plain, 64 + 4 * 63, 65535, 4), "state[63] (offset 316): got 65535"),
+        "trailing": (wide_plain + b"\0", "word_count (offset 0)"),
+        "words_changed": (put(wide_plain, 320, 0xFFFF ^ wide_plain[320], 2), ""),
     }
+    for name, (stored, message) in wide_cases.items():
+        broken[f"ans_wide_{name}"] = with_segment(wide, 0, stored), FORMAT, f"segment[0] (offset {at}): {message}"
     params = {
-        "ans_kind": (128, 2, 1, "codec_params.kind (offset 0): got 2"),
-        "ans_escape": (129, 2, 1, "codec_params.escape (offset 1): got 2"),
-        "ans_params_reserved": (143, 1, 1, "codec_params.reserved (offset 15): got 1"),
-        "ans_frequency_limit": (160, 4096, 2, "codec_params.frequency[0] (offset 32): got 4096"),
-        "ans_frequency_sum": (160, 1, 2, "codec_params.frequency (offset 32)"),
+        "kind": (blob, 0, 2, 1, "codec_params.kind (offset 0): got 2"),
+        "kind_retired": (blob, 0, 1, 1, "codec_params.kind (offset 0): got 1"),
+        "params_reserved": (blob, 15, 1, 1, "codec_params.reserved (offset 15): got 1"),
+        "wide_kind": (wide, 0, 3, 1, "codec_params.kind (offset 0): got 3"),
+        "wide_frequency_limit": (wide, 16, 4096, 2, "codec_params.frequency[0] (offset 16): got 4096"),
+        "wide_frequency_sum": (wide, 16, 1, 2, "codec_params.frequency (offset 16)"),
     }
-    for name, (offset, value, size, message) in params.items():
-        broken[name] = seal(put(blob, offset, value, size)), FORMAT, message
+    for name, (whole, offset, value, size, message) in params.items():
+        broken[f"ans_{name}"] = seal(put(whole, 128 + offset, value, size)), FORMAT, message
     return broken
 
 
@@ -255,7 +277,7 @@ def malformed_packed(
     for layout in PACKED_LAYOUTS.values():
         blob = blobs[f"packed_{layout}_bf16_escapes"][0]
         plain = segment(blob, 0)
-        entries = 4 * (2 if layout == "e2p3" else 1) + 1
+        entries = 4 * (2 if layout in ("e2p3", "e3p3") else 1) + 1
         fixed = oracle.align64(4 * entries)
         side = fixed + 4 * oracle_packed.row_bytes(blob[128], 390)
         (end,) = struct.unpack_from("<I", plain, 4 * entries - 4)
@@ -265,7 +287,7 @@ def malformed_packed(
             "table_end": (put(plain, 4 * entries - 4, end + 1, 4), f"row_table[{entries - 1}]"),
             "trailing": (plain + b"\0", f"row_table[{entries - 1}]"),
         }
-        if layout == "e2p3":
+        if layout in ("e2p3", "e3p3"):
             (planes,) = struct.unpack_from("<I", plain, 4)
             cases["planes"] = put(plain, 4, planes + 1, 4), "row_table[1] (offset 4)"
         if layout == "hi4p":
@@ -283,7 +305,8 @@ def malformed_packed(
         broken[f"packed_{layout}_too_short"] = short, FORMAT, f"got {side + 63}, expected at least {side + 64}"
     blob = blobs["packed_e2p3_bf16_escapes"][0]
     params = {
-        "layout": (128, 5, "codec_params.layout (offset 0): got 5"),
+        "layout": (128, 6, "codec_params.layout (offset 0): got 6"),
+        "layout_retired": (128, 2, "codec_params.layout (offset 0): got 2"),
         "reserved": (129, 1, "codec_params.reserved (offset 1): got 1"),
         "level1_reserved": (128 + 11, 1, "codec_params.reserved (offset 11): got 1"),
         "level2_reserved": (128 + 31, 1, "codec_params.reserved (offset 31): got 1"),
@@ -309,7 +332,7 @@ def main() -> None:
         }
     broken = malformed_headers(blobs["lz4_bf16_segments"][0], blobs["stored_fp16_segments"][0])
     broken |= malformed_segments(blobs["lz4_fp16"][0])
-    broken |= malformed_ans(blobs["ans_bf16_escapes"][0])
+    broken |= malformed_ans(blobs["ans_bf16_escapes"][0], blobs["ans_int8"][0])
     broken |= malformed_bitmap(blobs["bitmap_stored_bf16_pruned"][0])
     broken |= malformed_packed(blobs)
     for name, (blob, error, message) in sorted(broken.items()):

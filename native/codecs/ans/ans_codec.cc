@@ -1,12 +1,14 @@
-// `ans`: interleaved rANS over exponents or whole bytes (docs/format.md, 4.2). Parameters: the tensor's table.
+// `ans`: interleaved rANS over exponents or whole bytes (docs/format.md, 4.2).
 #include "codecs/ans/ans_codec.h"
 
-#include "codecs/ans/ans_decode.h"
-#include "codecs/ans/ans_encode.h"
+#include "codecs/ans/narrow.h"
 #include "codecs/ans/params.h"
+#include "codecs/ans/wide.h"
 
 namespace lpc {
 namespace {
+
+bool is_narrow(uint32_t dtype) { return ans::table_kind(dtype) == ans::kNarrow; }
 
 class AnsCodec final : public Codec {
  public:
@@ -17,24 +19,30 @@ class AnsCodec final : public Codec {
     return ans::params_bytes(ans::table_kind(tensor.dtype));
   }
   std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
-    return ans::make_params(tensor.dtype, ans::count_codes(tensor.dtype, src));
+    return ans::make_params(tensor.dtype,
+                            is_narrow(tensor.dtype) ? ans::Counts() : ans::count_codes(tensor.dtype, src));
   }
   bool params_from_sample() const override { return false; }
   void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
     ans::check_params(tensor.dtype, params);
   }
 
-  size_t encode_scratch_bytes(const SegmentShape& shape) const override { return ans::encode_scratch_bytes(shape); }
+  size_t encode_scratch_bytes(const SegmentShape& shape) const override {
+    return is_narrow(shape.dtype) ? ans::narrow::encode_scratch_bytes(shape) : ans::wide::encode_scratch_bytes(shape);
+  }
   size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes dst,
                 MutableBytes scratch) const override {
-    return ans::encode(shape, params, src, dst, scratch);
+    return is_narrow(shape.dtype) ? ans::narrow::encode(shape, src, dst, scratch)
+                                  : ans::wide::encode(shape, params, src, dst, scratch);
   }
 
-  size_t min_stored_bytes(const SegmentShape& shape) const override { return ans::min_stored_bytes(shape); }
+  size_t min_stored_bytes(const SegmentShape& shape) const override {
+    return is_narrow(shape.dtype) ? ans::narrow::min_stored_bytes(shape) : ans::wide::min_stored_bytes(shape);
+  }
 
   size_t decode_scratch_bytes(const SegmentShape&) const override { return 0; }
   void decode(const SegmentShape& shape, Bytes params, Bytes stored, MutableBytes out, MutableBytes) const override {
-    ans::decode(shape, params, stored, out);
+    is_narrow(shape.dtype) ? ans::narrow::decode(shape, stored, out) : ans::wide::decode(shape, params, stored, out);
   }
 };
 

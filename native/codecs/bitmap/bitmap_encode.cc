@@ -3,32 +3,11 @@
 #include <algorithm>
 
 #include "codecs/ans/params.h"
-#include "codecs/ans/segment_layout.h"
 #include "codecs/bitmap/segment_layout.h"
 #include "codecs/registry.h"
-#include "simd/split.h"
 
 namespace lpc::bitmap {
 namespace {
-
-template <typename Word>
-uint64_t count_zeros(Bytes src) {
-  uint64_t zeros = 0;
-  for (size_t i = 0; i < src.size(); i += sizeof(Word)) {
-    Word word;
-    std::memcpy(&word, &src[i], sizeof word);
-    zeros += word == 0;
-  }
-  return zeros;
-}
-
-uint64_t count_zeros(uint32_t dtype, Bytes src) {
-  switch (dtype_bytes(dtype)) {
-    case 1: return count_zeros<uint8_t>(src);
-    case 2: return count_zeros<uint16_t>(src);
-    default: return count_zeros<uint32_t>(src);
-  }
-}
 
 // Bits and non-zeros of one row; `values` has room for one element more. Returns where the next value goes.
 template <typename Word>
@@ -60,11 +39,11 @@ std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src, lpc_c
   std::vector<uint8_t> params(kParamsBytes, 0);
   params[kInnerCodecOffset] = static_cast<uint8_t>(inner);
   if (inner != LPC_CODEC_ANS) return params;
-  ans::Counts counts = ans::count_codes(tensor.dtype, src);
-  const uint8_t zero[4] = {};
-  uint8_t code = 0, raw[3];
-  split_kernels().split[tensor.dtype](zero, 1, ans::kBias, &code, raw, 1);
-  counts.of[code] -= count_zeros(tensor.dtype, src);
+  ans::Counts counts;
+  if (ans::table_kind(tensor.dtype) == ans::kWide) {  // elements of a byte; that of 0 is 0
+    counts = ans::count_codes(tensor.dtype, src);
+    counts.of[0] -= static_cast<uint64_t>(std::count(src.begin(), src.end(), uint8_t{0}));
+  }
   const std::vector<uint8_t> table = ans::make_params(tensor.dtype, counts);
   params.insert(params.end(), table.begin(), table.end());
   return params;

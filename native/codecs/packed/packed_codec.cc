@@ -1,6 +1,7 @@
 #include "codecs/packed/packed_codec.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "codecs/layout.h"
 #include "codecs/packed/packed_encode.h"
@@ -21,8 +22,8 @@ PackedRows open_segment(PackedLayout kind, const SegmentShape& shape, Bytes stor
   for (size_t i = 0; i < layout.table_entries; ++i) {
     const uint32_t entry = load<uint32_t>(&stored[4 * i]);
     const bool edge = (i == 0 && entry != 0) || (i + 1 == layout.table_entries && entry != side_bytes);
-    // The second part of an e2+3 row begins after three planes of equal size.
-    const bool uneven = kind == PackedLayout::kE2p3 && i % 2 == 1 && (entry - before) % 3 != 0;
+    // The second part of a row with two levels begins after three planes of equal size.
+    const bool uneven = packed_parts_per_row(kind) == 2 && i % 2 == 1 && (entry - before) % 3 != 0;
     if (edge || uneven || entry < before || entry > side_bytes) {
       throw_field(LPC_FORMAT_ERROR, "row_table[" + std::to_string(i) + "]", 4 * i, std::to_string(entry),
                   "ascending offsets from 0 to the end of the side stream, " + std::to_string(side_bytes));
@@ -68,7 +69,7 @@ class PackedCodec : public Codec {
   size_t min_stored_bytes(const SegmentShape& shape) const override {
     if (shape.dtype != LPC_DTYPE_BF16) return shape.bytes();
     size_t least = shape.bytes();
-    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p, PackedLayout::kHi3}) {
+    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3p3, PackedLayout::kHi4p, PackedLayout::kHi3}) {
       least = std::min(least, packed::Layout(kind, shape).side_offset + kPackedPadding);
     }
     return least;
@@ -101,16 +102,16 @@ const Codec& packed_codec() {
 }
 
 const Codec& PackedCodec::variant(uint32_t layout) const {
-  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3, PackedLayout::kHi4p,
-                                              PackedLayout::kHi3};
+  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kHi4p, PackedLayout::kHi3,
+                                              PackedLayout::kE3p3};
   static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2]),
                                        PackedCodec(&kLayouts[3])};
   if (layout == 0) return packed_codec();
-  if (layout > 4) {
-    throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) +
-                                          ", expected 0 (smallest), 1 (e2+3), 2 (e3), 3 (hi4p) or 4 (hi3)");
+  for (size_t i = 0; i < std::size(codecs); ++i) {
+    if (layout == static_cast<uint32_t>(kLayouts[i])) return codecs[i];
   }
-  return codecs[layout - 1];
+  throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) +
+                                        ", expected 0 (smallest), 1 (e2+3), 3 (hi4p), 4 (hi3) or 5 (e3+3)");
 }
 
 }  // namespace lpc

@@ -65,7 +65,7 @@ void put_codes(PackedLayout layout, uint8_t* vectors, unsigned index, const uint
   switch (layout) {
     case PackedLayout::kE2p3: return or_shifted(vectors + index / 4 * 64, codes, 0, 3, 2 * (index % 4));
     case PackedLayout::kHi4p: return or_shifted(vectors, codes, 0, 15, 4 * index);
-    case PackedLayout::kE3:
+    case PackedLayout::kE3p3:
     case PackedLayout::kHi3: break;
   }
   if (index < 6) return or_shifted(vectors + index / 2 * 64, codes, 0, 7, 3 * (index % 2));
@@ -122,7 +122,7 @@ class RowEncoder {
   // Returns whether it fitted; the row's entries of the row table go to `table`.
   bool append_side(Side& side, uint8_t* table) {
     store(table, static_cast<uint32_t>(side.size()));
-    if (layout_ != PackedLayout::kE2p3) return side.append(escapes_, escape_count_);
+    if (packed_parts_per_row(layout_) == 1) return side.append(escapes_, escape_count_);
     uint8_t* const rest = escapes_ + 2 * columns_;
     size_t rest_count = 0;
     for (size_t i = 0; i < escape_count_; i += 64) {
@@ -132,7 +132,7 @@ class RowEncoder {
         const uint8_t value = escapes_[i + k];
         codes[k] = codes2_[value];
         rest[rest_count] = value;  // kept only if it has no code
-        rest_count += codes[k] == level2_values(PackedLayout::kE2p3);
+        rest_count += codes[k] == level2_values(layout_);
       }
       uint64_t planes[kPlanes] = {};
       uint8_t* plane_bytes[kPlanes];

@@ -61,7 +61,7 @@ uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
   const uint64_t escapes = beyond(level1_values(layout));
   switch (layout) {
     case PackedLayout::kE2p3: return 10 * histogram.elements + 3 * escapes + 8 * beyond(10);
-    case PackedLayout::kE3:
+    case PackedLayout::kE3p3: return 11 * histogram.elements + 3 * escapes + 8 * beyond(14);
     case PackedLayout::kHi3: return 11 * histogram.elements + 8 * escapes;
     case PackedLayout::kHi4p: return 12 * histogram.elements + 32 * escapes;
   }
@@ -73,7 +73,7 @@ uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
 std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
   const Histogram histogram = count(src);
   PackedLayout chosen = PackedLayout::kE2p3;
-  for (PackedLayout other : {PackedLayout::kE3, PackedLayout::kHi4p}) {
+  for (PackedLayout other : {PackedLayout::kE3p3, PackedLayout::kHi4p}) {
     if (bits_with(other, histogram) < bits_with(chosen, histogram)) chosen = other;
   }
   if (layout != nullptr) chosen = *layout;
@@ -91,8 +91,8 @@ void check_params(Bytes params) {
     throw_malformed(field::kCodecParamsBytes, params.size(),
                     std::to_string(kParamsBytes) + " for bf16 in codec packed");
   }
-  if (params[0] < 1 || params[0] > 4) {
-    throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1 to 4");
+  if (params[0] < 1 || params[0] > 5 || params[0] == 2) {
+    throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1, 3, 4 or 5");
   }
   const auto layout = static_cast<PackedLayout>(params[0]);
   const auto check_zero = [&](size_t begin, size_t end) {

@@ -15,7 +15,7 @@ inline constexpr uint64_t kMaxHi4pColumns = uint64_t{1} << 24;  // what a list e
 constexpr size_t level1_values(PackedLayout layout) {
   return layout == PackedLayout::kHi4p ? 16 : (layout == PackedLayout::kE2p3 ? 3 : 7);
 }
-constexpr size_t level2_values(PackedLayout layout) { return layout == PackedLayout::kE2p3 ? 7 : 0; }
+constexpr size_t level2_values(PackedLayout layout) { return packed_parts_per_row(layout) == 2 ? 7 : 0; }
 
 // Tables of the layout, or of the smallest one, for these bf16 values.
 std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout);

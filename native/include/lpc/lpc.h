@@ -86,12 +86,12 @@ typedef struct lpc_tensor_desc {
   uint64_t shape[LPC_MAX_RANK]; /* entries at and beyond rank must be 0 */
 } lpc_tensor_desc;
 
-/* Layouts of codec `packed` (docs/format.md, 4.3). */
+/* Layouts of codec `packed` (docs/format.md, 4.3); 2 was "e3" and is not used again. */
 typedef enum lpc_packed_layout {
   LPC_PACKED_E2P3 = 1, /* "e2+3": smallest */
-  LPC_PACKED_E3 = 2,   /* "e3" */
   LPC_PACKED_HI4P = 3, /* "hi4p": 12 bits, quickest to decode without byte expansion instructions */
-  LPC_PACKED_HI3 = 4   /* "hi3": about 11.4 bits, quickest to decode with them (AVX-512 VBMI2) */
+  LPC_PACKED_HI3 = 4,  /* "hi3": about 11.4 bits, quickest to decode with them (AVX-512 VBMI2) */
+  LPC_PACKED_E3P3 = 5  /* "e3+3": about 11.1 bits */
 } lpc_packed_layout;
 
 /* What codec `bitmap` does with the non-zeros (docs/format.md, 4.4). */
