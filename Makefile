@@ -4,7 +4,7 @@
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make bench  the benchmarks that run anywhere in a minute
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
-# make test-board   deploy, run and report on an emulated 64-bit Arm board; needs root, about twenty minutes at first
+# make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
 
 PYTHON ?= python3
 VENV := .venv
@@ -92,7 +92,7 @@ BOARD_ROOT ?= build/board/root
 
 test-board: wheel-arm64
 	tests/board/make_root.sh $(BOARD_ROOT)
-	LPC_BOARD_ROOT=$(BOARD_ROOT) $(BIN)/pytest -v tests/test_remote_emulated.py
+	LPC_TEST_PACKAGES=1 LPC_BOARD_ROOT=$(BOARD_ROOT) $(BIN)/pytest -v tests/test_remote_emulated.py tests/test_remote_packages.py
 
 clean:
 	rm -rf build out $(VENV)

@@ -20,6 +20,7 @@ from edge_runtime.bench.results import save_result
 from edge_runtime.bench.statistics import Estimate, Ratio, estimate, ratio, student_quantile, summarise
 
 LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
+RECORDED = json.loads((Path(__file__).parent / "recorded_runs.json").read_text(encoding="utf-8"))
 POSITIVE = st.lists(st.floats(0.1, 1e4), min_size=2, max_size=7)
 ROUNDS = 5
 
@@ -70,13 +71,47 @@ def test_compare_leaves_out_what_waited_for_other_programs(seed: int) -> None:
         assert not [warning for warning in equal.warnings if "disturbed" in warning]
 
 
-def test_compare_where_everything_waited_warns_and_takes_only_large_differences() -> None:
+def test_compare_where_everything_waited_gives_no_verdict() -> None:
     rng = random.Random(5)
     first = braked(rng, 1, 0.2, 0.05)
     found = compare(first, braked(rng, 0.9, 1.0, 0.7))[0]
-    assert found.verdict == "no difference"
-    assert "B is disturbed: 40 of 40 repetitions waited for others" in found.warnings
+    assert found.verdict == "unknown"
+    assert "B is disturbed: 40 of 40 repetitions waited for other programs: measure it again" in found.warnings
     assert any("quieten the machine, or measure with --precision" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("quiet", "quiet again", "no difference"),
+        ("quiet", "quiet, slower", "slower"),
+        ("one process", "one process again", "no difference"),
+        ("one process", "one process, slower", "slower"),
+        ("one process", "one process beside others", "no difference"),
+        ("quiet", "beside others", "no difference"),
+        ("quiet, slower", "beside others", "faster"),
+        ("quiet", "under load", "unknown"),
+        ("quiet", "under load, slower", "unknown"),
+    ],
+)
+def test_compare_of_recorded_runs(a: str, b: str, verdict: str) -> None:
+    """Runs of one model, and of one with 20 layers for 18 ("slower"), recorded by benchmarks/compare_check.py."""
+    found = compare(recorded(a), recorded(b))[0]
+    assert found.verdict == verdict
+    if "load" not in b:
+        assert found.ratio == pytest.approx(0.9 if "slower" in b else 1.11 if "slower" in a else 1, abs=0.025)
+    else:
+        assert any("is disturbed" in warning for warning in found.warnings)
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """A run whose repetitions were recorded on a real machine, quiet or not."""
+    names, runs = RECORDED["columns"], RECORDED["runs"]
+    test = make_test("pp", [1.0])
+    test["repetitions"] = [dict(zip(names, values, strict=True)) for values in runs[name]]
+    for repetition in test["repetitions"]:
+        repetition["tokens_per_s"] = 64 / repetition["seconds"]
+    return make_result(test)
 
 
 def test_compare_beside_a_busy_neighbour_widens_the_interval() -> None:

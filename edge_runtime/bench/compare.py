@@ -31,7 +31,8 @@ Examples:
 
 \b
 The ratio is B's speed over A's, from geometric means. Repetitions that had to
-wait for other programs do not count, as long as enough others are left.
+wait for other programs do not count; where hardly any did not, the verdict is
+"unknown".
 Measure with `lpc-bench run --precision 3%` to find differences of 10 %.
 """
 
@@ -68,8 +69,8 @@ def compare(
 def _compare_test(a: Sample, b: Sample, name: str, confidence: float, minimum: float) -> Comparison:
     found = ratio(a.estimate, b.estimate, confidence)
     verdict: Verdict = "no difference"
-    if found.low is None or found.high is None:
-        verdict = "unknown"
+    if found.low is None or found.high is None or not (a.alone and b.alone):
+        verdict = "unknown"  # one repetition, or others had the machine
     elif found.low > 1 and found.ratio > 1 + minimum:
         verdict = "faster"
     elif found.high < 1 and found.ratio < 1 - minimum:
@@ -95,7 +96,10 @@ def _noise(a: Sample, b: Sample, low: float | None, high: float | None) -> list[
         elif spread > NOISE_LIMIT:
             warnings.append(f"{name} is noisy: its repetitions deviate by {spread:.0%}")
         if not found.alone:
-            warnings.append(f"{name} is disturbed: {found.disturbed} of {found.count} repetitions waited for others")
+            warnings.append(
+                f"{name} is disturbed: {found.disturbed} of {found.count} repetitions waited for other programs: "
+                "measure it again"
+            )
     if low is not None and high is not None and high / low > WIDE**2:
         seen = (high / low) ** 0.5 - 1
         warnings.append(
