@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from real_models import ROOT, ExportModel, RunPython
 
 from edge_runtime.bench import page_cache
 from edge_runtime.bench.layers import PARTS, by_layer
+from edge_runtime.bench.options import arguments_of, measure_options
 from edge_runtime.bench.results import load_result, validate
 from edge_runtime.bench.workers import Configuration, Worker
 from edge_runtime.errors import LpcError
@@ -349,6 +351,22 @@ def test_help_of_the_group_and_of_run_load_nothing_heavy(run_python: RunPython) 
         assert done.returncode == 0
         assert "Examples:" in done.stdout
         assert done.stdout.endswith("[]\n")
+
+
+def test_arguments_for_a_board_give_the_same_options_there() -> None:
+    given: list[dict[str, Any]] = []
+
+    @click.command()
+    @measure_options
+    def command(**options: Any) -> None:
+        given.append(options)
+
+    words = ["-p", "8,16", "-d", "0,4", "--precision", "2.5%", "--at-most", "60", "--memory-budget", "1.5GiB", "--cold"]
+    words += ["--bus-limit", "1.5GB/s", "--load", "prefill_chunk=64", "-t", "1,2", "--interval", "0.2", "-r", "7"]
+    for arguments in (words, []):
+        command.main(arguments, standalone_mode=False)
+        command.main(arguments_of(given[-1]), standalone_mode=False)
+        assert given[-1] == given[-2]
 
 
 def test_unknown_subcommand_exits_2(run_python: RunPython) -> None:
