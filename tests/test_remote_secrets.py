@@ -107,7 +107,7 @@ def test_password_without_terminal_or_permission_is_not_asked_for(
 
 def test_passphrase_is_asked_for_and_a_wrong_one_said(tmp_path: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
-    key.write_private_key(tmp_path / "key", passphrase=SECRET)
+    key.write_private_key(tmp_path / "key", passphrase=SECRET, rounds=50)
     key.write_public_key(tmp_path / "key.pub")
     said, asked = talk(tmp_path, [SECRET], identity=str(tmp_path / "key"))
     assert said == "ran uname"
