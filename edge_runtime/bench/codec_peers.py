@@ -1,7 +1,8 @@
 """Other compressors for comparison with ours, each on one thread; the extra `peers` installs them.
 
 They restore into memory that is there already, as ours do, where their interface has that: blosc2 and zstandard. What
-zipnn and lz4 return is newly allocated every time, which is part of their time.
+zipnn and lz4 return is newly allocated every time, which is part of their time; so `ans` stands beside them once more,
+decoding to newly allocated memory as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from edge_runtime import codec
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -58,7 +61,18 @@ def available(dtype: str, itemsize: int) -> tuple[list[Peer], list[str]]:
             found += make(dtype, itemsize)
         except ImportError:
             missing.append(package)
+    if found:
+        found.append(_ans_to_new_memory(dtype))
     return found, missing
+
+
+def _ans_to_new_memory(dtype: str) -> Peer:
+    numpy_dtype = codec.numpy_dtype(dtype)
+    return Peer(
+        "ans, new memory",
+        lambda data: codec.encode(data.view(numpy_dtype), "ans", threads=1),
+        lambda blob: codec.decode(blob, 1).view(np.uint8),
+    )
 
 
 def _zipnn(dtype: str, itemsize: int) -> list[Peer]:
