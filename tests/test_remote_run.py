@@ -104,33 +104,24 @@ def test_remote_upload_cut_at_30_percent_goes_on(board: SshBoard, folder: Path, 
     assert not (board.base / "models" / model.name).exists()
 
 
-def test_remote_upload_cut_and_reached_again_needs_no_second_command(
+def test_remote_connection_cut_in_the_upload_and_in_the_run_needs_no_second_command(
     board: SshBoard, folder: Path, first: Path, tmp_path: Path
 ) -> None:
     model = large_model(folder, tmp_path)
     with Relay(board.port, rate=4e6, cut_after=5_000_000) as relay:
         board.trust(relay.port)
-        with started(board, BOARD, str(model), *QUICK, "--json", port=relay.port) as process:
+        with started(board, BOARD, str(model), *LONG, "--json", port=relay.port) as process:
             seen = wait_for_line(process, "connecting again")
             assert "MB/s, " in seen
             relay.refuse, relay.rate = False, None
-            out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert json.loads(out)["remote"]["reconnects"] == 1
-    assert not (board.base / "models" / model.name).exists()
-
-
-def test_remote_connection_cut_during_the_run_is_made_again(board: SshBoard, folder: Path, first: Path) -> None:
-    with Relay(board.port) as relay:
-        board.trust(relay.port)
-        with started(board, BOARD, str(folder), *LONG, "--json", port=relay.port) as process:
             wait_for_line(process, f" of {LONG[-1]}")
             relay.cut()
             out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     result = json.loads(out)
-    assert result["remote"]["reconnects"] == 1
+    assert result["remote"]["reconnects"] == 2
     assert len(result["tests"][0]["repetitions"]) == int(LONG[-1])
+    assert not (board.base / "models" / model.name).exists()
 
 
 @contextlib.contextmanager
