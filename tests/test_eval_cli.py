@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from real_models import ROOT, ExportModel
 
 from edge_runtime.cli.eval import command
-from edge_runtime.evaluation import Estimate, evaluate
+from edge_runtime.evaluation import Estimate, evaluate, text_windows
 from edge_runtime.session import load
 
 TEXT = ROOT / "examples" / "demo_model" / "held_out.txt"
@@ -45,6 +45,19 @@ def test_eval_against_itself_finds_no_difference(export_model: ExportModel) -> N
     assert found["kl"]["value"] == 0
     assert found["top1_agreement"]["value"] == 1
     assert found["perplexity_change"]["value"] == 0
+
+
+def test_text_windows_begin_as_a_text_does_and_keep_documents_apart(export_model: ExportModel, tmp_path: Path) -> None:
+    model = load(export_model("demo_model", "lz4"))
+    documents = TEXT.read_text(encoding="utf-8").split("\n\n")[:4]
+    file = tmp_path / "documents.txt"
+    file.write_text("\n\n\n".join(documents), encoding="utf-8")
+    apart = text_windows(model, file, documents=True)
+    assert apart == [model.tokenizer.encode(document.strip()) for document in documents]
+    together = text_windows(model, file, 100)
+    assert all(ids[0] == model.package.bos_id and len(ids) == 100 for ids in together[:-1])
+    assert [id for ids in together for id in ids[1:]] == model.tokenizer.encode(file.read_text(encoding="utf-8"))[1:]
+    assert sum(len(ids) - 1 for ids in text_windows(model, file, 100, 150, documents=True)) == 150
 
 
 def test_eval_without_text_uses_what_the_model_writes(export_model: ExportModel) -> None:
