@@ -48,6 +48,8 @@ def test_partial_fraction_balances_reading_and_decoding() -> None:
 def test_partial_fraction_at_the_ends_is_0_or_1() -> None:
     assert codec.partial_fraction(bus=1e8, decode=3e9, stored_ratio=0.66) == 1
     assert codec.partial_fraction(bus=20e9, decode=3e9, stored_ratio=0.66, copy=10e9) == 0
+    # Decoding that is quicker than copying is always worth it, whatever the bus.
+    assert codec.partial_fraction(bus=20e9, decode=3e9, stored_ratio=0.66, copy=2e9) == 1
 
 
 @pytest.mark.parametrize("rates", [(0, 1, 0.5, 0), (1, -1, 0.5, 0), (1, 1, 1.5, 0), (1, 1, 0.5, float("nan"))])
