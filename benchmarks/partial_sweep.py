@@ -6,8 +6,8 @@
 Everything is streamed with the smallest budget that works, from the page cache through --bus-limit, on one processor
 (taskset): one thread's worth of decoding, products included. The rates that the choice is made from are measured by
 runs without a limit, of the model uncompressed and of it compressed wholly, in turns. For every bus all fractions take
-turns, round after round; all must give the same tokens. The exit status is 1 if at any bus the chosen fraction needs 10 % more
-time than the best of the sweep. Random weights: synthetic, sigma 0.02.
+turns, round after round; all must give the same tokens. The exit status is 1 if at any bus the chosen fraction needs
+10 % more time than the best of the sweep. Random weights: synthetic, sigma 0.02.
 """
 
 from __future__ import annotations

@@ -16,9 +16,11 @@ void check_rate(const char* name, double rate, bool may_be_zero) {
 
 }  // namespace
 
+// Rates are known to a few per cent, and fewer bytes are worth something: a time is as good as the best within this.
+constexpr double kSlack = 1.05;
+
 // A decoded byte of which the fraction f is encoded takes (f ratio + 1 - f) / bus to read and f / decode + (1 - f) /
-// copy to decode. Where decoding costs more than copying, the second is at most the first as long as f is at most what
-// is returned.
+// copy to decode. The longer of the two is shortest where they meet, or at one end.
 double partial_fraction(const lpc_rates& rates) {
   check_rate("bus", rates.bus, false);
   check_rate("decode", rates.decode, false);
@@ -31,12 +33,13 @@ double partial_fraction(const lpc_rates& rates) {
     throw Error(LPC_INVALID_ARGUMENT, "rates.reserved: got " + std::to_string(rates.reserved) + ", expected 0");
   }
   const double copying = rates.copy == 0 ? 0 : 1 / rates.copy;
-  if (1 / rates.decode <= copying) return 1;  // fewer bytes to read, and less to do
-  const double spare = 1 / rates.bus - copying;
-  const double cost = 1 / rates.decode - copying + (1 - rates.stored_ratio) / rates.bus;
-  if (spare <= 0) return 0;  // not even raw segments keep up
-  if (cost <= spare) return 1;
-  return std::clamp(spare / cost, 0.0, 1.0);
+  const double spare = 1 / rates.bus - copying;                      // reading less decoding, nothing being encoded
+  const double slope = 1 / rates.decode - copying;                   // of decoding
+  const double cost = slope + (1 - rates.stored_ratio) / rates.bus;  // of that difference
+  const double best = slope <= 0 ? 1 : cost <= spare ? 1 : std::clamp(spare / cost, 0.0, 1.0);
+  if (best == 1) return 1;
+  const double time = copying + best * slope;  // decoding takes as long as reading there, or longer
+  return std::min((kSlack * time - copying) / slope, 1.0);
 }
 
 }  // namespace lpc

@@ -13,7 +13,6 @@
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
-inline constexpr size_t kFar = 16384;         // bytes to prefetch ahead
 inline constexpr size_t kSlack = 2 * kGroup;  // bytes from the first value of a group, beyond which none is read
 
 inline uint64_t low_bits(size_t count) { return count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0}; }
@@ -64,13 +63,14 @@ inline void some_rows(const BitmapRows& rows, size_t first, bool carefully, cons
   const uint8_t* bits = begin.bits;
   const uint8_t* values[kRows];
   for (size_t r = 0; r < kRows; ++r) values[r] = Row(rows, first + r).values;
+  const ptrdiff_t far = Row(rows, first + kRows).values - values[0];  // about the same columns of the next rows
   size_t c = 0;
   for (; !carefully && c + kGroup <= rows.columns; c += kGroup, bits += kGroup / 8) {
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       uint64_t group;
       std::memcpy(&group, bits + r * rows.row_bitmap_bytes, 8);
-      prefetch_far(values[r] + kFar);
+      prefetch_far(values[r] + far);
       add_group(dots[r], group, values[r], x + c);
       values[r] += 2 * ones(group);
     }

@@ -21,7 +21,7 @@ inline constexpr size_t kStep = 4 * kLanes;  // columns added to four sums, whic
 inline constexpr size_t kBlock = 512;        // columns widened at a time when several rows of x share them
 inline constexpr size_t kTileRows = 4;
 inline constexpr size_t kTileX = 2;
-inline constexpr size_t kPrefetchBytes = 2048;
+inline constexpr size_t kNearBytes = 256;
 
 typedef float FloatVector __attribute__((vector_size(LPC_VECTOR_BYTES)));
 typedef int8_t ByteVector __attribute__((vector_size(LPC_VECTOR_BYTES / 4)));
@@ -86,7 +86,8 @@ inline __attribute__((always_inline)) void add_columns(const int8_t* w, size_t k
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       const int8_t* const row = w + r * k + c;
-      __builtin_prefetch(row + kPrefetchBytes, 0, 3);
+      __builtin_prefetch(row + kNearBytes, 0, 3);
+      __builtin_prefetch(row + kRows * k, 0, 2);  // the rows that come next
       FloatVector weights[4];
       widen_step(row, weights);
       for (size_t i = 0; i < 4; ++i) sums[r].of[i] += weights[i] * load(x + c + i * kLanes);
