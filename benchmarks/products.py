@@ -5,13 +5,15 @@
     python benchmarks/products.py build/tinyllama-packed --threads 1,2
     python benchmarks/products.py build/tinyllama-packed --threads 2 --prefill 512 --tokens 8
     python benchmarks/products.py build/tinyllama-packed --llama build/tinyllama.gguf --llama-python PYTHON \\
-      --torch build/tinyllama --torch-python PYTHON
+      --torch build/tinyllama --torch-python PYTHON --genai build/tinyllama-fp32 --genai-python PYTHON
 
 Every side is a process that keeps its model loaded; round after round each one continues a text by --tokens tokens,
 greedily, in changing order. First all of ours generate 128 tokens from the same prompt, and their ids must be equal.
 The peers' ids are only printed: their arithmetic rounds differently. --llama-python and --torch-python name
-interpreters that have llama-cpp-python (built for this machine), or torch and transformers, installed. Prints a table,
-with --json all samples. Not in the times: loading, the prompt, tokenizing.
+interpreters that have llama-cpp-python (built for this machine), or torch and transformers, installed,
+--genai-python one with onnxruntime-genai; --genai is the folder that its model builder made, in FP32
+(python -m onnxruntime_genai.models.builder -i build/tinyllama -o build/tinyllama-fp32 -p fp32 -e cpu -c CACHE). Prints
+a table, with --json all samples. Not in the times: loading, the prompt, tokenizing.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ def sides(options: argparse.Namespace, threads: int) -> list[Side]:
         made.append(Side("llama.cpp bf16", options.llama_python, "llama", options.llama, threads))
     if options.torch:
         made.append(Side("transformers bf16", options.torch_python, "torch", options.torch, threads))
+    if options.genai:
+        made.append(Side("onnxruntime-genai fp32", options.genai_python, "genai", options.genai, threads))
     return made
 
 
@@ -114,6 +118,8 @@ def main() -> None:
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--torch", type=Path)
     parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--genai", type=Path)
+    parser.add_argument("--genai-python", default=sys.executable)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [row for threads in options.threads.split(",") for row in measure(options, int(threads))]

@@ -13,6 +13,7 @@ from edge_runtime.errors import RuntimeUnavailableError
 MINIMUM_ONNXRUNTIME = (1, 23, 1)
 OPTION_SESSION_ID = "session_id"
 OPTION_DECODE_THREADS = "decode_threads"
+OPTION_PRODUCT_THREADS = "product_threads"
 
 READ_MODES = {1: "direct", 2: "buffered"}  # lpc_read_mode
 RUN_ID = "lpc.run_id"

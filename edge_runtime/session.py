@@ -91,6 +91,7 @@ def load(
         )
         choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
         choices |= {"trace_file": str(trace)} if trace else {}
+        choices |= {lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0)))}
     session = open_session(package, choices if provider == "lpc" else None, threads, debug)
     return Model(
         package=package,

@@ -281,6 +281,7 @@ def test_store_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         ("decode_threads", "-1"),
         ("decode_threads", "many"),
         ("decode_threads", "1000"),
+        ("product_threads", "many"),
         ("residence", "0"),
         ("residence", "0:cold"),
         ("residence", "5-2:decoded"),

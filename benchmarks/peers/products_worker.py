@@ -1,6 +1,6 @@
 """Greedy generation on request, for benchmarks/products.py: one JSON object a line in, one out.
 
-    python benchmarks/peers/products_worker.py lpc-resident|lpc-decoded|llama|torch MODEL --threads N
+    python benchmarks/peers/products_worker.py lpc-resident|lpc-decoded|llama|torch|genai MODEL --threads N
 
 A request is {"prompt": [ids], "tokens": n}; an answer has token_ids, prompt_seconds (prompt and first token),
 token_seconds (all tokens after the first), and peak_rss_bytes of this process so far.
@@ -29,6 +29,7 @@ def ours(model: str, threads: int, residence: str) -> Callable[[int], Step]:
     choices = {
         provider.OPTION_SESSION_ID: "products",
         provider.OPTION_DECODE_THREADS: str(threads),
+        provider.OPTION_PRODUCT_THREADS: str(threads),
         "residence": f"0-{len(package.layers)}:{residence}",
         "ring_bytes": "0",
     }
@@ -82,6 +83,29 @@ def torch(model: str, threads: int) -> Callable[[int], Step]:
     return begin
 
 
+def genai(model: str, threads: int) -> Callable[[int], Step]:
+    import onnxruntime_genai
+
+    config = onnxruntime_genai.Config(model)
+    config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
+    loaded = onnxruntime_genai.Model(config)
+
+    def begin(capacity: int) -> Step:
+        parameters = onnxruntime_genai.GeneratorParams(loaded)
+        parameters.set_search_options(do_sample=False, max_length=capacity + 1)
+        generator = onnxruntime_genai.Generator(loaded, parameters)
+
+        def step(ids: list[int]) -> int:
+            if generator.token_count() == 0:  # it appends by itself what it chose
+                generator.append_tokens(ids)
+            generator.generate_next_token()
+            return int(generator.get_next_tokens()[0])
+
+        return step
+
+    return begin
+
+
 def answer(begin: Callable[[int], Step], prompt: list[int], tokens: int) -> dict[str, Any]:
     step = begin(len(prompt) + tokens)
     started = time.perf_counter()
@@ -99,14 +123,13 @@ def answer(begin: Callable[[int], Step], prompt: list[int], tokens: int) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["lpc-resident", "lpc-decoded", "llama", "torch"])
+    parser.add_argument("kind", choices=["lpc-resident", "lpc-decoded", "llama", "torch", "genai"])
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
-    if options.kind == "llama":
-        begin = llama(options.model, options.threads)
-    elif options.kind == "torch":
-        begin = torch(options.model, options.threads)
+    peers = {"llama": llama, "torch": torch, "genai": genai}
+    if options.kind in peers:
+        begin = peers[options.kind](options.model, options.threads)
     else:
         begin = ours(options.model, options.threads, options.kind.removeprefix("lpc-"))
     for line in sys.stdin:

@@ -6,22 +6,48 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 namespace lpc {
 namespace {
 
 constexpr unsigned kMaxWorkers = 255;
+// Waking a thread takes 50 us and more, above all where the idle processor is a virtual one: about as long as a small
+// product. Twice that is what a thread may wait in a loop.
+constexpr std::chrono::microseconds kAwake{100};
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");
+#endif
+}
+
+// Whether `done` came true within kAwake.
+template <typename Done>
+bool spin_until(const Done& done) {
+  const auto end = std::chrono::steady_clock::now() + kAwake;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
 
 // One call of parallel_for. Lives on the caller's stack; the caller leaves only when no worker holds it.
 class Job {
  public:
-  Job(size_t count, const std::function<void(size_t, unsigned)>& body) : count_(count), body_(body) {}
+  Job(size_t count, const std::function<void(size_t, unsigned)>& body, Waiting waiting)
+      : waiting(waiting), count_(count), body_(body) {}
 
   void run(unsigned worker) noexcept {
     for (;;) {
@@ -39,10 +65,11 @@ class Job {
     if (error_) std::rethrow_exception(error_);
   }
 
-  // Guarded by the pool's mutex.
+  const Waiting waiting;
+  // Written only under the pool's mutex.
   unsigned helpers_wanted = 0;
   unsigned helpers_joined = 0;
-  unsigned helpers_running = 0;
+  std::atomic<unsigned> helpers_running{0};
   std::condition_variable idle;
 
  private:
@@ -72,11 +99,18 @@ class Pool {
       grow(helpers);
       job.helpers_wanted = std::min(helpers, workers_);
       if (job.helpers_wanted > 0) queue_.push_back(&job);
+      queued_ = queue_.size();
+      for (unsigned i = awake_; i < helpers; ++i) wake_.notify_one();
     }
-    for (unsigned i = 0; i < helpers; ++i) wake_.notify_one();
     job.run(0);
     std::unique_lock<std::mutex> lock(mutex_);
     std::erase(queue_, &job);
+    queued_ = queue_.size();
+    if (job.waiting == Waiting::kAwake && job.helpers_running != 0) {
+      lock.unlock();
+      spin_until([&] { return job.helpers_running == 0; });
+      lock.lock();  // the last helper may still hold it, and the job
+    }
     job.idle.wait(lock, [&] { return job.helpers_running == 0; });
   }
 
@@ -98,20 +132,39 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       wake_.wait(lock, [&] { return !queue_.empty(); });
-      Job& job = *queue_.front();
-      const unsigned worker = ++job.helpers_joined;
-      ++job.helpers_running;
-      if (job.helpers_joined == job.helpers_wanted) queue_.pop_front();
-      lock.unlock();
-      job.run(worker);
-      lock.lock();
-      if (--job.helpers_running == 0) job.idle.notify_one();
+      while (help(lock) == Waiting::kAwake && queue_.empty()) {
+        ++awake_;
+        lock.unlock();
+        spin_until([&] { return queued_ != 0; });
+        lock.lock();
+        --awake_;
+        if (queue_.empty()) break;
+      }
     }
+  }
+
+  // Takes part in the first job of the queue; gives how to wait for the next one.
+  Waiting help(std::unique_lock<std::mutex>& lock) {
+    Job& job = *queue_.front();
+    const Waiting waiting = job.waiting;
+    const unsigned worker = ++job.helpers_joined;
+    ++job.helpers_running;
+    if (job.helpers_joined == job.helpers_wanted) {
+      queue_.erase(queue_.begin());
+      queued_ = queue_.size();
+    }
+    lock.unlock();
+    job.run(worker);
+    lock.lock();
+    if (--job.helpers_running == 0) job.idle.notify_one();
+    return waiting;
   }
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job*> queue_;
+  std::vector<Job*> queue_;
+  std::atomic<size_t> queued_{0};  // its size, written under the mutex
+  unsigned awake_ = 0;             // workers that look at it in a loop
   unsigned workers_ = 0;
 };
 
@@ -144,9 +197,10 @@ unsigned effective_threads(size_t count, unsigned threads) {
   return static_cast<unsigned>(std::clamp<size_t>(std::min(count, wanted), 1, kMaxWorkers + 1));
 }
 
-void parallel_for_workers(size_t count, unsigned threads, const std::function<void(size_t, unsigned)>& body) {
+void parallel_for_workers(size_t count, unsigned threads, const std::function<void(size_t, unsigned)>& body,
+                          Waiting waiting) {
   const unsigned used = effective_threads(count, threads);
-  Job job(count, body);
+  Job job(count, body, waiting);
   if (used == 1) {
     job.run(0);
   } else {
@@ -155,8 +209,8 @@ void parallel_for_workers(size_t count, unsigned threads, const std::function<vo
   job.rethrow();
 }
 
-void parallel_for(size_t count, unsigned threads, const std::function<void(size_t)>& body) {
-  parallel_for_workers(count, threads, [&](size_t index, unsigned) { body(index); });
+void parallel_for(size_t count, unsigned threads, const std::function<void(size_t)>& body, Waiting waiting) {
+  parallel_for_workers(count, threads, [&](size_t index, unsigned) { body(index); }, waiting);
 }
 
 }  // namespace lpc

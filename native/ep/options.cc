@@ -8,7 +8,7 @@
 namespace lpc {
 namespace {
 
-constexpr uint64_t kMaxDecodeThreads = 256;
+constexpr uint64_t kMaxThreads = 256;
 
 [[noreturn]] void refuse(const char* option, std::string_view got, const std::string& expected) {
   throw Error(LPC_INVALID_ARGUMENT,
@@ -89,8 +89,9 @@ Residence ProviderOptions::residence_of(int64_t layer) const {
 ProviderOptions parse_options(const std::function<std::string(const char*)>& entry) {
   ProviderOptions options;
   options.session_id = entry("session_id");
-  options.decode_threads =
-      static_cast<unsigned>(number_option("decode_threads", entry("decode_threads"), kMaxDecodeThreads));
+  options.decode_threads = static_cast<unsigned>(number_option("decode_threads", entry("decode_threads"), kMaxThreads));
+  options.product_threads =
+      static_cast<unsigned>(number_option("product_threads", entry("product_threads"), kMaxThreads));
   options.residence = residence_ranges(entry("residence"));
   options.ring_bytes = number_option("ring_bytes", entry("ring_bytes"), uint64_t{1} << 48);
   options.file.mode = read_mode(entry("read_mode"));

@@ -19,6 +19,7 @@ struct ResidenceRange {
 struct ProviderOptions {
   std::string session_id;                 // names the session for lpc_get_session_stats
   unsigned decode_threads = 0;            // 0: one a core
+  unsigned product_threads = 0;           // 0: those of the session
   std::vector<ResidenceRange> residence;  // layers not named are streamed
   uint64_t ring_bytes = 0;                // 0: the two largest neighbouring layers
   FileOptions file;
@@ -32,6 +33,9 @@ struct ProviderOptions {
 //
 //   session_id             any text
 //   decode_threads         0 to 256; 0: one a core
+//   product_threads        0 to 256: products run on so many threads, which stay awake from one to the next; 0: on
+//   those
+//                          of the session
 //   residence              "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed": where each layer's weights live.
 //                          on_demand is the same as streamed: rows that a Gather asks for are always read singly
 //   ring_bytes             memory that streamed and resident weights are decoded into; 0: automatic

@@ -1,6 +1,7 @@
 #include "ep/product_node.h"
 
 #include "ep/dequantize.h"
+#include "matmul/pool_loop.h"
 #include "matmul/product.h"
 
 namespace lpc {
@@ -61,11 +62,13 @@ ProductNode::ProductNode(const Api& api, const Pair& pair, const OrtNode* fused,
   }
 }
 
-void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer) {
+void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer,
+                         unsigned threads) {
   store_ = store;
   schedule_ = schedule;
   index_ = index_of_blob;
   observer_ = observer;
+  threads_ = threads;
   stored_ = std::vector<StoredPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
 }
 
@@ -94,8 +97,9 @@ void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y
   const auto begin = Clock::now();
   const Part& part = schedule_->part(index);
   const lpc_tensor_desc& tensor = blob_->header().tensor;
-  OrtLoop loop{api_, context};
-  const ParallelLoop threads{OrtLoop::run, &loop};
+  OrtLoop session{api_, context};
+  PoolLoop own{threads_};
+  const ParallelLoop threads = threads_ == 0 ? ParallelLoop{OrtLoop::run, &session} : own.loop();
   if (part.as_stored) {
     stored_part(index, weight.data()).multiply(rows_are_outputs_, x, m, y, threads);
   } else {

@@ -14,8 +14,9 @@ class ProductNode : public FusedNode {
               std::shared_ptr<const StoredBlob> blob);
 
   const std::shared_ptr<const StoredBlob>& blob() const { return blob_; }
-  // Says where the weight comes from; called before the first run.
-  void attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer);
+  // Says where the weight comes from, and on how many threads of our own its products run, if not on the session's (0);
+  // called before the first run.
+  void attach(LayerStore* store, const Schedule* schedule, size_t index_of_blob, Observer* observer, unsigned threads);
 
  private:
   void compute(OrtKernelContext* context) override;
@@ -29,6 +30,7 @@ class ProductNode : public FusedNode {
   const Schedule* schedule_ = nullptr;
   size_t index_ = 0;
   Observer* observer_ = nullptr;
+  unsigned threads_ = 0;
   // The parts of the blob that stay as stored, as they were found last: those that stay in memory are looked at once.
   struct StoredPart {
     const uint8_t* data = nullptr;

@@ -92,7 +92,7 @@ void Provider::build_schedules() {
     }
     part.schedule = part.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
     for (size_t i = 0; i < products.size(); ++i) {
-      products[i]->attach(&part.model->store, part.schedule.get(), i, observer_.get());
+      products[i]->attach(&part.model->store, part.schedule.get(), i, observer_.get(), options_.product_threads);
     }
   }
   scheduled_ = true;

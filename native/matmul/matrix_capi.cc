@@ -11,6 +11,7 @@
 #include "codecs/decode.h"
 #include "codecs/tensor.h"
 #include "matmul/int8_product.h"
+#include "matmul/pool_loop.h"
 #include "matmul/product.h"
 #include "matmul/stored_matrix.h"
 #include "simd/dot.h"
@@ -72,18 +73,9 @@ void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   matrix.stored.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.memory.size()});
 }
 
-// The process-wide pool as a loop.
-struct PoolLoop {
-  unsigned threads;
-
-  static void run(void* self, void (*body)(void*, size_t), size_t count, void* context) {
-    lpc::parallel_for(count, static_cast<PoolLoop*>(self)->threads, [&](size_t i) { body(context, i); });
-  }
-};
-
 void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y, unsigned threads) {
-  PoolLoop pool{threads};
-  const lpc::ParallelLoop loop{PoolLoop::run, &pool};
+  lpc::PoolLoop pool{threads};
+  const lpc::ParallelLoop loop = pool.loop();
   if (matrix.stored) {
     matrix.stored->multiply(rows_are_outputs, x, m, y, loop);
   } else if (!matrix.scales.values.empty()) {
@@ -97,7 +89,7 @@ void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, s
 template <typename Body>
 void for_pieces(uint64_t bytes, unsigned threads, const Body& body) {
   lpc::parallel_for((bytes + kPiece - 1) / kPiece, threads,
-                    [&](size_t i) { body(i * kPiece, std::min(bytes, (i + 1) * kPiece)); });
+                    [&](size_t i) { body(i * kPiece, std::min(bytes, (i + 1) * kPiece)); }, lpc::Waiting::kAwake);
 }
 
 }  // namespace
@@ -168,8 +160,8 @@ extern "C" lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uin
     }
     auto* const out = static_cast<uint8_t*>(dst);
     if (matrix->stored) {
-      PoolLoop pool{threads};
-      matrix->stored->decode(out, {PoolLoop::run, &pool});
+      lpc::PoolLoop pool{threads};
+      matrix->stored->decode(out, pool.loop());
     } else {
       for_pieces(bytes, threads, [&](uint64_t begin, uint64_t end) {
         std::memcpy(out + begin, matrix->memory.data() + begin, end - begin);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
+#include "matmul/panel.h"
 #include "matmul/scratch.h"
 #include "simd/dot.h"
 
@@ -39,12 +40,15 @@ void one_row(void* context, size_t task) {
 void several_rows(void* context, size_t task) {
   thread_local Scratch scratch;
   const Call& call = *static_cast<const Call*>(context);
-  const PackedMatrix::Run& run = call.matrix.runs()[task];
-  const size_t columns = call.matrix.columns();
-  auto* const decoded = scratch.get<uint8_t>(run.count() * columns * 2);
-  call.matrix.decode(run, decoded);
-  call.dot.rows(LPC_DTYPE_BF16, decoded, columns, 0, run.count(), call.x, call.m, call.y + run.row(),
-                call.matrix.total_rows());
+  const PackedMatrix& matrix = call.matrix;
+  PackedMatrix::Run some = matrix.runs()[task];
+  auto* const decoded = scratch.get<uint8_t>(kPanelRows * matrix.columns() * 2);
+  for (const size_t end = some.end; some.begin < end; some.begin = some.end) {
+    some.end = std::min(end, some.begin + kPanelRows);
+    matrix.decode(some, decoded);
+    multiply_panels(LPC_DTYPE_BF16, decoded, some.count(), matrix.columns(), call.x, call.m, call.y + some.row(),
+                    matrix.total_rows());
+  }
 }
 
 // Some rows of the matrix decoded, to be added to y.

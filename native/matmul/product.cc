@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "codecs/layout.h"
+#include "matmul/panel.h"
 #include "matmul/scratch.h"
 #include "simd/dot.h"
 
@@ -9,7 +11,7 @@ namespace lpc {
 namespace {
 
 // Outputs a task computes: enough work to be worth handing to another thread, small enough to balance.
-constexpr size_t kOutputsPerTask = 64;
+constexpr size_t kOutputsPerTask = 96;
 
 struct Call {
   const MatrixRows& rows;
@@ -24,8 +26,17 @@ void row_outputs(void* context, size_t task) {
   const MatrixRows& rows = call.rows;
   const size_t begin = task * kOutputsPerTask;
   const size_t end = std::min(begin + kOutputsPerTask, rows.row_count);
-  call.kernels.rows(rows.dtype, rows.data, rows.columns, begin, end, call.x, call.m, call.y + rows.first_row,
-                    rows.total_rows);
+  const auto* from = static_cast<const uint8_t*>(rows.data) + begin * rows.columns * dtype_bytes(rows.dtype);
+  multiply_panels(rows.dtype, from, end - begin, rows.columns, call.x, call.m, call.y + rows.first_row + begin,
+                  rows.total_rows);
+}
+
+void fp32_row_outputs(void* context, size_t task) {
+  const Call& call = *static_cast<const Call*>(context);
+  const size_t begin = task * kOutputsPerTask;
+  const size_t end = std::min(begin + kOutputsPerTask, call.rows.row_count);
+  call.kernels.rows_fp32(static_cast<const float*>(call.rows.data), call.rows.columns, begin, end, call.x,
+                         call.y + call.rows.first_row);
 }
 
 // One row of x, arranged.
@@ -59,6 +70,8 @@ void multiply(const MatrixRows& rows, bool rows_are_outputs, const float* x, siz
   if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_BF16) {
     call.x = arranged(x, rows.columns);
     loop.run(loop.self, bf16_row_outputs, tasks, &call);
+  } else if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_FP32) {
+    loop.run(loop.self, fp32_row_outputs, tasks, &call);
   } else {
     loop.run(loop.self, rows_are_outputs ? row_outputs : column_outputs, tasks, &call);
   }

@@ -5,20 +5,15 @@
 
 #include "simd/accumulate-inl.h"
 #include "simd/dot.h"
+#include "simd/tile-inl.h"
 
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
 inline constexpr size_t kLanes = LPC_VECTOR_BYTES / 4;
 inline constexpr size_t kBlock = 512;  // columns widened at a time when several rows of x share them
-inline constexpr size_t kTileRows = 4;
-inline constexpr size_t kTileX = 2;
 
 inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
-inline void clear(float* y, size_t y_stride, size_t m, size_t begin, size_t end) {
-  for (size_t i = 0; i < m; ++i) std::memset(y + i * y_stride + begin, 0, (end - begin) * sizeof(float));
-}
 
 inline FloatVector load(const float* in) { return load_vector<FloatVector>(in); }
 
@@ -43,11 +38,20 @@ inline float widen_fp16(uint16_t bits) {
   return value;
 }
 
+// Written with vectors: the compiler does not see that the loop over widen_bf16 is one.
+inline void widen_all_bf16(const uint16_t* in, size_t count, float* out) {
+  typedef uint16_t HalfVector __attribute__((vector_size(LPC_VECTOR_BYTES / 2)));
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const WordVector words = __builtin_convertvector(load_vector<HalfVector>(in + i), WordVector) << 16;
+    std::memcpy(out + i, &words, sizeof words);
+  }
+  for (; i < count; ++i) out[i] = widen_bf16(in[i]);
+}
+
 inline void widen(uint32_t dtype, const void* in, size_t count, float* out) {
   switch (dtype) {
-    case LPC_DTYPE_BF16:
-      for (size_t i = 0; i < count; ++i) out[i] = widen_bf16(static_cast<const uint16_t*>(in)[i]);
-      return;
+    case LPC_DTYPE_BF16: return widen_all_bf16(static_cast<const uint16_t*>(in), count, out);
     case LPC_DTYPE_FP16:
       for (size_t i = 0; i < count; ++i) out[i] = widen_fp16(static_cast<const uint16_t*>(in)[i]);
       return;
@@ -78,67 +82,10 @@ inline float dot_fp32(const float* w, const float* x, size_t k) {
   return total;
 }
 
-// acc[r][i] += the product of `columns` columns of tile row r with x row i.
-inline void tile(const float (*w)[kBlock], const float* x, size_t x_stride, size_t columns, float (*acc)[kTileX]) {
-  FloatVector a[kTileRows][kTileX] = {};
-  size_t c = 0;
-  for (; c + kLanes <= columns; c += kLanes) {
-    const FloatVector x0 = load(x + c);
-    const FloatVector x1 = load(x + x_stride + c);
-    for (size_t r = 0; r < kTileRows; ++r) {
-      const FloatVector weight = load(w[r] + c);
-      a[r][0] += weight * x0;
-      a[r][1] += weight * x1;
-    }
-  }
-  for (size_t r = 0; r < kTileRows; ++r) {
-    for (size_t i = 0; i < kTileX; ++i) {
-      acc[r][i] += sum(a[r][i]);
-      for (size_t tail = c; tail < columns; ++tail) acc[r][i] += w[r][tail] * x[i * x_stride + tail];
-    }
-  }
-}
-
-// One pair of x rows (or a single one, taken twice) against the widened tile.
-inline void tile_outputs(const float (*w)[kBlock], size_t rows, const float* x, size_t k, size_t columns, size_t pair,
-                         float* y, size_t y_stride) {
-  float acc[kTileRows][kTileX] = {};
-  tile(w, x, pair == kTileX ? k : 0, columns, acc);
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t i = 0; i < pair; ++i) y[i * y_stride + r] += acc[r][i];
-  }
-}
-
-inline void rows_batch(uint32_t dtype, const uint8_t* w, size_t element_bytes, size_t k, size_t row_begin,
-                       size_t row_end, const float* x, size_t m, float* y, size_t y_stride) {
-  alignas(64) float widened[kTileRows][kBlock];
-  clear(y, y_stride, m, row_begin, row_end);
-  for (size_t row = row_begin; row < row_end; row += kTileRows) {
-    const size_t rows = smaller(kTileRows, row_end - row);
-    for (size_t c = 0; c < k; c += kBlock) {
-      const size_t columns = smaller(kBlock, k - c);
-      for (size_t r = 0; r < kTileRows; ++r) {
-        const size_t source = row + smaller(r, rows - 1);  // a short tile repeats its last row
-        widen(dtype, w + (source * k + c) * element_bytes, columns, widened[r]);
-      }
-      for (size_t i = 0; i < m; i += kTileX) {
-        tile_outputs(widened, rows, x + i * k + c, k, columns, smaller(kTileX, m - i), y + i * y_stride + row,
-                     y_stride);
-      }
-    }
-  }
-}
-
 inline size_t element_bytes(uint32_t dtype) { return dtype == LPC_DTYPE_FP32 ? 4 : (dtype == LPC_DTYPE_INT8 ? 1 : 2); }
 
-void rows(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m, float* y,
-          size_t y_stride) {
-  if (m == 1 && dtype == LPC_DTYPE_FP32) {
-    const auto* weights = static_cast<const float*>(w);
-    for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_fp32(weights + r * k, x, k);
-  } else {
-    rows_batch(dtype, static_cast<const uint8_t*>(w), element_bytes(dtype), k, row_begin, row_end, x, m, y, y_stride);
-  }
+void rows_fp32(const float* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
+  for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_fp32(w + r * k, x, k);
 }
 
 void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end, const float* x,
@@ -179,7 +126,7 @@ uint64_t read(const void* lines, size_t bytes) {
 }
 
 extern const DotKernels kernels;
-const DotKernels kernels = {rows, arrange_activations, rows_bf16, columns, read, widen};
+const DotKernels kernels = {arrange_activations, rows_bf16, rows_fp32, tiles, kTileColumns, columns, read, widen};
 
 }  // namespace LPC_SIMD_NAMESPACE
 }  // namespace lpc

@@ -12,14 +12,17 @@
 namespace lpc {
 
 struct DotKernels {
-  // y[i * y_stride + r] = sum over c of x[i * k + c] * w[r * k + c], for r in [row_begin, row_end) and i in [0, m).
-  // `w` is row-major with k columns of `dtype` (bf16, fp16, fp32 or int8).
-  void (*rows)(uint32_t dtype, const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, size_t m,
-               float* y, size_t y_stride);
   // x[0, k) in the order that rows_bf16 and PackedKernels::dot take it; `out` has room for k rounded up to 64.
   void (*arrange)(const float* x, size_t k, float* out);
   // y[r] = sum over c of x[c] * w[r * k + c], for r in [row_begin, row_end); `w` is bf16 of any alignment, x arranged.
   void (*rows_bf16)(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y);
+  // y[r] = sum over c of x[c] * w[r * k + c], for r in [row_begin, row_end).
+  void (*rows_fp32)(const float* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y);
+  // y[i * y_stride + r] = (add ? that : 0) + sum over c of x[i * x_stride + c] * w[r * tile_columns + c], for c in
+  // [0, columns), r in [0, rows) and i in [0, m). columns <= tile_columns; `w` is zero from there to a multiple of 16.
+  void (*tiles)(const float* w, size_t rows, size_t columns, const float* x, size_t x_stride, size_t m, float* y,
+                size_t y_stride, bool add);
+  size_t tile_columns;
   // y[i * n + c] += sum over r of x[i * x_stride + r] * w[r * n + c], for c in [column_begin, column_end), i in [0, m).
   // `w` is row-major with k rows and n columns.
   void (*columns)(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_begin, size_t column_end,

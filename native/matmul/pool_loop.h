@@ -1,0 +1,21 @@
+// The process-wide pool of base/parallel.h as the loop that products are split over.
+#pragma once
+
+#include "base/parallel.h"
+#include "matmul/product.h"
+
+namespace lpc {
+
+// Products follow each other closely, so the threads stay awake between them.
+struct PoolLoop {
+  unsigned threads;  // the calling one included
+
+  ParallelLoop loop() { return {run, this}; }
+
+ private:
+  static void run(void* self, void (*body)(void*, size_t), size_t count, void* context) {
+    parallel_for(count, static_cast<PoolLoop*>(self)->threads, [=](size_t i) { body(context, i); }, Waiting::kAwake);
+  }
+};
+
+}  // namespace lpc
