@@ -13,7 +13,11 @@
 namespace lpc {
 namespace {
 
-constexpr size_t kBytesPerRun = size_t{512} << 10;    // stored: worth handing to another thread
+// Stored bytes of a run: a thread takes one at a time. The last ones are smaller, so that no thread waits long for
+// another.
+constexpr size_t kMostRunBytes = size_t{512} << 10;
+constexpr size_t kLeastRunBytes = size_t{64} << 10;
+constexpr size_t kRunsToCome = 12;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
 
@@ -114,7 +118,8 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
-  const size_t rows_per_run = std::max<size_t>(kBytesPerRun / row_bytes, 1);
+  size_t rows_left = 0;
+  for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
   const uint64_t base = header.segments.at(first_segment).offset;
   for (size_t i = first_segment; i < first_segment + segment_count; ++i) {
     const Segment& segment = header.segments.at(i);
@@ -132,7 +137,9 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
       run.packed = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
     for (; run.begin < rows; run.begin = run.end) {
-      run.end = std::min(rows, run.begin + rows_per_run);
+      const size_t bytes = std::clamp(rows_left * row_bytes / kRunsToCome, kLeastRunBytes, kMostRunBytes);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes, 1));
+      rows_left -= run.count();
       runs_.push_back(run);
     }
     row_count_ += rows;

@@ -32,23 +32,23 @@ inline Vector load_vector(const void* from) {
   return out;
 }
 
-// Keeps a loaded vector: GCC would rather load it once for each use, and the second-level cache gives 64 bytes in not
-// much less than a cycle.
+// Keeps a loaded vector: GCC would rather load it once for each use. And keeps the order of loads: rows of bf16 whose
+// vectors were loaded in another order than they lie in memory came at 13 GB/s instead of 29, as the hardware then did
+// not prefetch them (AMD Zen 4).
 template <typename Vector>
 inline __attribute__((always_inline)) Vector in_register(Vector v) {
 #if defined(__AVX512F__)
-  asm("" : "+v"(v));
+  asm volatile("" : "+v"(v));
 #elif defined(__x86_64__)
-  asm("" : "+x"(v));
+  asm volatile("" : "+x"(v));
 #elif defined(__aarch64__)
-  asm("" : "+w"(v));
+  asm volatile("" : "+w"(v));
 #endif
   return v;
 }
 
 // Prefetches. GCC takes a call of these for one without effects and leaves it out, unless it is inlined at once.
 // Addresses past the end are harmless.
-inline __attribute__((always_inline)) void prefetch_near(const uint8_t* line) { __builtin_prefetch(line, 0, 3); }
 inline __attribute__((always_inline)) void prefetch_far(const uint8_t* line) { __builtin_prefetch(line, 0, 2); }
 
 // The upper half of the lanes is added to the lower half until one is left.
@@ -130,34 +130,18 @@ inline void arrange_activations(const float* x, size_t k, float* arranged) {
   }
 }
 
-inline constexpr size_t kNear = 256;  // bytes
-
-// kRows rows of decoded weights at a time: they share the activations, and the rows after them are fetched into the
-// second-level cache meanwhile.
-template <size_t kRows>
-inline void dot_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
-  Dot dots[kRows];
-  const size_t row_bytes = 2 * k;
+// A row of decoded weights. Row after row, its loads are one stream in order, which the hardware prefetches best: with
+// prefetches of our own, or with several rows at a time, it is slower (AMD Zen 4: docs/benchmarks/products.md).
+inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
+  Dot dot;
   size_t c = 0;
-  for (; c + kGroup <= k; c += kGroup) {
-#pragma GCC unroll 8
-    for (size_t r = 0; r < kRows; ++r) {
-      const uint8_t* const group = weights + r * row_bytes + 2 * c;
-      for (size_t line = 0; line < 2 * kGroup; line += 64) {
-        prefetch_near(group + line + kNear);
-        prefetch_far(group + line + kRows * row_bytes);
-      }
-      dots[r].add_group(group, x + c);
-    }
+  for (; c + kGroup <= k; c += kGroup) dot.add_group(weights + 2 * c, x + c);
+  if (c < k) {
+    uint16_t tail[kGroup] = {};
+    std::memcpy(tail, weights + 2 * c, 2 * (k - c));
+    dot.add_group(tail, x + c);
   }
-  for (size_t r = 0; r < kRows; ++r) {
-    if (c < k) {
-      uint16_t tail[kGroup] = {};
-      std::memcpy(tail, weights + r * row_bytes + 2 * c, 2 * (k - c));
-      dots[r].add_group(tail, x + c);
-    }
-    y[r] = dots[r].sum();
-  }
+  return dot.sum();
 }
 
 }  // namespace LPC_SIMD_NAMESPACE

@@ -106,10 +106,7 @@ void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_be
 
 void rows_bf16(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
   const auto* weights = static_cast<const uint8_t*>(w);
-  constexpr size_t kTogether = 8;
-  size_t r = row_begin;
-  for (; r + kTogether <= row_end; r += kTogether) dot_rows<kTogether>(weights + 2 * r * k, k, x, y + r);
-  for (; r < row_end; ++r) dot_rows<1>(weights + 2 * r * k, k, x, y + r);
+  for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
 }
 
 uint64_t read(const void* lines, size_t bytes) {

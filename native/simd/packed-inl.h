@@ -12,13 +12,13 @@ inline constexpr size_t kFar = 11264;
 
 // Group kIndex of a block.
 template <size_t kIndex, typename Layout, typename Sink>
-inline __attribute__((always_inline)) void coded_group(Layout& layout, const uint8_t* codes, const uint8_t* raw,
+inline __attribute__((always_inline)) void coded_group(Layout& layout, const Codes& codes, const uint8_t* raw,
                                                        Sink& sink) {
   raw += kIndex * 64;
   prefetch_far(raw + kFar);
-  if (kIndex < packed_code_vectors(Layout::kLayout, Layout::kGroups)) prefetch_far(codes + kIndex * 64 + kFar);
+  if (kIndex < packed_code_vectors(Layout::kLayout, Layout::kGroups)) prefetch_far(codes.from + kIndex * 64 + kFar);
   for (size_t part = 0; part < kParts; ++part) {
-    const Ops::Bytes first = layout.template first<kIndex>(codes + part * LPC_VECTOR_BYTES);
+    const Ops::Bytes first = layout.template first<kIndex>(codes, part);
     const Ops::Bytes coded = Ops::expand(first, Ops::match(first, layout.escape()), layout.escapes());
     Layout::put(raw + part * LPC_VECTOR_BYTES, part, coded, sink);
   }
@@ -26,14 +26,15 @@ inline __attribute__((always_inline)) void coded_group(Layout& layout, const uin
 
 // The first `groups` groups of a block.
 template <typename Layout, typename Sink>
-inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* codes, size_t first_column,
+inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* fixed, size_t first_column,
                                                  size_t groups, Sink& sink) {
-  const uint8_t* raw = codes + 64 * packed_code_vectors(Layout::kLayout, groups);
+  const uint8_t* const raw = fixed + 64 * packed_code_vectors(Layout::kLayout, groups);
   layout.prepare(first_column);
   if constexpr (Layout::kGroups == 2) {
-    if (groups > 0) layout.template group<0>(codes, raw, sink);
-    if (groups > 1) layout.template group<1>(codes, raw + 64, sink);
+    if (groups > 0) layout.template group<0>(fixed, raw, sink);
+    if (groups > 1) layout.template group<1>(fixed, raw + 64, sink);
   } else {
+    const Codes codes(fixed, packed_code_vectors(Layout::kLayout, groups));
     if (groups > 0) coded_group<0>(layout, codes, raw, sink);
     if (groups > 1) coded_group<1>(layout, codes, raw, sink);
     if (groups > 2) coded_group<2>(layout, codes, raw, sink);
@@ -76,8 +77,7 @@ inline __attribute__((always_inline)) void whole_blocks(Layout& layout, const ui
   for (fixed += c / kColumns * kBytes; c < end; c += kColumns, fixed += kBytes) {
     if constexpr (Layout::kGroups == 2) {
       for (size_t line = 0; line < kBytes; line += 64) prefetch_far(fixed + line + kFar);
-      layout.template plain_group<0>(fixed, fixed + 64, sink);
-      layout.template plain_group<1>(fixed, fixed + 128, sink);
+      layout.plain_block(fixed, sink);
     } else {
       block(layout, fixed, c, Layout::kGroups, sink);
     }

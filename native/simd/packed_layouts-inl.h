@@ -99,13 +99,31 @@ inline __attribute__((always_inline)) void put_high_bytes(const uint8_t* raw, si
   sink.put(part, low, high);
 }
 
-// The three-bit codes of group kIndex of a block; `codes` is that of the part.
+// The code vectors of a block. Vectors of 64 bytes are loaded once, before the raw bytes. Of shorter ones there would
+// be too many for the registers.
+struct Codes {
+  const uint8_t* from;
+  Ops::Bytes loaded[3];
+
+  inline __attribute__((always_inline)) Codes(const uint8_t* codes, size_t count) : from(codes) {
+    if constexpr (kParts == 1) {
+      for (size_t i = 0; i < 3; ++i) {
+        if (i < count) loaded[i] = Ops::load(codes + i * 64);
+      }
+    }
+  }
+  inline __attribute__((always_inline)) Ops::Bytes get(size_t i, size_t part) const {
+    return kParts == 1 ? loaded[i] : Ops::load(from + i * 64 + part * LPC_VECTOR_BYTES);
+  }
+};
+
+// The three-bit codes of group kIndex of a block.
 template <size_t kIndex>
-inline __attribute__((always_inline)) Ops::Bytes three_bits(const uint8_t* codes) {
+inline __attribute__((always_inline)) Ops::Bytes three_bits(const Codes& codes, size_t part) {
   if constexpr (kIndex < 6) {
-    return Ops::field<3 * (kIndex % 2), 3>(Ops::load(codes + kIndex / 2 * 64));
+    return Ops::field<3 * (kIndex % 2), 3>(codes.get(kIndex / 2, part));
   } else {
-    const Ops::Bytes spare = Ops::spare(Ops::load(codes), Ops::load(codes + 64), Ops::load(codes + 128));
+    const Ops::Bytes spare = Ops::spare(codes.get(0, part), codes.get(1, part), codes.get(2, part));
     return Ops::field<3 * (kIndex % 2), 3>(spare);
   }
 }
@@ -128,10 +146,10 @@ struct Hi3 {
   bool complete() const { return escapes_.used == escapes_.size; }
   void prepare(size_t) {}
 
-  // Group kIndex before its escapes; `codes` is that of the part.
+  // Part `part` of group kIndex before its escapes.
   template <size_t kIndex>
-  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
-    return Ops::lookup(table_, three_bits<kIndex>(codes));
+  inline __attribute__((always_inline)) Ops::Bytes first(const Codes& codes, size_t part) const {
+    return Ops::lookup(table_, three_bits<kIndex>(codes, part));
   }
   Ops::Bytes escape() const { return escape_; }
   Stream& escapes() { return escapes_; }
@@ -223,11 +241,11 @@ struct TwoLevels {
   }
 
   template <size_t kIndex>
-  inline __attribute__((always_inline)) Ops::Bytes first(const uint8_t* codes) const {
+  inline __attribute__((always_inline)) Ops::Bytes first(const Codes& codes, size_t part) const {
     if constexpr (kFirstBits == 3) {
-      return Ops::lookup(table_, three_bits<kIndex>(codes));
+      return Ops::lookup(table_, three_bits<kIndex>(codes, part));
     } else {
-      return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(Ops::load(codes + kIndex / 4 * 64)));
+      return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(codes.get(kIndex / 4, part)));
     }
   }
   Ops::Bytes escape() const { return escape_; }
@@ -270,11 +288,21 @@ struct Hi4p {
     return (column_ < columns ? column_ : columns) / kColumns * kColumns;
   }
 
-  // A group without anything to patch.
-  template <size_t kIndex, typename Sink>
-  inline __attribute__((always_inline)) void plain_group(const uint8_t* codes, const uint8_t* raw, Sink& sink) const {
+  // A block without anything to patch.
+  template <typename Sink>
+  inline __attribute__((always_inline)) void plain_block(const uint8_t* fixed, Sink& sink) const {
+    Ops::Bytes codes[kParts];
+#pragma GCC unroll 4
+    for (size_t part = 0; part < kParts; ++part) codes[part] = Ops::load(fixed + part * LPC_VECTOR_BYTES);
+#pragma GCC unroll 4
     for (size_t part = 0; part < kParts; ++part) {
-      put_high_bytes(raw + part * LPC_VECTOR_BYTES, part, coded<kIndex>(codes, part), sink);
+      const uint8_t* const raw = fixed + kGroup + part * LPC_VECTOR_BYTES;
+      put_high_bytes(raw, part, Ops::lookup(table_, Ops::field<0, 4>(codes[part])), sink);
+    }
+#pragma GCC unroll 4
+    for (size_t part = 0; part < kParts; ++part) {
+      const uint8_t* const raw = fixed + 2 * kGroup + part * LPC_VECTOR_BYTES;
+      put_high_bytes(raw, part, Ops::lookup(table_, Ops::field<4, 4>(codes[part])), sink);
     }
   }
 
