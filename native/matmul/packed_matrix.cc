@@ -13,10 +13,9 @@
 namespace lpc {
 namespace {
 
-// Stored bytes of a run: a thread takes one at a time. The last ones are smaller, so that no thread waits long for
-// another.
-constexpr size_t kMostRunBytes = size_t{512} << 10;
-constexpr size_t kLeastRunBytes = size_t{64} << 10;
+// A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another, but not
+// smaller than a panel, for which all activations are read.
+constexpr size_t kMostRunBytes = size_t{512} << 10;  // stored
 constexpr size_t kRunsToCome = 12;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
@@ -137,8 +136,8 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
       run.packed = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
     for (; run.begin < rows; run.begin = run.end) {
-      const size_t bytes = std::clamp(rows_left * row_bytes / kRunsToCome, kLeastRunBytes, kMostRunBytes);
-      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes, 1));
+      const size_t bytes = std::min(rows_left * row_bytes / kRunsToCome, kMostRunBytes);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kPanelRows, 1) * kPanelRows);
       rows_left -= run.count();
       runs_.push_back(run);
     }
