@@ -55,7 +55,11 @@ def picture(rows: list[dict[str, Any]], bandwidth: float, title: str) -> str:
         colour = OURS if row["side"] in ("packed", "decoded bf16") else PEERS
         parts.append(f'<circle cx="{x(row["gb"]):.1f}" cy="{y(row["tokens"]):.1f}" r="6" fill="{colour}"/>')
         label = f"{row['side']}: {row['tokens']:.1f}"
-        parts.append(text(x(row["gb"]) + 11, y(row["tokens"]) + 4, label, colour))
+        others = [other["tokens"] - row["tokens"] for other in rows if other is not row and other["gb"] == row["gb"]]
+        away = sum((8 if 0 < other < 2 else -4 if -2 < other < 0 else 0) for other in others)
+        left = row["gb"] > most_gb * 0.7
+        side = x(row["gb"]) - 11 if left else x(row["gb"]) + 11
+        parts.append(text(side, y(row["tokens"]) + 4 + away, label, colour, extra='text-anchor="end"' if left else ""))
     parts.append(text(LEFT, 24, title, size=16, extra='font-weight="bold"'))
     parts.append(text(LEFT, 44, f"tokens/s; dashed: what a plain read of {bandwidth:.1f} GB/s allows", size=12))
     middle = 'text-anchor="middle"'
