@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from real_models import LPC_RUN, ROOT, ExportModel, RunPython, checkpoint_folder
+
+# A shell without job control starts what it puts in the background with SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time: a change is judged by what it changes.
 settings.register_profile("repeatable", derandomize=True)
