@@ -18,8 +18,8 @@ namespace lpc {
 namespace {
 
 constexpr unsigned kMaxWorkers = 255;
-// Waking a thread takes 50 us and more, above all where the idle processor is a virtual one: about as long as a small
-// product. Twice that is what a thread may wait in a loop.
+// How long a thread may wait in a loop: some times what waking it takes (tens of microseconds, more where the idle
+// processor is a virtual one; an estimate).
 constexpr std::chrono::microseconds kAwake{100};
 
 inline void pause() {
