@@ -129,6 +129,10 @@ class SessionStats(ctypes.Structure):
         ("read_mode", c_uint64),
         ("direct_bytes_per_s", c_uint64),
         ("buffered_bytes_per_s", c_uint64),
+        ("encode_ns", c_uint64),
+        ("transcoded_from_bytes", c_uint64),
+        ("transcoded_bytes", c_uint64),
+        ("transcode_ns", c_uint64),
     ]
 
 
@@ -139,6 +143,7 @@ _PROTOTYPES = {
     "lpc_last_error": (c_char_p, []),
     "lpc_implementation": (c_int, [POINTER(c_char_p)]),
     "lpc_implementations": (c_char_p, []),
+    "lpc_fastest_packed_layout": (c_int, [POINTER(c_uint32)]),
     "lpc_encode_bound": (c_int, [POINTER(TensorDesc), POINTER(EncodeOptions), POINTER(c_uint64)]),
     "lpc_encode": (
         c_int,
@@ -248,6 +253,13 @@ def implementation() -> str:
 def implementations() -> list[str]:
     """Names of the SIMD implementations that this machine can run, slowest first."""
     return str(library().lpc_implementations().decode()).split(",")
+
+
+def fastest_packed_layout() -> int:
+    """The lpc_packed_layout that this machine computes products from quickest; CodecError as `implementation`."""
+    layout = c_uint32()
+    check(library().lpc_fastest_packed_layout(ctypes.byref(layout)))
+    return layout.value
 
 
 def session_stats(session_id: str) -> SessionStats:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_runtime.memory import default_budget
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, Plan, plan_for
+from edge_runtime.plan.model import ModelShape
 
 PART_BYTES = 16 << 20
 """What the provider decodes and multiplies in one piece (kPartBytes in native/store/schedule.cc)."""
@@ -34,26 +35,45 @@ def place(
     memory_budget: int | None,
     context_length: int | None,
     prefill_chunk: int | None,
+    transcode: bool,
     figures: Callable[[], Figures],
 ) -> Placement:
     """Choose where the weights of `package` live.
 
-    Without a budget (bytes), everything stays in memory as it is stored if that leaves room on this machine. Otherwise,
-    and always with a budget, a plan made from `figures` decides; BudgetError with the smallest budget that works.
+    Without a budget (bytes), everything stays in memory if that leaves room on this machine: in this machine's packed
+    layout with `transcode`, else as it is stored. Otherwise, and always with a budget, a plan made from `figures`
+    decides; BudgetError with the smallest budget that works.
     """
     if memory_budget is None:
-        room = default_budget()
-        if _resident_bytes(package) <= room:
-            return Placement(f"0-{len(package.layers)}:resident", 0)
-        memory_budget = room
+        memory_budget = default_budget()
+        for state in _whole_states(package, transcode):
+            if _kept_bytes(package, state) <= memory_budget:
+                return Placement(f"0-{len(package.layers)}:{state}", 0)
     plan = plan_for(
-        package, figures(), memory_budget, context_length=context_length, prefill_chunk=prefill_chunk
+        package,
+        figures(),
+        memory_budget,
+        context_length=context_length,
+        prefill_chunk=prefill_chunk,
+        transcode=transcode,
     ).require()
     return Placement(plan.provider_option(), max(plan.ring_bytes, _RING_PARTS * (PART_BYTES + 64)), plan)
 
 
-def _resident_bytes(package: Package) -> int:
-    """An upper bound of what a run takes with every weight kept as it is stored."""
+def _whole_states(package: Package, transcode: bool) -> list[str]:
+    """The states that all layers may have where nothing is planned, the better first.
+
+    Packed weights may have another machine's layout, but serve as they are where memory is short.
+    """
+    shape = ModelShape.of(package, transcode=transcode)
+    gains = any(tensor.transcoded is not None for tensor in shape.tensors)
+    states = ["transcoded"] if gains or (transcode and "packed" in shape.codecs) else []
+    return states if gains else [*states, "resident"]
+
+
+def _kept_bytes(package: Package, state: str) -> int:
+    """An upper bound of what a run takes with every weight kept: no encoded weight is larger than decoded."""
     layers = [layer.decoded_bytes for layer in package.layers]
     ring = max((a + b for a, b in itertools.pairwise(layers)), default=sum(layers))
-    return int(package.manifest["data"]["bytes"]) + ring + _PROCESS_BYTES
+    weights = sum(layers) if state == "transcoded" else int(package.manifest["data"]["bytes"])
+    return weights + ring + _PROCESS_BYTES

@@ -14,6 +14,7 @@ MINIMUM_ONNXRUNTIME = (1, 23, 1)
 OPTION_SESSION_ID = "session_id"
 OPTION_DECODE_THREADS = "decode_threads"
 OPTION_PRODUCT_THREADS = "product_threads"
+OPTION_TRANSCODE_LAYOUT = "transcode_layout"
 
 READ_MODES = {1: "direct", 2: "buffered"}  # lpc_read_mode
 RUN_ID = "lpc.run_id"
@@ -45,6 +46,10 @@ class SessionStats:
     read_mode: int
     direct_bytes_per_s: int
     buffered_bytes_per_s: int
+    encode_ns: int
+    transcoded_from_bytes: int
+    transcoded_bytes: int
+    transcode_ns: int
 
     @property
     def reading(self) -> str | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
 from edge_runtime.board import figures_for
+from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BudgetError, ConfigError
 from edge_runtime.generate import Generation
 from edge_runtime.memory import available_bytes
@@ -47,6 +48,7 @@ def load(
     storage: str | None = None,
     bus_limit: float | None = None,
     read_mode: ReadMode = "auto",
+    transcode: str = "auto",
     trace: str | Path | None = None,
     debug: bool = False,
 ) -> Model:
@@ -59,9 +61,11 @@ def load(
     fit is streamed from the file for every token (default: what this machine has left). `board` is the profile (a name
     or a file of `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the
     board that this is, its fastest). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads
-    past the page cache, "buffered" through it, "auto" whichever the first reads show to be faster. `trace` is a file
-    that gets a Chrome trace of reading, decoding, waiting and computing when the model is closed. `debug` lets
-    onnxruntime log to stderr.
+    past the page cache, "buffered" through it, "auto" whichever the first reads show to be faster. `transcode` "auto"
+    keeps bf16 weights that stay in memory in the packed layout that this machine computes from quickest, whatever codec
+    the file has: the first pass takes longer, every other one less. The name of a layout keeps them in that one, "off"
+    as they are stored. `trace` is a file that gets a Chrome trace of reading, decoding, waiting and computing when the
+    model is closed. `debug` lets onnxruntime log to stderr.
 
     Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
     BudgetError for a budget that is too small, RuntimeUnavailableError without a usable onnxruntime or native library.
@@ -77,6 +81,8 @@ def load(
         raise ConfigError(
             f"context_length is {context_length}; expected 2 to {package.context_length}, which is this model's limit"
         )
+    if transcode not in ("auto", "off", *PACKED_LAYOUTS):
+        raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(PACKED_LAYOUTS)}")
     tokenizer = Tokenizer(package)
     session_id = f"lpc-{os.getpid()}-{next(_session_numbers)}"
     choices = {lpc_provider.OPTION_SESSION_ID: session_id, lpc_provider.OPTION_DECODE_THREADS: str(threads)}
@@ -87,10 +93,12 @@ def load(
             memory_budget=memory_budget,
             context_length=context_length,
             prefill_chunk=prefill_chunk,
+            transcode=transcode != "off",
             figures=lambda: figures_for(board, storage=storage, threads=threads, bus_limit=bus_limit),
         )
         choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
         choices |= {"trace_file": str(trace)} if trace else {}
+        choices |= {lpc_provider.OPTION_TRANSCODE_LAYOUT: transcode} if transcode != "off" else {}
         choices |= {lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0)))}
     session = open_session(package, choices if provider == "lpc" else None, threads, debug)
     return Model(
@@ -197,7 +205,8 @@ class Model:
         plan = self.placement.plan if self.placement is not None else None
         if plan is None or self._has_room:
             return
-        need, left = plan.memory.decoded + plan.memory.resident + plan.memory.ring, available_bytes()
+        memory, left = plan.memory, available_bytes()
+        need = memory.decoded + memory.transcoded + memory.resident + memory.ring
         if need > left:
             raise BudgetError(
                 f"{self.package.path}: the weights and their ring take {need >> 20} MiB, but only {left >> 20} MiB are "

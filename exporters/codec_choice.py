@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 import boards
 from edge_runtime import codec as blobs
-from edge_runtime import native
 from exporters.graph import Weight
 
 AUTO, STORED, LZ4, PLAIN_BITMAP = "auto", "stored", "lz4", "bitmap:stored"
@@ -36,7 +35,7 @@ THIS_MACHINE = "this"
 def packed_layout(board: str) -> str:
     """Return the layout that `board` (name or file of a profile, or THIS_MACHINE) computes from fastest."""
     if board == THIS_MACHINE:
-        return "hi3" if native.implementation() == "avx512_vbmi2" else "hi4p"
+        return blobs.fastest_packed_layout()
     isa = boards.load(board).get("cpu.isa")
     features = " ".join(isa.value) if isa is not None and isinstance(isa.value, list | tuple) else ""
     return "hi3" if "avx512_vbmi2" in features else "hi4p"

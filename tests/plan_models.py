@@ -27,6 +27,7 @@ class Sizes:
     codec: str = "lz4"
     direct: bool = False
     tied: bool = False
+    dtype: str = "fp16"
 
 
 def figures(**rates: Any) -> Figures:
@@ -74,8 +75,8 @@ def _contents(sizes: Sizes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
             # Layers compress a little differently, as real ones do.
             stored = int(decoded * sizes.ratio * (1 + 0.002 * ((index * 7) % 5)))
             tensors.append(
-                {"name": f"{name}.{tensor}", "layer": index, "codec": sizes.codec, "shape": shape, "offset": offset,
-                 "bytes": stored, "decoded_bytes": decoded, "direct": sizes.direct}
+                {"name": f"{name}.{tensor}", "layer": index, "codec": sizes.codec, "dtype": sizes.dtype, "shape": shape,
+                 "offset": offset, "bytes": stored, "decoded_bytes": decoded, "direct": sizes.direct}
             )  # fmt: skip
             offset += -(-stored // PAGE) * PAGE
         own = [tensor for tensor in tensors if tensor["layer"] == index] or tensors[:1]

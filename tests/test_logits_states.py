@@ -16,7 +16,7 @@ from edge_runtime.sequence import Graph, SequenceDecoder
 from edge_runtime.session import open_session
 
 CODECS = ("stored", "lz4", "ans", "packed:e2+3", "packed:e3+3", "packed:hi4p", "packed:hi3", "bitmap:stored")
-STATES = ("decoded", "resident", "streamed")
+STATES = ("decoded", "resident", "transcoded", "streamed")
 PROMPT = [1, 403, 407, 261, 378, 31, 44]
 _numbers = itertools.count()
 

@@ -44,6 +44,35 @@ def test_plan_medium_budget_fits_compressed(package: Package) -> None:
     assert made.ring_bytes >= 3 * (16 << 20)
 
 
+def test_plan_bf16_in_another_codec_is_transcoded_where_it_stays(tmp_path: Path) -> None:
+    sizes = Sizes(dtype="bf16", codec="ans", ratio=0.66)
+    package = write_package(tmp_path / "bf16", sizes)
+    made = plan(package, 4096)
+    assert set(made.states[1:]) == {"transcoded"}
+    weights = sum(layer.decoded_bytes for layer in made.layers[1:])
+    assert weights * 12.5 / 16 <= made.memory.transcoded < weights * 12.6 / 16
+    assert (made.memory.decoded, made.memory.resident, made.ring_bytes) == (0, 0, 0)
+    assert ":transcoded" in made.provider_option()
+    off = plan_for(package, figures(), 4096 * MIB, context_length=2048, prefill_chunk=64, transcode=False)
+    assert set(off.states[1:]) == {"decoded"}
+    assert made.seconds_per_token < off.seconds_per_token
+    streams = plan(package, 1350)
+    assert {"transcoded", "streamed"} <= set(streams.states)
+    assert streams.peak_bytes <= streams.budget_bytes
+
+
+@pytest.mark.parametrize(("codec", "direct"), [("packed", False), ("bitmap", True)])
+def test_plan_what_is_computed_from_as_stored_is_not_transcoded(tmp_path: Path, codec: str, direct: bool) -> None:
+    made = plan(write_package(tmp_path / codec, Sizes(dtype="bf16", codec=codec, direct=direct)), 4096)
+    assert set(made.states[1:]) == {"resident"}
+
+
+def test_plan_weights_stored_as_they_are_may_take_as_much_transcoded(tmp_path: Path) -> None:
+    made = plan(write_package(tmp_path / "stored", Sizes(dtype="bf16", codec="stored", ratio=1.0)), 4096)
+    assert set(made.states[1:]) == {"transcoded"}
+    assert made.memory.transcoded >= sum(layer.decoded_bytes for layer in made.layers[1:])
+
+
 def test_plan_small_budget_streams(package: Package) -> None:
     made = plan(package, 700)
     assert made.verdict == "streams"

@@ -286,6 +286,7 @@ def test_store_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         ("residence", "0:cold"),
         ("residence", "5-2:decoded"),
         ("residence", "0:decoded,,"),
+        ("transcode_layout", "hi5"),
         ("ring_bytes", "1MB"),
         ("read_mode", "fast"),
         ("bus_limit_bytes_per_s", "-5"),

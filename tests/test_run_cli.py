@@ -33,6 +33,9 @@ RESULT_TYPES: dict[str, Any] = {
     "bytes_read": int,
     "layers_decompressed": int,
     "read_mode": (str, type(None)),
+    "transcoded_from_bytes": int,
+    "transcoded_bytes": int,
+    "transcode_seconds": float,
     "token_seconds": list,
     "token_time": dict,
     "planned_seconds_per_token": type(None),
@@ -52,7 +55,8 @@ def test_text_goes_to_stdout_and_summary_to_stderr(folder: str, lpc_run: RunPyth
     assert re.fullmatch(
         rf"prompt: {len(RECORD['prompt_ids'])} tokens, {number} tokens/s \| "
         rf"generation: {COUNT} tokens, {number} tokens/s \| peak memory: {number} MB \| "
-        rf"read: {number} [kM]B \| layers decompressed: \d+\n",
+        rf"read: {number} [kM]B \| layers decompressed: \d+ \| "
+        rf"transcoded: {number} MB to {number} MB in {number} m?s\n",
         done.stderr,
     )
 

@@ -10,7 +10,8 @@ import pytest
 from real_models import ExportModel, RunPython
 
 import edge_runtime
-from edge_runtime.errors import BudgetError
+from edge_runtime.codec import fastest_packed_layout
+from edge_runtime.errors import BudgetError, ConfigError
 
 MIB = 1 << 20
 PROMPT = "Once upon a time"
@@ -45,9 +46,54 @@ def json_plan_needed(folder: Path) -> int:
     return plan.needed_bytes + 2 * MIB  # rounded for people
 
 
-def test_load_without_a_budget_keeps_everything_as_it_is_stored(export_model: ExportModel) -> None:
+@pytest.mark.parametrize("transcode", ["auto", "hi4p", "e2+3", "hi3"])
+@pytest.mark.parametrize("codec", ["stored", "ans", "packed:e3+3"])
+def test_load_transcodes_once_what_stays_in_memory(export_model: ExportModel, codec: str, transcode: str) -> None:
+    folder = export_model("demo_model", codec)
+    model = edge_runtime.load(folder, transcode=transcode)
+    generation = model.generate(PROMPT, max_new_tokens=12, greedy=True)
+    assert len(list(generation)) == 12
+    assert list(generation.report.token_ids) == tokens(folder, transcode="off")
+    stats = model.stats()
+    assert stats is not None
+    assert stats.bytes_read < 2 * (folder / "model.lpc").stat().st_size
+    assert stats.layers_decompressed == len(model.package.layers) - 1  # the embedding's rows are fetched one by one
+    assert 0 < stats.transcoded_from_bytes < (folder / "model.lpc").stat().st_size
+    assert stats.pinned_bytes >= stats.transcoded_bytes > 0
+    assert stats.ring_bytes == 0
+
+
+def test_load_packed_for_this_machine_has_nothing_to_transcode(export_model: ExportModel) -> None:
+    model = edge_runtime.load(export_model("demo_model", f"packed:{fastest_packed_layout()}"))
+    assert len(list(model.generate(PROMPT, max_new_tokens=3, greedy=True))) == 3
+    stats = model.stats()
+    assert stats is not None
+    assert stats.transcoded_bytes == 0
+    assert stats.pinned_bytes > 0
+
+
+def test_load_with_a_budget_plans_transcoded_layers(export_model: ExportModel) -> None:
+    folder = export_model("demo_model", "ans")
+    model = edge_runtime.load(folder, memory_budget=500 * MIB)
+    assert model.placement is not None
+    assert model.placement.plan is not None
+    assert set(model.placement.plan.states[1:]) == {"transcoded"}
+    generation = model.generate(PROMPT, max_new_tokens=12, greedy=True)
+    assert len(list(generation)) == 12
+    stats = model.stats()
+    assert stats is not None
+    assert 0 < stats.transcoded_bytes <= model.placement.plan.memory.transcoded
+    assert list(generation.report.token_ids) == tokens(folder, memory_budget=500 * MIB, transcode="off")
+
+
+def test_load_unknown_layout_is_an_error(export_model: ExportModel) -> None:
+    with pytest.raises(ConfigError, match=r"transcode is 'hi5'; expected auto, off, or a layout: e2\+3, "):
+        edge_runtime.load(export_model("demo_model", "lz4"), transcode="hi5")
+
+
+def test_load_without_transcoding_keeps_everything_as_it_is_stored(export_model: ExportModel) -> None:
     folder = export_model("demo_model", "lz4")
-    model = edge_runtime.load(folder)
+    model = edge_runtime.load(folder, transcode="off")
     list(model.generate(PROMPT, max_new_tokens=12, greedy=True))
     stats = model.stats()
     assert stats is not None

@@ -60,6 +60,8 @@ class Progress:
         share = (min(passes, self._passes - 1) + self._share_before(stats.layer)) / self._passes
         left = f", {seconds * (1 - share) / share:.0f} s left" if share > 0 else ""
         last = self._model.package.layers[-1].index
+        if stats.transcoded_bytes > before.transcoded_bytes:
+            what = f"transcoding, {what}"
         return f"{what}: {seconds:.0f} s, layer {min(stats.layer, last)}/{last}, {format_bytes(rate)}/s{left}"
 
     def _share_before(self, layer: int) -> float:

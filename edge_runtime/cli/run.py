@@ -103,6 +103,13 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     show_default=True,
     help="Read the weights past the page cache or through it; auto: whichever the first reads show to be faster.",
 )
+@click.option(
+    "--transcode",
+    type=click.Choice(["auto", "off", "e2+3", "e3+3", "hi4p", "hi3"]),
+    default="auto",
+    show_default=True,
+    help="Keep weights that stay in memory in this machine's packed layout, whatever the file has; off: as stored.",
+)
 @click.option("--trace", type=click.Path(), metavar="FILE", help="Write a Chrome trace of the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
@@ -173,6 +180,9 @@ def result(report: GenerationReport, stats: SessionStats | None, provider: str) 
         "bytes_read": stats.bytes_read if stats else None,
         "layers_decompressed": stats.layers_decompressed if stats else None,
         "read_mode": stats.reading if stats else None,
+        "transcoded_from_bytes": stats.transcoded_from_bytes if stats else None,
+        "transcoded_bytes": stats.transcoded_bytes if stats else None,
+        "transcode_seconds": stats.transcode_ns / 1e9 if stats else None,
     }
 
 
@@ -186,6 +196,9 @@ def summary(report: GenerationReport, stats: SessionStats | None) -> str:
     ]
     if stats is not None:
         parts += [f"read: {format_bytes(stats.bytes_read)}", f"layers decompressed: {stats.layers_decompressed}"]
+        if stats.transcoded_bytes:
+            before, after = format_bytes(stats.transcoded_from_bytes), format_bytes(stats.transcoded_bytes)
+            parts.append(f"transcoded: {before} to {after} in {seconds(stats.transcode_ns / 1e9)}")
     if report.seed is not None:
         parts.append(f"seed: {report.seed}")
     return " | ".join(parts)
@@ -213,6 +226,7 @@ def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
         figures_for(options["board"], **given),
         options["memory_budget"] or default_budget(),
         context_length=options["context"],
+        transcode=options["transcode"] != "off",
     )
     click.echo(json.dumps(plan.as_dict()) if as_json else table(plan))
     return 1 if plan.verdict == "impossible" else 0
@@ -254,6 +268,7 @@ def _load(path: str, options: dict[str, Any]) -> Model:
         storage=options["storage"],
         bus_limit=options["bus_limit"],
         read_mode=options["read_mode"],
+        transcode=options["transcode"],
         trace=options["trace"],
         debug=options["debug"],
     )

@@ -10,6 +10,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.package import Package
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.model import (
+    ENCODE_BYTES_PER_S,
     PART_BYTES,
     PREFILL_CHUNKS,
     PROCESS_BYTES,
@@ -39,12 +40,14 @@ def plan_for(
     kv_dtype: str = "fp32",
     prefill_chunk: int | None = None,
     process_bytes: int = PROCESS_BYTES,
+    transcode: bool = True,
 ) -> Plan:
     """Choose the state of every layer of `package` within `budget_bytes`, and predict speed and memory.
 
     `context_length` is the number of positions to keep room for (default: the model's own limit). `prefill_chunk` is
     the number of prompt tokens a pass (default: that of PREFILL_CHUNKS which takes least time for 512 prompt tokens and
-    128 new ones: more tokens a pass are fewer passes, but leave less memory to the weights). The objective is stated in
+    128 new ones: more tokens a pass are fewer passes, but leave less memory to the weights). `transcode`: weights that
+    stay in memory may do so in the machine's packed layout, whatever the file has. The objective is stated in
     edge_runtime/plan/search.py; among the placements whose bound is within half a percent of the optimum, the one with
     the best pipeline time is taken: as a rule streamed layers at even distances, which keep the bus busy with a small
     ring.
@@ -52,7 +55,7 @@ def plan_for(
     Raises ConfigError for an argument out of its range, FormatError for a malformed manifest. A budget that is too
     small is no error: `verdict` says so (`Plan.require` raises).
     """
-    shape = ModelShape.of(package)
+    shape = ModelShape.of(package, transcode=transcode)
     context = shape.context_length if context_length is None else context_length
     if not 1 <= context <= shape.context_length:
         raise ConfigError(
@@ -120,6 +123,7 @@ class _Planner:
         on_demand = 2 * ROW_SEGMENT_BYTES * sum(layer.on_demand for layer in self._shape.layers)
         return MemoryPlan(
             decoded=0,
+            transcoded=0,
             resident=0,
             ring=0,
             staging=(self._figures.threads + READ_AHEAD) * STAGING_BYTES,
@@ -159,15 +163,22 @@ class _Planner:
             yield from [step] * parts
 
     def _result(self, problem: Problem, choice: Choice, context: int, chunk: int, verdict: Verdict) -> Plan:
-        states = {layer.index: cast(State, state) for layer, state in zip(self._weights, choice.states, strict=True)}
+        states = {
+            layer.index: cast(State, "transcoded" if state == "decoded" and layer.transcoded is not None else state)
+            for layer, state in zip(self._weights, choice.states, strict=True)
+        }
         layers = tuple(
             LayerPlan(layer.index, layer.name, states.get(layer.index, "on_demand"), layer.stored, layer.decoded)
             for layer in self._shape.layers
         )
-        kept = {state: [x for x in self._weights if states[x.index] == state] for state in ("decoded", "resident")}
+        kept = {
+            state: [x for x in self._weights if states[x.index] == state]
+            for state in ("decoded", "transcoded", "resident")
+        }
         memory = replace(
             self._others(context, chunk),
             decoded=sum(pages(layer.decoded) for layer in kept["decoded"]),
+            transcoded=sum(pages(layer.transcoded or 0) for layer in kept["transcoded"]),
             resident=sum(pages(layer.stored) for layer in kept["resident"]),
             ring=ring_of(problem, choice.states),
         )
@@ -187,16 +198,18 @@ class _Planner:
             bus_seconds=choice.bus_seconds,
             compute_seconds=choice.compute_seconds,
             seconds_per_token=self._token_seconds(problem, choice),
-            first_token_seconds=self._first_token_seconds(problem, choice),
+            first_token_seconds=self._first_token_seconds(problem, choice, kept["transcoded"]),
             bytes_per_token=streamed + self._shape.on_demand_bytes(),
             figures=self._figures,
             codecs=tuple(self._shape.codecs),
         )
 
-    def _first_token_seconds(self, problem: Problem, choice: Choice) -> float:
-        """Every weight crosses the bus once and is decoded once, where it will be decoded at all."""
+    def _first_token_seconds(self, problem: Problem, choice: Choice, transcoded: Sequence[Layer]) -> float:
+        """Every weight crosses the bus once, is decoded once, where it will be decoded at all, and transcoded once."""
         everything = evaluate(problem, ["streamed"] * len(self._items))
-        return max(everything.bus_seconds, everything.compute_seconds, self._token_seconds(problem, choice))
+        encoding = sum(layer.decoded for layer in transcoded) / (ENCODE_BYTES_PER_S * self._figures.threads)
+        compute = everything.compute_seconds + encoding
+        return max(everything.bus_seconds, compute, self._token_seconds(problem, choice))
 
     def _needed(self, context: int) -> int:
         """The smallest budget that works for `context`."""

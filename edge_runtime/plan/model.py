@@ -27,13 +27,22 @@ PROCESS_BYTES = 96 << 20
 PRODUCT_SECONDS = 0.2e-3
 """What a product costs beside its bytes: waking threads, its share of attention and norms. Measured with a
 TinyLlama-1.1B shape on two x86 threads (35 ms a token of 155 products); elsewhere an assumption."""
+ENCODE_BYTES_PER_S = 0.5e9
+"""Decoded bytes that one thread encodes in codec packed: half of what Zen 4 does (docs/benchmarks/products.md), an
+assumption."""
+_ESCAPE_BITS = 0.5  # a weight, at most, as far as models are known: hi3 0.4, hi4p 0.04
+_TRANSCODED_GROWTH = 1.1  # or so much more than in the file, if that is more
+_SEGMENT_BYTES = 1 << 20
+_TRANSCODED_CODECS = ("stored", "lz4", "ans")
 ROW_SEGMENT_BYTES = 256 << 10
 """Largest segment of a table that is read row by row (docs/format.md, section 5)."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One blob: sizes in bytes, `rows` of the stored matrix. `direct`: computed from as stored, whatever its codec."""
+    """One blob: sizes in bytes, `rows` of the stored matrix. `direct`: computed from as stored, whatever its codec.
+
+    `transcoded`: at most so many bytes when it is kept in the machine's packed layout; None if it is not transcoded."""
 
     name: str
     layer: int
@@ -42,6 +51,7 @@ class Tensor:
     decoded: int
     rows: int
     direct: bool = False
+    transcoded: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,14 @@ class Layer:
         """Decoded bytes."""
         return sum(tensor.decoded for tensor in self.tensors)
 
+    @property
+    def transcoded(self) -> int | None:
+        """Bytes with every blob computed from as it is kept, some of them transcoded; None if that cannot be."""
+        sizes = [tensor.stored if _is_direct(tensor) else tensor.transcoded for tensor in self.tensors]
+        if all(_is_direct(tensor) for tensor in self.tensors) or None in sizes:
+            return None
+        return sum(size for size in sizes if size is not None)
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -79,9 +97,9 @@ class ModelShape:
     heads: int
 
     @classmethod
-    def of(cls, package: Package) -> ModelShape:
+    def of(cls, package: Package, *, transcode: bool = True) -> ModelShape:
         """Read lpc.json and genai_config.json; FormatError if a field is missing or wrong."""
-        tensors = _tensors(package)
+        tensors = _tensors(package, transcode)
         decoder = read_json_object(package.path / CONFIG_FILE).object("model").object("decoder")
         return cls(
             name=package.path.name,
@@ -122,7 +140,9 @@ class ModelShape:
 
 
 def item(layer: Layer, figures: Figures) -> Item:
-    """The layer as the search sees it: products wait for DRAM; what is not multiplied as stored is decoded before."""
+    """The layer as the search sees it: products wait for DRAM; what is not multiplied as stored is decoded before.
+
+    A layer that can be transcoded has that in place of its decoded form, which takes more memory and more time."""
     dram, beside = figures.dram.bytes_per_s, PRODUCT_SECONDS * len(layer.tensors)
     stored_seconds = beside
     for tensor in layer.tensors:
@@ -134,34 +154,53 @@ def item(layer: Layer, figures: Figures) -> Item:
     every = [tensor.decoded for tensor in layer.tensors]
     return Item(
         stored=layer.stored,
-        decoded=layer.decoded,
+        decoded=layer.decoded if layer.transcoded is None else layer.transcoded,
         stored_seconds=stored_seconds,
-        decoded_seconds=layer.decoded / dram + beside,
+        decoded_seconds=(layer.decoded if layer.transcoded is None else layer.transcoded) / dram + beside,
         streamed_part=min(PART_BYTES, max(every, default=0)),
         resident_part=min(PART_BYTES, max(indirect, default=0)),
     )
+
+
+def _is_direct(tensor: Tensor) -> bool:
+    return tensor.direct or tensor.codec == "packed"
 
 
 def _direct(tensor: Tensor, figures: Figures) -> bool:
     return tensor.direct or tensor.codec in figures.direct
 
 
-def _tensors(package: Package) -> tuple[Tensor, ...]:
+def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
     found = []
     for entry in read_json_object(package.path / MANIFEST_FILE).objects("tensors"):
         shape: list[Any] = entry.get("shape", list)
+        stored, decoded = entry.natural("bytes"), entry.natural("decoded_bytes")
+        direct = entry.optional("direct", bool) or False
+        matrix = entry.optional("dtype", str) == "bf16" and len(shape) == 2
+        transcoded = transcode and matrix and not direct and entry.get("codec", str) in _TRANSCODED_CODECS
         found.append(
             Tensor(
                 name=entry.get("name", str),
                 layer=entry.natural("layer"),
                 codec=entry.get("codec", str),
-                stored=entry.natural("bytes"),
-                decoded=entry.natural("decoded_bytes"),
+                stored=stored,
+                decoded=decoded,
                 rows=shape[0] if shape and isinstance(shape[0], int) else 1,
-                direct=entry.optional("direct", bool) or False,
+                direct=direct,
+                transcoded=_transcoded_bytes(shape, stored, decoded) if transcoded else None,
             )
         )
     return tuple(found)
+
+
+def _transcoded_bytes(shape: Sequence[int], stored: int, decoded: int) -> int:
+    """At most, in the packed layout of any machine (native/simd/packed.h); weights that the file has as they are may
+    not shrink at all."""
+    rows, columns = shape
+    groups = -(-columns // 64)
+    row = 64 * (groups + -(-groups // 2)) + 8 + columns * _ESCAPE_BITS / 8
+    packed = rows * row + 256 * -(-decoded // _SEGMENT_BYTES)
+    return min(decoded, int(max(packed, stored * _TRANSCODED_GROWTH)))
 
 
 def _layers(package: Package, tensors: Sequence[Tensor]) -> tuple[Layer, ...]:

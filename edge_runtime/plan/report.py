@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _PARTS = {
     "decoded": "weights, decoded",
+    "transcoded": "weights, transcoded (at most)",
     "resident": "weights, compressed",
     "ring": "ring of decoded parts",
     "staging": "segments on their way",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edge_runtime.errors import BudgetError
 from edge_runtime.plan.figures import Figures
 
-State = Literal["decoded", "resident", "streamed", "on_demand"]
+State = Literal["decoded", "transcoded", "resident", "streamed", "on_demand"]
 Verdict = Literal["fits", "streams", "impossible"]
 
 
@@ -28,11 +28,13 @@ class LayerPlan:
 class MemoryPlan:
     """Where the memory goes, in bytes.
 
-    `ring` holds decoded parts of weights around their use, `staging` the compressed segments on their way there,
-    `on_demand` the segment of a row being fetched, `process` interpreter and onnxruntime.
+    `transcoded` is what such weights take at most. `ring` holds decoded parts of weights around their use, `staging`
+    the compressed segments on their way there, `on_demand` the segment of a row being fetched, `process` interpreter
+    and onnxruntime.
     """
 
     decoded: int
+    transcoded: int
     resident: int
     ring: int
     staging: int
@@ -50,6 +52,7 @@ class MemoryPlan:
         """The parts by name."""
         return {
             "decoded": self.decoded,
+            "transcoded": self.transcoded,
             "resident": self.resident,
             "ring": self.ring,
             "staging": self.staging,
@@ -134,8 +137,8 @@ class Plan:
         """The states for the execution provider, such as "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed".
 
         Syntax: entries joined by ","; an entry is INDEX:STATE or FIRST-LAST:STATE (both included) with the decimal
-        layer indices of lpc.json; STATE is decoded, resident, streamed or on_demand. Entries ascend and cover every
-        layer once. No spaces. `parse_provider_option` is the reverse.
+        layer indices of lpc.json; STATE is decoded, transcoded, resident, streamed or on_demand. Entries ascend and
+        cover every layer once. No spaces. `parse_provider_option` is the reverse.
         """
         entries: list[tuple[int, int, str]] = []
         for layer in self.layers:

@@ -155,6 +155,7 @@ def _outputs(
             memory_budget=memory_budget,
             context_length=None,
             prefill_chunk=max(map(len, windows)),
+            transcode=False,
             figures=lambda: figures_for(None, threads=threads),
         )
         options = {OPTION_DECODE_THREADS: str(threads), **placement.options()}

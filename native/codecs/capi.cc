@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "codecs/decode.h"
 #include "codecs/encode.h"
+#include "codecs/packed/params.h"
 #include "codecs/partial.h"
 #include "codecs/transcode.h"
 
@@ -86,6 +87,13 @@ void check_rows(const lpc::BlobHeader& header, uint64_t first_row, uint64_t row_
 }
 
 }  // namespace
+
+extern "C" lpc_status lpc_fastest_packed_layout(uint32_t* layout) {
+  return lpc::guarded([&] {
+    require(layout, "layout");
+    *layout = static_cast<uint32_t>(lpc::packed::fastest_layout());
+  });
+}
 
 extern "C" lpc_status lpc_encode_bound(const lpc_tensor_desc* tensor, const lpc_encode_options* options,
                                        uint64_t* bound_bytes) {

@@ -57,6 +57,8 @@ void require_room(const BlobHeader& header, MutableBytes dst) {
                                         std::to_string(blob_bytes_bound(header)));
 }
 
+uint64_t worthwhile_bytes(uint64_t raw_bytes) { return raw_bytes - ceil_div(raw_bytes, 100); }
+
 SegmentWriter::SegmentWriter(BlobHeader& header, uint32_t raw_parts, MutableBytes dst)
     : header_(header),
       codec_(get_codec(header.codec)),
@@ -75,11 +77,10 @@ SegmentShape SegmentWriter::shape(size_t index) const {
 
 void SegmentWriter::encode(size_t index, Bytes raw, MutableBytes scratch) {
   const MutableBytes slot = dst_.subspan(slot_offset(header_, index), raw.size());
-  const size_t worth_it = raw.size() - ceil_div(raw.size(), 100);  // a gain below 1 % does not pay for the decoding
   Segment& segment = header_.segments[index];
   segment.bytes = 0;
   if (!stays_raw(index, raw_parts_)) {
-    segment.bytes = codec_.encode(shape(index), header_.codec_params, raw, slot.first(worth_it), scratch);
+    segment.bytes = codec_.encode(shape(index), header_.codec_params, raw, slot.first(worthwhile_bytes(raw.size())), scratch);
   }
   segment.encoding = Encoding::kCodec;
   if (segment.bytes == 0) {

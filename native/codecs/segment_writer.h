@@ -14,6 +14,9 @@ uint64_t blob_bytes_bound(const BlobHeader& header);
 // Throws LPC_BUFFER_TOO_SMALL if `dst` is smaller than blob_bytes_bound.
 void require_room(const BlobHeader& header, MutableBytes dst);
 
+// What an encoded segment may take at most: a gain below 1 % does not pay for the decoding.
+uint64_t worthwhile_bytes(uint64_t raw_bytes);
+
 // The same blob whatever the order in which segments are encoded.
 class SegmentWriter {
  public:

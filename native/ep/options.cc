@@ -55,10 +55,21 @@ bool parse_range(std::string_view text, ResidenceRange& range) {
     range.residence = Residence::kResident;
   } else if (name == "decoded") {
     range.residence = Residence::kDecoded;
+  } else if (name == "transcoded") {
+    range.residence = Residence::kRecoded;
   } else {
     return false;
   }
   return first <= last;
+}
+
+uint32_t transcode_layout(const std::string& text) {
+  if (text.empty() || text == "auto") return 0;
+  if (text == "e2+3") return LPC_PACKED_E2P3;
+  if (text == "e3+3") return LPC_PACKED_E3P3;
+  if (text == "hi4p") return LPC_PACKED_HI4P;
+  if (text == "hi3") return LPC_PACKED_HI3;
+  refuse("transcode_layout", text, "auto, e2+3, e3+3, hi4p or hi3");
 }
 
 std::vector<ResidenceRange> residence_ranges(std::string_view text) {
@@ -68,7 +79,7 @@ std::vector<ResidenceRange> residence_ranges(std::string_view text) {
     ResidenceRange range;
     if (!parse_range(text.substr(0, comma), range)) {
       refuse("residence", text.substr(0, comma),
-             "LAYER:STATE or FIRST-LAST:STATE, STATE one of decoded, resident, "
+             "LAYER:STATE or FIRST-LAST:STATE, STATE one of decoded, transcoded, resident, "
              "streamed, on_demand");
     }
     ranges.push_back(range);
@@ -93,6 +104,7 @@ ProviderOptions parse_options(const std::function<std::string(const char*)>& ent
   options.product_threads =
       static_cast<unsigned>(number_option("product_threads", entry("product_threads"), kMaxThreads));
   options.residence = residence_ranges(entry("residence"));
+  options.transcode_layout = transcode_layout(entry("transcode_layout"));
   options.ring_bytes = number_option("ring_bytes", entry("ring_bytes"), uint64_t{1} << 48);
   options.file.mode = read_mode(entry("read_mode"));
   options.file.bus_limit_bytes_per_s =

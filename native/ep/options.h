@@ -21,6 +21,7 @@ struct ProviderOptions {
   unsigned decode_threads = 0;            // 0: one a core
   unsigned product_threads = 0;           // 0: those of the session
   std::vector<ResidenceRange> residence;  // layers not named are streamed
+  uint32_t transcode_layout = 0;          // lpc_packed_layout; 0: the quickest to compute from here
   uint64_t ring_bytes = 0;                // 0: the two largest neighbouring layers
   FileOptions file;
   std::string trace_file;  // "": none
@@ -37,7 +38,11 @@ struct ProviderOptions {
 //   those
 //                          of the session
 //   residence              "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed": where each layer's weights live.
-//                          on_demand is the same as streamed: rows that a Gather asks for are always read singly
+//                          transcoded: in memory in codec packed, whatever the file has; what packed does not take is
+//                          resident. on_demand is the same as streamed: rows that a Gather asks for are always read
+//                          singly
+//   transcode_layout       auto, e2+3, e3+3, hi4p or hi3: of the transcoded weights; auto: the quickest to compute from
+//                          on this machine
 //   ring_bytes             memory that streamed and resident weights are decoded into; 0: automatic
 //   read_mode              auto, direct or buffered
 //   bus_limit_bytes_per_s  imitates a slower bus; 0: no limit

@@ -119,7 +119,7 @@ const StoredMatrix& ProductNode::stored_part(size_t index, const uint8_t* data) 
   const Part& part = schedule_->part(index);
   // A streamed part may find other bytes of its own at the same place: they are the same bytes again.
   if (stored.data != data) {
-    stored.matrix = std::make_unique<const StoredMatrix>(blob_->header(), part.first_segment, part.segment_count,
+    stored.matrix = std::make_unique<const StoredMatrix>(part.header(), part.first_segment, part.segment_count,
                                                          Bytes(data, part.stored_bytes()));
     stored.data = data;
   }

@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "ep/gather_node.h"
+#include "ep/placement.h"
 #include "ep/sessions.h"
 
 namespace lpc {
@@ -86,9 +87,7 @@ void Provider::build_schedules() {
     });
     std::vector<ScheduledBlob> blobs;
     for (const ProductNode* product : products) {
-      const Residence residence = options_.residence_of(product->blob()->layer());
-      const bool as_stored = residence != Residence::kDecoded && StoredMatrix::can_hold(product->blob()->header());
-      blobs.push_back({product->blob(), residence, as_stored});
+      blobs.push_back(place_blob(product->blob(), options_));
     }
     part.schedule = part.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
     for (size_t i = 0; i < products.size(); ++i) {

@@ -65,7 +65,8 @@ extern "C" lpc_status lpc_cancel_run(const char* run_id) {
 extern "C" lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats) {
   return lpc::guarded([&] {
     if (session_id == nullptr || stats == nullptr) throw lpc::Error(LPC_INVALID_ARGUMENT, "null pointer");
-    if (stats->struct_bytes != sizeof(lpc_session_stats)) {
+    const bool first_version = stats->struct_bytes == offsetof(lpc_session_stats, encode_ns);
+    if (stats->struct_bytes != sizeof(lpc_session_stats) && !first_version) {
       throw lpc::Error(LPC_INVALID_ARGUMENT, "struct_bytes: got " + std::to_string(stats->struct_bytes) +
                                                  ", expected " + std::to_string(sizeof(lpc_session_stats)));
     }
@@ -89,5 +90,10 @@ extern "C" lpc_status lpc_get_session_stats(const char* session_id, lpc_session_
     stats->read_mode = source.read_mode;
     stats->direct_bytes_per_s = source.direct_bytes_per_s;
     stats->buffered_bytes_per_s = source.buffered_bytes_per_s;
+    if (first_version) return;
+    stats->encode_ns = source.encode_ns;
+    stats->transcoded_from_bytes = source.transcoded_from_bytes;
+    stats->transcoded_bytes = source.transcoded_bytes;
+    stats->transcode_ns = source.transcode_ns;
   });
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "codecs/layout.h"
 
 namespace lpc {
 namespace {
@@ -100,7 +101,10 @@ void LayerStore::switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& sc
   buffers_.resize(thread_count_ + 1);
   for (ReadBuffers& buffers : buffers_) {
     buffers.give_up = &forgetting_;
-    for (size_t i = 0; i < schedule->part_count(); ++i) schedule->part(i).blob->reserve(buffers);
+    for (size_t i = 0; i < schedule->part_count(); ++i) {
+      const Part& part = schedule->part(i);
+      part.recoded != nullptr ? part.recoded->reserve(buffers) : part.blob->reserve(buffers);
+    }
   }
   schedule_ = schedule;
   forget_everything(lock);
@@ -123,11 +127,22 @@ void LayerStore::forget_everything(Lock& lock) {
     slot.state = stays && filled ? PartState::kReady : PartState::kEmpty;
     if (!stays) slot.data = nullptr;
   }
+  rewind_recoded();
   next_slot_ = 0;
   next_pass_ = pass_ + 1;
   filling_slot_ = SIZE_MAX;
   blocked_ = false;
   acquired_ = 0;
+}
+
+// Recoded parts that were not finished give their memory back.
+void LayerStore::rewind_recoded() {
+  GrowingMemory::Mark end;
+  for (size_t i = 0; i < schedule_->part_count(); ++i) {
+    const Slot& slot = schedule_->slots[i];
+    if (schedule_->part(i).recoded != nullptr && slot.state == PartState::kReady) end = std::max(end, slot.end);
+  }
+  schedule_->recoded_memory().rewind(end);
 }
 
 void LayerStore::start_workers() {
@@ -152,7 +167,8 @@ bool LayerStore::next_job(Job& job) {
   if (forgetting_ || schedule_ == nullptr || schedule_->part_count() == 0) return false;
   if (filling_slot_ == SIZE_MAX && !open_next_slot()) return false;
   Slot& slot = schedule_->slots[filling_slot_];
-  job = {filling_slot_, slot.segments_begun++};
+  job = {filling_slot_, slot.segments_begun++, 0};
+  if (schedule_->part(filling_slot_).recoded != nullptr) job.turn = next_turn_++;
   if (slot.segments_begun == schedule_->part(filling_slot_).segment_count) filling_slot_ = SIZE_MAX;
   return true;
 }
@@ -176,7 +192,8 @@ bool LayerStore::open_next_slot() {
     if (slot.pass < next_pass_ || slot.state != PartState::kEmpty) return false;  // a whole pass ahead
     if (!stays && !find_room(index)) return false;
     slot.state = PartState::kFilling;
-    slot.segments_begun = slot.segments_done = 0;
+    slot.segments_begun = slot.segments_done = slot.segments_placed = 0;
+    slot.placed_bytes = 0;
     slot.error = nullptr;
     advance();
     if (schedule_->part(index).segment_count > 0) {
@@ -204,7 +221,11 @@ void LayerStore::run_job(Lock& lock, const Job& job, ReadBuffers& buffers) {
   lock.unlock();
   std::exception_ptr error;
   try {
-    fill_segment(part, slot, job.segment, buffers, *observer);
+    if (part.recoded != nullptr) {
+      recode_segment(job, buffers, *observer);
+    } else {
+      fill_segment(part, slot, job.segment, buffers, *observer);
+    }
   } catch (...) {
     error = std::current_exception();
   }
@@ -238,12 +259,57 @@ void LayerStore::fill_segment(const Part& part, const Slot& slot, size_t segment
   part.blob->decode(index, Bytes(kept, stored.bytes), out, buffers, observer);
 }
 
+// Segments are encoded at the same time and placed one after the other, in the order in which they were handed out: so
+// a thread waits only for those that began earlier.
+void LayerStore::recode_segment(const Job& job, ReadBuffers& buffers, Observer& observer) {
+  const auto begin = Clock::now();
+  const Part& part = schedule_->part(job.slot);
+  const size_t index = part.first_segment + job.segment;
+  Encoding encoding = Encoding::kRaw;
+  Bytes bytes;
+  std::exception_ptr error;
+  try {
+    bytes = part.recoded->encode(index, buffers, observer, encoding);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  uint8_t* place = nullptr;
+  {
+    Lock lock(mutex_);
+    turn_changed_.wait(lock, [&] { return turn_ == job.turn; });
+    ++turn_;
+    turn_changed_.notify_all();
+    if (error != nullptr) std::rethrow_exception(error);
+    if (schedule_->slots[job.slot].segments_placed != job.segment) return;  // one before it failed, and so will the part
+    place = take_place(job, index, bytes.size(), encoding);
+    observer.note_transcoded(part.blob->header().segments[index].bytes, bytes.size(), begin);
+  }
+  std::memcpy(place, bytes.data(), bytes.size());
+}
+
+// The place of a segment of a recoded part: behind the one before it.
+uint8_t* LayerStore::take_place(const Job& job, size_t index, uint64_t bytes, Encoding encoding) {
+  Slot& slot = schedule_->slots[job.slot];
+  const Part& part = schedule_->part(job.slot);
+  GrowingMemory& memory = schedule_->recoded_memory();
+  if (job.segment == 0) slot.data = memory.open(part.recoded_bytes_bound());
+  uint8_t* place = slot.data + slot.placed_bytes;
+  part.recoded->place(index, slot.placed_bytes, bytes, encoding);
+  const uint64_t used = align_up(bytes, kSegmentAlignment);
+  slot.placed_bytes += used;
+  ++slot.segments_placed;
+  memory.use(used);
+  slot.end = memory.mark();
+  return place;
+}
+
 void LayerStore::finish_slot(size_t index) {
   Slot& slot = schedule_->slots[index];
   const Part& part = schedule_->part(index);
   slot.state = slot.error == nullptr ? PartState::kReady : PartState::kFailed;
   if (slot.error == nullptr) {
     slot.kept_is_full = true;
+    if (part.recoded != nullptr) observer_->statistics.pinned_bytes = schedule_->pinned_bytes();
     // Parts come in order, but for the rare one decoded out of turn: then the count is of the last part's end.
     if (part.last_of_blob) observer_->statistics.blobs_decompressed += 1;
     if (part.last_of_layer) observer_->statistics.layers_decompressed += 1;

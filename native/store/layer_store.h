@@ -52,6 +52,7 @@ class LayerStore {
   struct Job {
     size_t slot = 0;
     size_t segment = 0;  // of the part
+    uint64_t turn = 0;   // of a recoded part: when its segment is placed
   };
   using Lock = std::unique_lock<std::mutex>;
 
@@ -70,6 +71,9 @@ class LayerStore {
   void run_job(Lock& lock, const Job& job, ReadBuffers& buffers);
   static void fill_segment(const Part& part, const Slot& slot, size_t segment, ReadBuffers& buffers,
                            Observer& observer);
+  void recode_segment(const Job& job, ReadBuffers& buffers, Observer& observer);
+  uint8_t* take_place(const Job& job, size_t index, uint64_t bytes, Encoding encoding);
+  void rewind_recoded();
   void finish_slot(size_t index);
   void fill_now(Lock& lock, size_t index);
   bool ring_is_stuck() const { return blocked_ && acquired_ == 0 && !helping_; }
@@ -79,6 +83,7 @@ class LayerStore {
   std::condition_variable work_available_;
   std::condition_variable slot_changed_;
   std::condition_variable pass_ended_;
+  std::condition_variable turn_changed_;
 
   std::vector<std::weak_ptr<Schedule>> known_;
   std::shared_ptr<Schedule> schedule_;
@@ -98,6 +103,8 @@ class LayerStore {
   size_t next_slot_ = 0;
   size_t filling_slot_ = SIZE_MAX;  // with segments not yet handed out
   size_t jobs_running_ = 0;
+  uint64_t next_turn_ = 0;  // of the next segment to be recoded
+  uint64_t turn_ = 0;       // whose segment is placed next
   size_t acquired_ = 0;
 };
 

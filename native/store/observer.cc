@@ -61,6 +61,16 @@ void Observer::record(std::atomic<uint64_t>& total, const char* kind, int64_t la
   if (trace != nullptr) trace->add(kind, layer, begin, end);
 }
 
+void Observer::note_transcoded(uint64_t from_bytes, uint64_t bytes, Clock::time_point begin) {
+  Clock::rep since = 0;
+  if (transcoding_since.compare_exchange_strong(since, begin.time_since_epoch().count())) {
+    since = begin.time_since_epoch().count();
+  }
+  statistics.transcoded_from_bytes += from_bytes;
+  statistics.transcoded_bytes += bytes;
+  statistics.transcode_ns = static_cast<uint64_t>(nanoseconds(Clock::now().time_since_epoch() - Clock::duration(since)));
+}
+
 void Observer::note_reading(const ReadTrial& trial) {
   const ReadMode mode = trial.decision();
   if (mode == ReadMode::kAuto || statistics.read_mode != LPC_READ_UNDECIDED) return;

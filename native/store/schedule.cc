@@ -11,6 +11,10 @@ namespace {
 // felt.
 constexpr uint64_t kPartBytes = uint64_t{16} << 20;
 
+const Codec* codec_in_memory(const ScheduledBlob& scheduled) {
+  return scheduled.recoded != nullptr ? &scheduled.recoded->codec() : nullptr;
+}
+
 // What a piece of `bytes` takes in the ring or in the pinned memory.
 size_t piece_bytes(uint64_t bytes) {
   return (std::max<uint64_t>(bytes, 1) + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment;
@@ -20,9 +24,13 @@ size_t piece_bytes(uint64_t bytes) {
 
 uint64_t Part::stored_bytes() const {
   if (segment_count == 0) return 0;
-  const auto& segments = blob->header().segments;
+  const auto& segments = header().segments;
   const Segment& last = segments[first_segment + segment_count - 1];
   return last.offset + last.bytes - segments[first_segment].offset;
+}
+
+uint64_t Part::recoded_bytes_bound() const {
+  return segment_count * piece_bytes(blob->header().rows_per_segment * blob->header().row_bytes);
 }
 
 Schedule::Schedule(std::vector<ScheduledBlob> blobs, size_t ring_bytes)
@@ -51,6 +59,7 @@ void Schedule::cut_into_parts() {
     do {
       Part part;
       part.blob = scheduled.blob.get();
+      part.recoded = scheduled.recoded.get();
       part.residence = scheduled.residence;
       part.as_stored = scheduled.as_stored;
       part.first_segment = segment;
@@ -97,7 +106,8 @@ bool Schedule::equals(const Schedule& other) const {
          std::equal(blobs_.begin(), blobs_.end(), other.blobs_.begin(), other.blobs_.end(),
                     [](const ScheduledBlob& a, const ScheduledBlob& b) {
                       return a.blob->offset() == b.blob->offset() && a.blob->layer() == b.blob->layer() &&
-                             a.residence == b.residence && a.as_stored == b.as_stored;
+                             a.residence == b.residence && a.as_stored == b.as_stored &&
+                             codec_in_memory(a) == codec_in_memory(b);
                     });
 }
 
@@ -107,7 +117,7 @@ void Schedule::allocate() {
   uint8_t* next = pinned_.data();
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
-    if (part.residence == Residence::kStreamed) continue;
+    if (part.residence == Residence::kStreamed || part.recoded != nullptr) continue;
     const bool stays = !part.uses_ring();
     (stays ? slots[i].data : slots[i].kept) = next;
     next += piece_bytes(stays ? part.bytes() : part.stored_bytes());

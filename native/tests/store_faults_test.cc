@@ -48,9 +48,9 @@ constexpr size_t kBlobs = 8;
 
 class FaultyPasses {
  public:
-  explicit FaultyPasses(ReadMode mode) {
+  explicit FaultyPasses(ReadMode mode, Residence residence = Residence::kStreamed) {
     fault = Fault::kNone;
-    schedule_ = store_.share(std::make_shared<Schedule>(weights_.open({mode, 0}, Residence::kStreamed), 0));
+    schedule_ = store_.share(std::make_shared<Schedule>(weights_.open({mode, 0}, residence), 0));
   }
   ~FaultyPasses() {
     fault = Fault::kNone;
@@ -114,6 +114,22 @@ TEST(test_store_bytes_that_change_on_the_way_are_an_error_never_an_output) {
   check_error(Fault::kFlippedBits, "LPC_CHECKSUM_MISMATCH", "checksum");
 }
 
+TEST(test_store_recoded_weights_after_a_fault_are_read_again_and_right) {
+  for (Fault kind : {Fault::kError, Fault::kFlippedBits, Fault::kEnd}) {
+    for (int after : {0, 1, 2, 5, 17, 40}) {
+      FaultyPasses passes(ReadMode::kBuffered, Residence::kRecoded);
+      good_reads = after;
+      fault = kind;
+      const std::string error = passes.run();
+      CHECK_CONTAINS(error, kind == Fault::kFlippedBits ? "LPC_CHECKSUM_MISMATCH" : "LPC_IO_ERROR");
+      CHECK_CONTAINS(error, passes.path() + ": tensor w");
+      fault = Fault::kNone;
+      passes.run();
+      CHECK(passes.run() == "");
+    }
+  }
+}
+
 TEST(test_store_short_and_interrupted_reads_are_read_on) {
   for (ReadMode mode : {ReadMode::kAuto, ReadMode::kBuffered}) {
     for (Fault kind : {Fault::kShort, Fault::kInterrupted}) {
@@ -137,15 +153,17 @@ TEST(test_store_cancelled_pass_ends_and_the_next_one_is_whole) {
 
 TEST(test_store_cancelled_on_a_slow_bus_stops_waiting_and_reading) {
   const TemporaryWeights weights(kBlobs);
-  LayerStore store(3);
-  auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, Residence::kStreamed), 0));
-  const auto cancel = std::make_shared<CancelFlag>(false);
-  store.begin_pass(schedule, std::make_shared<Observer>(), cancel);
-  std::thread cancelling([&] { *cancel = true; });
-  CHECK_CONTAINS(test::error_of([&] { store.acquire(0); }), "LPC_CANCELLED");
-  cancelling.join();
-  store.end_pass();  // at one byte a second: within the days that the workers' reads would have taken
-  store.retire(std::move(schedule));
+  for (Residence residence : {Residence::kStreamed, Residence::kRecoded}) {
+    LayerStore store(3);
+    auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, residence), 0));
+    const auto cancel = std::make_shared<CancelFlag>(false);
+    store.begin_pass(schedule, std::make_shared<Observer>(), cancel);
+    std::thread cancelling([&] { *cancel = true; });
+    CHECK_CONTAINS(test::error_of([&] { store.acquire(0); }), "LPC_CANCELLED");
+    cancelling.join();
+    store.end_pass();  // at one byte a second: within the days that the workers' reads would have taken
+    store.retire(std::move(schedule));
+  }
 }
 
 TEST(test_store_reading_is_reported_once_it_is_decided) {

@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "codecs/layout.h"
 #include "tests/main.h"
 #include "tests/temporary_weights.h"
 
@@ -135,7 +136,7 @@ TEST(test_read_trial_chooses_direct_unless_buffered_is_faster_by_a_quarter) {
 
 TEST(test_store_every_residence_and_read_mode_gives_the_contents) {
   const TemporaryWeights weights(9);
-  for (Residence residence : {Residence::kStreamed, Residence::kResident, Residence::kDecoded}) {
+  for (Residence residence : {Residence::kStreamed, Residence::kResident, Residence::kDecoded, Residence::kRecoded}) {
     for (ReadMode mode : {ReadMode::kAuto, ReadMode::kBuffered}) {
       LayerStore store(3);
       const auto observer = std::make_shared<Observer>();
@@ -167,17 +168,68 @@ TEST(test_store_passes_out_of_order_or_cut_short_stay_right) {
   store.retire(std::move(schedule));
 }
 
+TEST(test_store_recoded_weights_after_passes_cut_short_are_read_once_and_kept) {
+  const TemporaryWeights weights(8);
+  LayerStore store(3);
+  const auto observer = std::make_shared<Observer>();
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0));
+  std::mt19937 random(5);
+  for (int pass = 0; pass < 40; ++pass) {
+    const size_t used = pass < 20 ? random() % 8 : 8;
+    store.begin_pass(schedule, observer);
+    for (size_t blob = 0; blob < used; ++blob) use(store, *schedule, weights, blob);
+    store.end_pass();
+  }
+  const Statistics& statistics = observer->statistics;
+  uint64_t in_memory = 0;
+  for (size_t i = 0; i < schedule->part_count(); ++i) in_memory += align_up(schedule->part(i).stored_bytes(), 64);
+  CHECK(statistics.pinned_bytes == in_memory);
+  CHECK(statistics.ring_bytes == 0);
+  CHECK(statistics.transcoded_from_bytes >= statistics.transcoded_bytes / 2);
+  CHECK(statistics.encode_ns > 0 && statistics.transcode_ns > 0);
+  const uint64_t read = statistics.bytes_read;
+  store.begin_pass(schedule, observer);
+  for (size_t blob = 0; blob < 8; ++blob) use(store, *schedule, weights, blob);
+  store.end_pass();
+  CHECK(statistics.bytes_read == read);
+  store.retire(std::move(schedule));
+}
+
+TEST(test_store_recoded_weights_of_two_sessions_are_one) {
+  const TemporaryWeights weights(4);
+  LayerStore store(2);
+  const auto first = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0));
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0)) == first);
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kResident), 0)) != first);
+}
+
+TEST(test_growing_memory_rewound_is_used_again) {
+  GrowingMemory memory;
+  uint8_t* first = memory.open(1000);
+  memory.use(640);
+  const GrowingMemory::Mark mark = memory.mark();
+  CHECK(memory.open(1000) == first + 640);
+  memory.use(960);
+  uint8_t* large = memory.open(size_t{1} << 30);  // more than what a chunk has left
+  CHECK(large < first || large > first + (size_t{1} << 28));
+  memory.use(64);
+  CHECK(memory.used_bytes() == 640 + 960 + 64);
+  memory.rewind(mark);
+  CHECK(memory.used_bytes() == 640);
+  CHECK(memory.open(1000) == first + 640);
+}
+
 TEST(test_store_sessions_on_two_schedules_from_many_threads_take_turns) {
   const TemporaryWeights weights(6);
   LayerStore store(2);
   const auto streamed = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
-  const auto decoded = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0));
-  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0)) == decoded);
+  const auto kept = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0));
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0)) == kept);
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {
       const auto observer = std::make_shared<Observer>();
-      const auto& schedule = i % 2 == 0 ? streamed : decoded;
+      const auto& schedule = i % 2 == 0 ? streamed : kept;
       for (int pass = 0; pass < 15; ++pass) {
         store.begin_pass(schedule, observer);
         for (size_t blob = 0; blob < 6; ++blob) use(store, *schedule, weights, blob);
@@ -209,7 +261,7 @@ TEST(test_store_file_cut_while_running_is_an_error_that_names_tensor_and_segment
 TEST(test_schedule_ring_too_small_says_how_much_is_needed) {
   const TemporaryWeights weights(2);
   const std::string error = test::error_of([&] { Schedule(weights.open({}, Residence::kStreamed), 100); });
-  CHECK_CONTAINS(error, "ring_bytes: got 100, expected at least 10176");
+  CHECK_CONTAINS(error, "ring_bytes: got 100, expected at least 40704");
 }
 
 }  // namespace

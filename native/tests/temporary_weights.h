@@ -12,14 +12,15 @@
 #include <thread>
 #include <vector>
 
+#include "codecs/registry.h"
 #include "store/layer_store.h"
 #include "tests/check.h"
 
 namespace lpc::test {
 
-inline constexpr uint64_t kColumns = 64;
+inline constexpr uint64_t kRowBytes = 256;
 
-// Removed with the object. Two blobs a layer.
+// bf16 in codec lz4. Removed with the object. Two blobs a layer.
 class TemporaryWeights {
  public:
   explicit TemporaryWeights(size_t blobs) {
@@ -42,7 +43,8 @@ class TemporaryWeights {
     for (size_t i = 0; i < contents_.size(); ++i) {
       auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
                                                      static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
-      blobs.push_back({std::move(blob), residence});
+      auto recoded = residence == Residence::kRecoded ? std::make_shared<RecodedBlob>(blob, packed_codec()) : nullptr;
+      blobs.push_back({std::move(blob), residence, recoded != nullptr, std::move(recoded)});
     }
     return blobs;
   }
@@ -51,10 +53,10 @@ class TemporaryWeights {
   void write_blob(std::FILE* file, size_t seed) {
     const uint64_t rows = 40 + 13 * seed;
     std::mt19937 random(static_cast<unsigned>(seed));
-    std::vector<uint8_t> content(rows * kColumns);
+    std::vector<uint8_t> content(rows * kRowBytes);
     for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
-    const lpc_tensor_desc tensor{LPC_DTYPE_INT8, 2, {rows, kColumns, 0, 0}};
-    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 512, 1, 0, 0, 0};
+    const lpc_tensor_desc tensor{LPC_DTYPE_BF16, 2, {rows, kRowBytes / 2, 0, 0}};
+    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 2048, 1, 0, 0, 0};
     uint64_t bound = 0;
     CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
     std::vector<uint8_t> blob(bound);
@@ -68,18 +70,40 @@ class TemporaryWeights {
     contents_.push_back(std::move(content));
   }
 
+  static const Codec& packed_codec() { return get_codec(LPC_CODEC_PACKED).variant(LPC_PACKED_E3P3); }
+
   std::string path_;
   std::vector<uint64_t> offsets_;
   std::vector<uint64_t> bytes_;
   std::vector<std::vector<uint8_t>> contents_;
 };
 
+// What a part's bytes stand for.
+inline std::vector<uint8_t> decoded(const Part& part, const uint8_t* data) {
+  std::vector<uint8_t> out(part.decoded_bytes());
+  if (part.recoded == nullptr) {
+    std::copy(data, data + out.size(), out.begin());
+    return out;
+  }
+  const BlobHeader& header = part.header();
+  std::vector<uint8_t> scratch(segment_scratch_bytes(header));
+  size_t done = 0;
+  for (size_t i = part.first_segment; i < part.first_segment + part.segment_count; ++i) {
+    const size_t bytes = header.segment_decoded_bytes(i);
+    const Bytes stored(data + header.segments[i].offset, header.segments[i].bytes);
+    decode_segment(header, i, stored, MutableBytes(out).subspan(done, bytes), scratch);
+    done += bytes;
+  }
+  return out;
+}
+
 inline void use(LayerStore& store, const Schedule& schedule, const TemporaryWeights& weights, size_t blob) {
   for (size_t index = schedule.first_part(blob); index < schedule.first_part(blob + 1); ++index) {
     const uint8_t* data = store.acquire(index);
     const Part& part = schedule.part(index);
-    const uint8_t* expected = weights.expected(blob).data() + part.first_row * kColumns;
-    CHECK(std::memcmp(data, expected, part.decoded_bytes()) == 0);
+    const uint8_t* expected = weights.expected(blob).data() + part.first_row * kRowBytes;
+    const std::vector<uint8_t> found = decoded(part, data);
+    CHECK(std::memcmp(found.data(), expected, found.size()) == 0);
     store.release(index);
   }
 }

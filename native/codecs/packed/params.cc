@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "codecs/layout.h"
+#include "simd/isa.h"
 
 namespace lpc::packed {
 namespace {
@@ -84,6 +85,10 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
   std::copy(values.begin(), level2, params.begin() + kLevel1Offset);
   std::copy(level2, level2 + level2_values(chosen), params.begin() + kLevel2Offset);
   return params;
+}
+
+PackedLayout fastest_layout() {
+  return active_isa() == Isa::kAvx512Vbmi2 ? PackedLayout::kHi3 : PackedLayout::kHi4p;
 }
 
 void check_params(Bytes params) {

@@ -23,6 +23,9 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout);
 // Throws LPC_FORMAT_ERROR.
 void check_params(Bytes params);
 
+// The layout that products are computed from quickest with active_isa(): hi3 needs byte expansion.
+PackedLayout fastest_layout();
+
 // Of checked parameters.
 PackedTables read_tables(Bytes params);
 

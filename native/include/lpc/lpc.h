@@ -77,6 +77,8 @@ LPC_EXPORT const char* lpc_last_error(void);
 LPC_EXPORT lpc_status lpc_implementation(const char** name);
 /* Comma-separated names of the implementations that this machine can run, slowest first. Static storage. */
 LPC_EXPORT const char* lpc_implementations(void);
+/* The lpc_packed_layout that this implementation computes products from quickest. */
+LPC_EXPORT lpc_status lpc_fastest_packed_layout(uint32_t* layout);
 
 /* ---- encoding ------------------------------------------------------------------------------------------------ */
 
@@ -223,7 +225,7 @@ LPC_EXPORT lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads
 
 /* What the execution provider did for one session so far. Sessions are named by the provider option "session_id". */
 typedef struct lpc_session_stats {
-  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_session_stats) */
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_session_stats), or 152: without encode_ns and what follows */
   uint32_t reserved;
   uint64_t nodes_claimed;       /* Decompress nodes fused with their consumer */
   uint64_t nodes_unclaimed;     /* Decompress nodes left to the fallback op */
@@ -243,6 +245,10 @@ typedef struct lpc_session_stats {
   uint64_t read_mode;           /* lpc_read_mode: how the weights are read */
   uint64_t direct_bytes_per_s;  /* of one direct read at a time, where that was compared to choose; else 0 */
   uint64_t buffered_bytes_per_s;
+  uint64_t encode_ns;             /* time spent encoding weights for memory, summed over threads */
+  uint64_t transcoded_from_bytes; /* what weights that are in memory in another codec than in the file take there */
+  uint64_t transcoded_bytes;      /* and here */
+  uint64_t transcode_ns;          /* from the beginning of the first of them to the end of the last so far */
 } lpc_session_stats;
 
 typedef enum lpc_read_mode {

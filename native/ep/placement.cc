@@ -1,0 +1,32 @@
+#include "ep/placement.h"
+
+#include "codecs/packed/params.h"
+#include "codecs/registry.h"
+#include "matmul/stored_matrix.h"
+
+namespace lpc {
+namespace {
+
+// Whether a blob gains by being in memory in codec packed, in this layout: products cannot be computed from it as it is
+// stored, or not as quickly.
+bool wants_transcoding(const BlobHeader& header, PackedLayout layout) {
+  const lpc_tensor_desc& tensor = header.tensor;
+  if (tensor.dtype != LPC_DTYPE_BF16 || tensor.rank != 2 || header.decoded_bytes() == 0) return false;
+  if (header.codec == LPC_CODEC_PACKED) return packed::read_tables(header.codec_params).layout != layout;
+  return !StoredMatrix::can_hold(header);
+}
+
+}  // namespace
+
+ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const ProviderOptions& options) {
+  const Residence residence = options.residence_of(blob->layer());
+  const bool as_stored = residence != Residence::kDecoded && StoredMatrix::can_hold(blob->header());
+  if (residence != Residence::kRecoded) return {blob, residence, as_stored, nullptr};
+  const PackedLayout layout = options.transcode_layout == 0 ? packed::fastest_layout()
+                                                            : static_cast<PackedLayout>(options.transcode_layout);
+  if (!wants_transcoding(blob->header(), layout)) return {blob, Residence::kResident, as_stored, nullptr};
+  const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout));
+  return {blob, Residence::kRecoded, true, std::make_shared<RecodedBlob>(blob, packed)};
+}
+
+}  // namespace lpc
