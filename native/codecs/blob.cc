@@ -244,6 +244,16 @@ void verify_segment(const BlobHeader& header, size_t index, Bytes stored) {
   }
 }
 
+void decode_verified(const BlobHeader& header, size_t index, Bytes stored, MutableBytes out, MutableBytes scratch) {
+  try {
+    decode_segment(header, index, stored, out, scratch);
+  } catch (const Error&) {
+    verify_segment(header, index, stored);
+    throw;
+  }
+  verify_segment(header, index, stored);
+}
+
 size_t segment_scratch_bytes(const BlobHeader& header) {
   const Codec& codec = get_codec(header.codec);
   size_t largest = 0;

@@ -63,6 +63,11 @@ void verify_segment(const BlobHeader& header, size_t index, Bytes stored);
 // Scratch bytes that decode_segment needs for any segment of this blob.
 size_t segment_scratch_bytes(const BlobHeader& header);
 
+// Decodes one segment and verifies its checksum, in this order: decoding waits less for memory than computing a
+// checksum does, which then finds the bytes in the cache. Damage is LPC_CHECKSUM_MISMATCH whatever the decoder said
+// about it, and `out` undefined, as after all errors. Otherwise like decode_segment.
+void decode_verified(const BlobHeader& header, size_t index, Bytes stored, MutableBytes out, MutableBytes scratch);
+
 // Decodes one segment from its stored bytes; does not verify the checksum, never allocates.
 // `out` must have exactly segment_decoded_bytes(index) bytes and may have any alignment.
 void decode_segment(const BlobHeader& header, size_t index, Bytes stored, MutableBytes out, MutableBytes scratch);

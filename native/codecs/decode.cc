@@ -34,7 +34,6 @@ struct Rows {
 void decode_part(const BlobHeader& header, Bytes blob, size_t index, Rows wanted, MutableBytes out, Scratch& scratch) {
   const Segment& segment = header.segments[index];
   const Bytes stored = blob.subspan(segment.offset, segment.bytes);
-  verify_segment(header, index, stored);
   const uint64_t first = header.segment_first_row(index);
   const uint64_t decoded_bytes = header.segment_decoded_bytes(index);
   const Rows part{std::max(wanted.begin, first), std::min(wanted.end, first + header.segment_rows(index))};
@@ -42,17 +41,18 @@ void decode_part(const BlobHeader& header, Bytes blob, size_t index, Rows wanted
   const MutableBytes to =
       out.subspan((part.begin - wanted.begin) * header.row_bytes, (part.end - part.begin) * header.row_bytes);
   if (segment.encoding == Encoding::kRaw) {
+    verify_segment(header, index, stored);
     std::memcpy(to.data(), stored.data() + skip, to.size());
     return;
   }
   const size_t scratch_bytes = segment_scratch_bytes(header);
   if (to.size() == decoded_bytes) {
-    decode_segment(header, index, stored, to, scratch.get(scratch_bytes));
+    decode_verified(header, index, stored, to, scratch.get(scratch_bytes));
     return;
   }
   const MutableBytes both = scratch.get(scratch_bytes + decoded_bytes);
   const MutableBytes whole = both.subspan(scratch_bytes);
-  decode_segment(header, index, stored, whole, both.first(scratch_bytes));
+  decode_verified(header, index, stored, whole, both.first(scratch_bytes));
   std::memcpy(to.data(), whole.data() + skip, to.size());
 }
 

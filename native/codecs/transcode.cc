@@ -50,10 +50,12 @@ class Decoder {
   Bytes decode(size_t index, uint8_t* to, uint8_t* scratch) const {
     const Segment& segment = from_.segments[index];
     const Bytes stored = blob_.subspan(segment.offset, segment.bytes);
-    verify_segment(from_, index, stored);
-    if (segment.encoding == Encoding::kRaw) return stored;
+    if (segment.encoding == Encoding::kRaw) {
+      verify_segment(from_, index, stored);
+      return stored;
+    }
     const MutableBytes out(to, from_.segment_decoded_bytes(index));
-    decode_segment(from_, index, stored, out, {scratch, scratch_bytes_});
+    decode_verified(from_, index, stored, out, {scratch, scratch_bytes_});
     return out;
   }
 

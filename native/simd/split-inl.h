@@ -135,6 +135,22 @@ inline void from_planes_loop(const uint8_t* const planes[kPlanes], size_t n, uin
   from_planes_from(0, planes, n, codes);
 }
 
+template <SplitKernels::FromPlanes kFromPlanes, SplitKernels::Join kJoin>
+void join_fp16_planes_by(const uint8_t* codes, const uint8_t* const planes[kFp16Planes], const uint8_t* raw, size_t n,
+                         uint8_t bias, uint8_t* elements) {
+  constexpr size_t kStep = 512;
+  constexpr auto kExponent = static_cast<uint8_t>(0xFF << kFp16Planes);
+  uint8_t whole[kStep];
+  for (size_t begin = 0; begin < n; begin += kStep) {
+    const size_t count = std::min(kStep, n - begin);
+    const uint8_t* from[kPlanes] = {};
+    for (size_t p = 0; p < kFp16Planes; ++p) from[p] = planes[p] + begin / 8;
+    kFromPlanes(from, count, whole);
+    for (size_t i = 0; i < count; ++i) whole[i] = static_cast<uint8_t>(whole[i] | (codes[begin + i] & kExponent));
+    kJoin(whole, raw + begin, n, count, bias, elements + 2 * begin);
+  }
+}
+
 inline uint64_t count_ones_loop(const uint8_t* bytes, size_t n) {
   uint64_t ones = 0;
   size_t i = 0;
@@ -155,6 +171,7 @@ constexpr SplitKernels portable_kernels() {
        join_loop<Fp8E5m2>},
       to_planes_loop,
       from_planes_loop,
+      join_fp16_planes_by<from_planes_loop, join_loop<Fp16>>,
       count_ones_loop,
   };
 }

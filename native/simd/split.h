@@ -13,6 +13,7 @@
 namespace lpc {
 
 inline constexpr size_t kPlanes = 8;
+inline constexpr size_t kFp16Planes = 3;                       // bits of the mantissa in a code byte of fp16
 inline constexpr size_t kDtypeSlots = LPC_DTYPE_FP8_E5M2 + 1;  // indexed by lpc_dtype; slot 0 is empty
 
 // Number of raw arrays of a dtype (R in the format), and of exponent bits (0 for the integers).
@@ -41,6 +42,10 @@ struct SplitKernels {
   // planes[p] may be null: all bits 0.
   using FromPlanes = void (*)(const uint8_t* const planes[kPlanes], size_t n, uint8_t* codes);
 
+  // Join of fp16 whose code bytes are only the exponents: bits 0 to 2 are those of planes[0] to planes[2].
+  using JoinFp16Planes = void (*)(const uint8_t* codes, const uint8_t* const planes[kFp16Planes], const uint8_t* raw,
+                                  size_t n, uint8_t bias, uint8_t* elements);
+
   // How many bits of n bytes are 1.
   using CountOnes = uint64_t (*)(const uint8_t* bytes, size_t n);
 
@@ -48,6 +53,7 @@ struct SplitKernels {
   Join join[kDtypeSlots];
   ToPlanes to_planes;
   FromPlanes from_planes;
+  JoinFp16Planes join_fp16_planes;
   CountOnes count_ones;
 };
 

@@ -29,19 +29,41 @@ void split_bf16(const uint8_t* elements, size_t n, uint8_t bias, uint8_t* codes,
   split_loop<Bf16>(elements + 2 * i, n - i, bias, codes + i, raw + i, raw_stride);
 }
 
+// 64 words of these bytes, each rotated right by 1.
+inline void store_words(__m512i high, __m512i low, uint8_t* elements) {
+  const __m512i for_unpack = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m512i h = _mm512_permutexvar_epi64(for_unpack, high);
+  const __m512i l = _mm512_permutexvar_epi64(for_unpack, low);
+  const __m512i x = _mm512_unpacklo_epi8(l, h);
+  const __m512i y = _mm512_unpackhi_epi8(l, h);
+  _mm512_storeu_si512(elements, _mm512_or_si512(_mm512_srli_epi16(x, 1), _mm512_slli_epi16(x, 15)));
+  _mm512_storeu_si512(elements + 64, _mm512_or_si512(_mm512_srli_epi16(y, 1), _mm512_slli_epi16(y, 15)));
+}
+
 void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias, uint8_t* elements) {
   const __m512i biases = _mm512_set1_epi8(static_cast<char>(bias));
-  const __m512i for_unpack = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const __m512i e = _mm512_permutexvar_epi64(for_unpack, _mm512_sub_epi8(biases, load(codes + i)));
-    const __m512i w = _mm512_permutexvar_epi64(for_unpack, load(raw + i));
-    const __m512i x = _mm512_unpacklo_epi8(w, e);
-    const __m512i y = _mm512_unpackhi_epi8(w, e);
-    _mm512_storeu_si512(elements + 2 * i, _mm512_or_si512(_mm512_srli_epi16(x, 1), _mm512_slli_epi16(x, 15)));
-    _mm512_storeu_si512(elements + 2 * i + 64, _mm512_or_si512(_mm512_srli_epi16(y, 1), _mm512_slli_epi16(y, 15)));
+    store_words(_mm512_sub_epi8(biases, load(codes + i)), load(raw + i), elements + 2 * i);
   }
   join_loop<Bf16>(codes + i, raw + i, raw_stride, n - i, bias, elements + 2 * i);
+}
+
+// The exponents of fp16 code bytes, in bits 3 to 7.
+inline __m512i fp16_exponents(__m512i codes, uint8_t bias) {
+  const __m512i coded = _mm512_and_si512(codes, _mm512_set1_epi8(static_cast<char>(0xFF << kFp16Planes)));
+  return _mm512_sub_epi8(_mm512_set1_epi8(static_cast<char>(bias << kFp16Planes)), coded);
+}
+
+void join_fp16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias, uint8_t* elements) {
+  const __m512i low_bits = _mm512_set1_epi8((1 << kFp16Planes) - 1);
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const __m512i c = load(codes + i);
+    const __m512i high = _mm512_or_si512(fp16_exponents(c, bias), _mm512_and_si512(c, low_bits));
+    store_words(high, load(raw + i), elements + 2 * i);
+  }
+  join_loop<Fp16>(codes + i, raw + i, raw_stride, n - i, bias, elements + 2 * i);
 }
 
 void to_planes(const uint8_t* codes, size_t n, uint8_t* const planes[kPlanes]) {
@@ -86,6 +108,22 @@ void from_planes(const uint8_t* const planes[kPlanes], size_t n, uint8_t* codes)
   from_planes_from(kJoinPlanes[count](active, bits, n, codes), planes, n, codes);
 }
 
+void join_fp16_planes(const uint8_t* codes, const uint8_t* const planes[kFp16Planes], const uint8_t* raw, size_t n,
+                      uint8_t bias, uint8_t* elements) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    __m512i high = fp16_exponents(load(codes + i), bias);
+    for (size_t p = 0; p < kFp16Planes; ++p) {
+      __mmask64 mask;
+      std::memcpy(&mask, planes[p] + i / 8, sizeof mask);
+      high = _mm512_mask_add_epi8(high, mask, high, _mm512_set1_epi8(static_cast<char>(1 << p)));
+    }
+    store_words(high, load(raw + i), elements + 2 * i);
+  }
+  const uint8_t* const rest[kFp16Planes] = {planes[0] + i / 8, planes[1] + i / 8, planes[2] + i / 8};
+  join_fp16_planes_by<from_planes_loop, join_loop<Fp16>>(codes + i, rest, raw + i, n - i, bias, elements + 2 * i);
+}
+
 }  // namespace
 
 const SplitKernels& split_kernels_avx512() {
@@ -93,6 +131,8 @@ const SplitKernels& split_kernels_avx512() {
     SplitKernels kernels = portable_kernels();
     kernels.split[LPC_DTYPE_BF16] = split_bf16;
     kernels.join[LPC_DTYPE_BF16] = join_bf16;
+    kernels.join[LPC_DTYPE_FP16] = join_fp16;
+    kernels.join_fp16_planes = join_fp16_planes;
     kernels.to_planes = to_planes;
     kernels.from_planes = from_planes;
     return kernels;

@@ -34,6 +34,20 @@ void join_bf16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size
   join_loop<Bf16>(codes + i, raw + i, raw_stride, n - i, bias, elements + 2 * i);
 }
 
+void join_fp16(const uint8_t* codes, const uint8_t* raw, size_t raw_stride, size_t n, uint8_t bias, uint8_t* elements) {
+  const uint8x16_t biases = vdupq_n_u8(static_cast<uint8_t>(bias << kFp16Planes));
+  const uint8x16_t low_bits = vdupq_n_u8((1 << kFp16Planes) - 1);
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const uint8x16_t c = vld1q_u8(codes + i);
+    const uint8x16_t high = vorrq_u8(vsubq_u8(biases, vbicq_u8(c, low_bits)), vandq_u8(c, low_bits));
+    const uint8x16_t w = vld1q_u8(raw + i);
+    const uint8x16x2_t x = {{vsliq_n_u8(vshrq_n_u8(w, 1), high, 7), vsliq_n_u8(vshrq_n_u8(high, 1), w, 7)}};
+    vst2q_u8(elements + 2 * i, x);
+  }
+  join_loop<Fp16>(codes + i, raw + i, raw_stride, n - i, bias, elements + 2 * i);
+}
+
 void to_planes(const uint8_t* codes, size_t n, uint8_t* const planes[kPlanes]) {
   const uint8x16_t bit_of_lane = vld1q_u8(kBitOfLane);
   size_t i = 0;
@@ -73,6 +87,8 @@ const SplitKernels& split_kernels_neon() {
     SplitKernels kernels = portable_kernels();
     kernels.split[LPC_DTYPE_BF16] = split_bf16;
     kernels.join[LPC_DTYPE_BF16] = join_bf16;
+    kernels.join[LPC_DTYPE_FP16] = join_fp16;
+    kernels.join_fp16_planes = join_fp16_planes_by<from_planes, join_fp16>;
     kernels.to_planes = to_planes;
     kernels.from_planes = from_planes;
     return kernels;

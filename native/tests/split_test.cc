@@ -139,6 +139,31 @@ TEST(test_planes_every_set_of_missing_planes_joins_back) {
   });
 }
 
+// The code bytes' own low bits do not count: those of the planes stand in their place.
+void check_fp16_planes(const SplitKernels& kernels, size_t n, GuardedBuffer::At at) {
+  const auto bias = static_cast<uint8_t>(n % 32);
+  const size_t plane_bytes = (n + 7) / 8;
+  std::vector<uint8_t> whole = noise(n, static_cast<uint32_t>(n));
+  const std::vector<uint8_t> raw = noise(n, static_cast<uint32_t>(n) + 1000);
+  std::vector<uint8_t> planes = planes_by_definition(whole), elements(2 * n);
+  planes.resize(kFp16Planes * plane_bytes);
+  split_kernels_for(Isa::kScalar)->join[LPC_DTYPE_FP16](whole.data(), raw.data(), n, n, bias, elements.data());
+  for (size_t i = 0; i < n; ++i) whole[i] = static_cast<uint8_t>((whole[i] & 0xF8) | (i * 5 & 7));
+  GuardedBuffer codes(n, at), raw_bytes(n, at), bits(planes.size(), at), back(2 * n, at);
+  fill(bits, planes);
+  const uint8_t* const from[kFp16Planes] = {bits.data(), bits.data() + plane_bytes, bits.data() + 2 * plane_bytes};
+  kernels.join_fp16_planes(fill(codes, whole).data(), from, fill(raw_bytes, raw).data(), n, bias, back.data());
+  CHECK(equal(back, elements));
+}
+
+TEST(test_join_fp16_planes_every_length_takes_the_low_bits_from_the_planes) {
+  for_each_isa([](const SplitKernels& kernels) {
+    for (size_t n = 0; n <= 1100; ++n) {
+      for (GuardedBuffer::At at : test::kBothEnds) check_fp16_planes(kernels, n, at);
+    }
+  });
+}
+
 TEST(test_planes_unused_bits_are_ignored_when_read) {
   for_each_isa([](const SplitKernels& kernels) {
     const std::vector<uint8_t> ones(8, 0xFF);

@@ -7,7 +7,8 @@
 namespace lpc::ans::narrow {
 namespace {
 
-constexpr size_t kChunk = 8192;  // elements whose code bytes are held at a time
+// Elements whose code bytes are held at a time: so few that memory is read and written while states are waited for.
+constexpr size_t kChunk = 512;
 
 [[noreturn]] void fail(const std::string& name, size_t offset, uint64_t got, const std::string& expected) {
   throw_field(LPC_FORMAT_ERROR, name, offset, std::to_string(got), expected);
@@ -68,16 +69,26 @@ void check_end(size_t bytes_offset, const AnsNarrowStream& stream) {
   }
 }
 
-// Puts the bits of the planes, from element `begin` on, into the low bits of n code bytes.
-void add_planes(const Layout& layout, size_t count, Bytes stored, size_t begin, size_t n, uint8_t* codes) {
-  const uint8_t* planes[kPlanes] = {};
-  for (size_t p = 0; p < count; ++p) {
+// Begins to fetch memory that will be written.
+void prefetch(MutableBytes memory) {
+  constexpr size_t kLine = 64;
+  for (size_t i = 0; i < memory.size(); i += kLine) __builtin_prefetch(&memory[i], 1);
+}
+
+// The n elements from `begin` on, of which the code bytes are known.
+void join(uint32_t dtype, const Layout& layout, Bytes stored, size_t begin, size_t n, const uint8_t* codes,
+          uint8_t* elements) {
+  const SplitKernels& kernels = split_kernels();
+  const uint8_t* const raw = stored.data() + kRawOffset + begin;
+  if (plane_count(dtype) == 0) {
+    kernels.join[dtype](codes, raw, layout.elements, n, kBias, elements);
+    return;
+  }
+  const uint8_t* planes[kFp16Planes];
+  for (size_t p = 0; p < kFp16Planes; ++p) {
     planes[p] = stored.data() + layout.planes_offset + p * layout.plane_bytes + begin / 8;
   }
-  alignas(64) uint8_t low[kChunk];
-  split_kernels().from_planes(planes, n, low);
-  const auto coded = static_cast<uint8_t>(0xFF << count);
-  for (size_t i = 0; i < n; ++i) codes[i] = static_cast<uint8_t>((codes[i] & coded) | low[i]);
+  kernels.join_fp16_planes(codes, planes, raw, n, kBias, elements);
 }
 
 }  // namespace
@@ -89,8 +100,7 @@ void decode(const SegmentShape& shape, Bytes stored, MutableBytes out) {
   const size_t bytes_offset = check_head(layout, stored);
   AnsNarrowStream stream = open_stream(bytes_offset, stored);
   const auto decode_codes = ans_kernels().decode_narrow;
-  const auto join = split_kernels().join[shape.dtype];
-  const size_t element_bytes = dtype_bytes(shape.dtype), planes = plane_count(shape.dtype);
+  const size_t element_bytes = dtype_bytes(shape.dtype);
   size_t current = kMaxTables;
   AnsNarrow table;
   alignas(64) uint8_t codes[kChunk];
@@ -99,13 +109,13 @@ void decode(const SegmentShape& shape, Bytes stored, MutableBytes out) {
     const size_t used = stored[layout.blocks_offset + begin / kBlock];
     if (used != current) read_table(&stored[layout.bytes_offset(used)], table);
     current = used;
+    prefetch(out.subspan(begin * element_bytes, n * element_bytes));
     if (!decode_codes(table, stream, n, codes)) {
       throw_field(LPC_FORMAT_ERROR, "bytes", bytes_offset,
                   "the end of the bytes or escapes at element " + std::to_string(begin),
                   "enough for " + std::to_string(layout.elements));
     }
-    if (planes != 0) add_planes(layout, planes, stored, begin, n, codes);
-    join(codes, stored.data() + kRawOffset + begin, layout.elements, n, kBias, out.data() + begin * element_bytes);
+    join(shape.dtype, layout, stored, begin, n, codes, out.data() + begin * element_bytes);
   }
   check_end(bytes_offset, stream);
 }

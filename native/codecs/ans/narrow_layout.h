@@ -24,7 +24,7 @@ inline constexpr size_t kTableReservedOffset = 15;  // within a table
 inline constexpr size_t kFrequencyOffset = 16;
 
 // Low bits of the code byte that are not coded, but kept as bit planes.
-constexpr size_t plane_count(uint32_t dtype) { return dtype == LPC_DTYPE_FP16 ? 3 : 0; }
+constexpr size_t plane_count(uint32_t dtype) { return dtype == LPC_DTYPE_FP16 ? kFp16Planes : 0; }
 
 struct Layout {
   explicit Layout(const SegmentShape& shape)
