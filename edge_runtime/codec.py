@@ -224,8 +224,8 @@ def transcode(blob: Any, codec: str = "packed", threads: int = 0, partial: float
 
 
 def partial_fraction(bus: float, decode: float, stored_ratio: float, copy: float = 0.0) -> float:
-    """The largest fraction of segments whose time, of reading or decoding, is within 5 % of the shortest there is; for
-    `encode`'s `partial`.
+    """The largest fraction of segments whose time is within 5 % of the shortest there is; for `encode`'s `partial`. The
+    time is (reading^4 + decoding^4)^(1/4): they overlap, but not wholly where they take equally long.
 
     bus: bytes a second at which stored bytes are read. decode: decoded bytes a second of encoded segments, on all
     threads that decode. copy: the same of raw segments, 0 if they cost nothing. stored_ratio: stored size of an encoded

@@ -16,7 +16,6 @@ from exporters.dtypes import KEEP
 from exporters.sources import open_plan
 
 _SAMPLE_BYTES = 8 << 20
-_COPY_SHARE = 2  # a copy moves each byte twice
 
 
 def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Path | None = None) -> float:
@@ -31,6 +30,14 @@ def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Pat
         ratio = min(1.0, blobs.encode(sample, codec).nbytes / sample.nbytes)
     finally:
         plan.tensors.close()
-    decode = figures.decode_rate(codec.partition(":")[0]).bytes_per_s
-    copy = max(figures.dram.bytes_per_s / _COPY_SHARE, decode)
-    return blobs.partial_fraction(figures.bus.bytes_per_s, decode, ratio, copy)
+    return blobs.partial_fraction(
+        figures.bus.bytes_per_s,
+        _with_product(codec.partition(":")[0], figures),
+        ratio,
+        _with_product("stored", figures),
+    )
+
+
+def _with_product(codec: str, figures: Figures) -> float:
+    """Decoded bytes a second of decoding and then multiplying on the same threads, as the plan counts them."""
+    return 1 / (1 / figures.decode_rate(codec).bytes_per_s + 1 / figures.dram.bytes_per_s)

@@ -64,10 +64,16 @@ class Transform(Protocol):
 
     @property
     def key(self) -> str:
-        """Identifies what is done."""
+        """Identifies what is done, and all that it depends on beside the weights."""
 
     def weight(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
         """Return what becomes of a weight, how many elements changed, and the bytes of its scales."""
+
+    def found(self, name: str) -> dict[str, Any]:
+        """Return, for JSON, what `weight` found beside the array; asked once, when the array is on the device."""
+
+    def restore(self, name: str, found: dict[str, Any]) -> bool:
+        """Take over what `found` told in an export that was killed; False if that cannot be."""
 
     def parameter(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what becomes of a small tensor."""

@@ -53,27 +53,29 @@ class WeightWriter:
 
     def kept_bytes(self) -> int:
         """Size of what a killed export of the same source and options left; not verified yet."""
-        finished = [] if self.plan.transform else journal.read(self.folder, self._key)
-        return max((record.extent.offset + record.extent.length for record in finished), default=0)
+        return _end([record for record, _ in journal.read(self.folder, self._key)])
 
     def run(self) -> Written:
         """Write every weight that is not there yet, then the large constants."""
-        kept = self._resume()
+        entries = self._resume()
+        kept = [record for record, _ in entries]
         total = sum(self.plan.tensors.tensors[name].nbytes for name in self.graph.weights)
         with Progress("encoding", total) as progress:
             progress.skip(sum(record.source_bytes for record in kept))
             with BlobWriter(self.folder / DATA_FILE, _end(kept)) as writer:
-                self._tensors = [*kept, *self._write_all(kept, writer, progress)]
+                self._tensors = [*kept, *self._write_all(entries, writer, progress)]
                 self._place()
                 for name, array in self.graph.constants.items():
                     self._constant(name, array, writer)
                 size = writer.size
         return Written(self._tensors, self._constants, size, progress.seconds, len(kept))
 
-    def _write_all(self, kept: list[WrittenTensor], writer: BlobWriter, progress: Progress) -> list[WrittenTensor]:
+    def _write_all(self, kept: list[journal.Entry], writer: BlobWriter, progress: Progress) -> list[WrittenTensor]:
         """Write the weights after `kept`; the next one is read from the device meanwhile."""
         weights, source = list(self.graph.weights.values())[len(kept) :], self.plan.tensors
-        line = _Line(writer, journal.Journal(self.folder, self._key, kept), self._codec, self._threads)
+        found = self.plan.transform.found if self.plan.transform else None
+        log = journal.Journal(self.folder, self._key, kept, found)
+        line = _Line(writer, log, self._codec, self._threads)
         try:
             for weight, following in itertools.zip_longest(weights, weights[1:]):
                 if following is not None:
@@ -137,21 +139,21 @@ class WeightWriter:
         self._constants.append(WrittenConstant(name, array.shape, extent, hash_of(array), dtype))
         self.graph.place_constant(name, extent)
 
-    def _resume(self) -> list[WrittenTensor]:
+    def _resume(self) -> list[journal.Entry]:
         """Return the weights that a killed export finished and that still decode to what was hashed then."""
-        if self.plan.transform is not None:
-            return []  # scales are found anew with every weight
         finished = journal.read(self.folder, self._key)
         path = self.folder / DATA_FILE
-        if not finished or not path.is_file() or path.stat().st_size < finished[0].extent.length:
+        if not finished or not path.is_file() or path.stat().st_size < finished[0][0].extent.length:
             return []
         kept = []
-        with Progress("checking what is there", sum(r.decoded_bytes for r in finished)) as progress:
+        with Progress("checking what is there", sum(record.decoded_bytes for record, _ in finished)) as progress:
             data = DataFile(path, self._threads)
-            for record, weight in zip(finished, self.graph.weights.values(), strict=False):
+            for (record, found), weight in zip(finished, self.graph.weights.values(), strict=False):
                 if record.name != weight.tensor or not _intact(data, record):
                     break
-                kept.append(record)
+                if self.plan.transform is not None and not self.plan.transform.restore(record.name, found):
+                    break
+                kept.append((record, found))
                 progress.advance(record.decoded_bytes)
             data.close()
         return kept

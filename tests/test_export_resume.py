@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from edge_runtime.errors import ExportError
 from exporters import weight_writer
 from exporters.export import ExportOptions, export
 from exporters.staging import JOURNAL
+from exporters.transforms.options import LossyOptions
+from exporters.transforms.prune import Pruning
 
 # Notes every weight at once, and says so: a kill then finds some of them finished.
 STEP_BY_STEP = """
@@ -36,9 +39,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def kill_after(model: Path, out: Path, weights: int) -> Path:
+def kill_after(model: Path, out: Path, weights: int, *options: str) -> Path:
     """Export, kill the process with SIGKILL once so many weights are noted, and return what it left."""
-    command = [sys.executable, "-c", STEP_BY_STEP, str(model), "-o", str(out)]
+    command = [sys.executable, "-c", STEP_BY_STEP, str(model), "-o", str(out), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         for _ in range(weights):
@@ -119,3 +122,61 @@ def test_failed_export_leaves_nothing_to_resume(model: Path, tmp_path: Path, mon
     with pytest.raises(ExportError, match="the disk is gone"):
         export(model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A model whose matrices are large enough to be quantized."""
+    return write_llama(tmp_path / "large", hidden_size=64, intermediate_size=96)
+
+
+@pytest.fixture
+def lossy(large: Path, tmp_path: Path) -> LossyOptions:
+    """All passes, with compensation; see ASKED."""
+    text = tmp_path / "text.txt"
+    text.write_text("Once upon a time there was a little cat. " * 40, encoding="utf-8")
+    export(large, tmp_path / "reference", ExportOptions(codec="stored"))
+    return LossyOptions(
+        quantize=True, granularity="group:32", pruning=Pruning(0.4), calibration=text,
+        reference=tmp_path / "reference", measure=False,
+    )  # fmt: skip
+
+
+ASKED = ("--codec", "ans", "--quantize", "int8", "--granularity", "group:32", "--prune", "0.4", "--no-loss")
+
+
+def kill_lossy(large: Path, out: Path, weights: int, lossy: LossyOptions) -> Path:
+    files = ("--calibration", str(lossy.calibration), "--reference", str(lossy.reference))
+    return kill_after(large, out, weights, *ASKED, *files)
+
+
+def test_killed_lossy_export_goes_on_and_is_byte_identical(large: Path, lossy: LossyOptions, tmp_path: Path) -> None:
+    out, options = tmp_path / "out", ExportOptions(codec="ans", lossy=lossy)
+    kill_lossy(large, out, 7, lossy)
+    result = export(large, out, options)
+    assert 7 <= result.resumed < result.tensors == 16
+    whole = export(large, tmp_path / "whole", options)
+    assert result.passes == whole.passes
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("change", "kept"), [("text", 0), ("sparsity", 0), ("scales", 4)])
+def test_lossy_export_of_something_else_starts_anew(
+    large: Path, lossy: LossyOptions, tmp_path: Path, change: str, kept: int
+) -> None:
+    out = tmp_path / "out"
+    partial = kill_lossy(large, out, 5, lossy)
+    if change == "text":
+        assert lossy.calibration is not None
+        lossy.calibration.write_text("A dog sat in the sun. " * 80, encoding="utf-8")
+    if change == "sparsity":
+        lossy = replace(lossy, pruning=Pruning(0.3))
+    if change == "scales":
+        lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+        damaged = json.loads(lines[5])
+        damaged["found"]["scales"] = damaged["found"]["scales"][:16]
+        (partial / JOURNAL).write_text("".join([*lines[:5], json.dumps(damaged) + "\n", *lines[6:]]), encoding="utf-8")
+    options = ExportOptions(codec="ans", lossy=lossy)
+    assert export(large, out, options).resumed == kept
+    export(large, tmp_path / "whole", options)
+    assert contents(out) == contents(tmp_path / "whole")

@@ -8,7 +8,8 @@
 As root. Each run has a memory group of the same size (page cache counts) and the same limit on reads; the files are
 dropped from the page cache before; the sides take turns, round after round. All get the same prompt ids and as many
 threads as there are cores. --llama-python, --torch-python and --airllm-python name interpreters that have the peers
-installed. A side that fails is reported with its reason.
+installed. A side that fails is reported with its reason. With --results FILE the rounds are added to those that an
+earlier call with the same sides left there, and the table is of all of them.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ class Sides:
         return {"failed": f"exit {done.returncode}: {reason}"} | seen
 
 
+def earlier(file: Path | None) -> dict[str, list[Result]]:
+    """The rounds that an earlier call left."""
+    return json.loads(file.read_text(encoding="utf-8")) if file is not None and file.exists() else {}
+
+
 def report(results: dict[str, list[Result]], ours: list[str]) -> str:
     """The table; speed-ups of the first of ours over each."""
     medians: dict[str, float] = {}
@@ -138,17 +144,22 @@ def main() -> int:
     parser.add_argument(
         "--board", type=Path, help="profile to plan with  [default: measured first, in the same limits]"
     )
+    parser.add_argument("--results", type=Path, help="JSON file that collects the rounds of several calls")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(memory=options.memory * 1_000_000, read=int(options.rate * 1e6))
         board = options.board or measured_profile(options.ours[0], machine, Path(folder) / "limited.toml")
         sides = Sides(options, board).all()
-        results: dict[str, list[Result]] = {name: [] for name in sides}
+        results: dict[str, list[Result]] = earlier(options.results) or {name: [] for name in sides}
+        if list(results) != list(sides):
+            parser.error(f"{options.results} holds {', '.join(results)}; expected {', '.join(sides)}")
         for _ in range(options.rounds):
             for name, side in sides.items():
                 results[name].append(side())
                 seconds = [round(each, 3) for each in results[name][-1].get("token_seconds", [])]
                 print(f"{name}: {seconds or results[name][-1]['failed']}", file=sys.stderr)
+            if options.results:
+                options.results.write_text(json.dumps(results), encoding="utf-8")
     print(report(results, [model.name for model in options.ours]))
     return 0
 

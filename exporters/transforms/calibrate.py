@@ -58,6 +58,14 @@ class Calibration:
             raise ExportError(f"{tensor}: was not calibrated: no product uses it")
         return self.activations[tensor]
 
+    def digest(self) -> str:
+        """A hash of all figures."""
+        digest = xxhash.xxh3_128(f"{self.tokens}".encode())
+        for name, entry in sorted(self.activations.items()):
+            for part in (name.encode(), entry.largest.tobytes(), entry.mean_square.tobytes()):
+                digest.update(part)
+        return str(digest.hexdigest())
+
 
 def calibrate(
     folder: Path, windows: Sequence[Sequence[int]], threads: int = 0, memory_budget: int | None = None,

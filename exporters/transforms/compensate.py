@@ -34,7 +34,7 @@ class Moments:
         measure: Callable[[Sequence[str]], dict[str, Floats]],
     ) -> None:  # fmt: skip
         self._of = {tensor: value for value, tensors in places.items() for tensor in tensors}
-        self._order, self._widths, self._measure = list(places), widths, measure
+        self._groups, self._measure = _groups(list(places), widths), measure
         self._kept: dict[str, Floats] = {}
         self._factor: tuple[str, Floats] | None = None
 
@@ -48,19 +48,22 @@ class Moments:
         value = self._of[tensor]
         if self._factor is None or self._factor[0] != value:
             if value not in self._kept:
-                self._kept = self._measure(self._next_group(value))
+                self._kept = self._measure(next(group for group in self._groups if value in group))
             self._factor = (value, _inverse_factor(self._kept[value], scaling))
         return self._factor[1]
 
-    def _next_group(self, first: str) -> list[str]:
-        group: list[str] = []
-        size = 0
-        for value in self._order[self._order.index(first) :]:
-            size += 4 * self._widths[value] ** 2
-            if group and size > _GROUP_BYTES:
-                break
-            group.append(value)
-        return group
+
+def _groups(order: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
+    """Activations whose moments are in memory together: always the same ones, wherever an export goes on."""
+    groups: list[list[str]] = [[]]
+    size = 0
+    for value in order:
+        size += 4 * widths[value] ** 2
+        if groups[-1] and size > _GROUP_BYTES:
+            groups.append([])
+            size = 4 * widths[value] ** 2
+        groups[-1].append(value)
+    return groups
 
 
 def compensated(weights: Floats, factor: Floats, choose: Choose | None, scales: Floats | None) -> tuple[Floats, int]:

@@ -30,6 +30,7 @@ from exporters.transforms.quantize import (
     scales_of,
     spread,
 )
+from exporters.transforms.record import Found
 from exporters.transforms.structure import RowsFold, Site, products, sites
 
 Floats = NDArray[np.float32]
@@ -73,16 +74,16 @@ class Transform:
         self._strengths: list[scale.Strength] = []
         self._threshold = 0.0
         self._norms: dict[str, float] = {}
-        self._counts: dict[str, NDArray[np.int64]] = {}
-        self._zeros = self._pruned_elements = self._quantized_elements = 0
+        self._found: dict[str, Found] = {}
         self._prepare()
 
     # ---- what the writer asks ----
 
     @property
     def key(self) -> str:
-        """Identifies the passes."""
-        return json.dumps(dataclasses.asdict(self.options), default=str, sort_keys=True)
+        """Identifies the passes and what they were decided from."""
+        asked = dataclasses.asdict(self.options) | {"calibration": self._calibration.digest()}
+        return json.dumps(asked, default=str, sort_keys=True)
 
     def weight(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
         """Return what becomes of a weight, how many elements changed, and the bytes of its scales."""
@@ -92,6 +93,30 @@ class Transform:
         if self.options.quantize:
             return self._quantized(name, stored)
         return self._only_pruned(name, stored)
+
+    def found(self, name: str) -> dict[str, Any]:
+        """Return, for JSON, what `restore` takes. The scales, which the graph has, are let go."""
+        if name not in self._found:
+            return {}
+        found = self._found[name].as_dict()
+        self._found[name].scales = None
+        return found
+
+    def restore(self, name: str, found: dict[str, Any]) -> bool:
+        """Take a weight over that another process has written; False if it is not as the passes would leave it."""
+        if name not in self._names:
+            return not found
+        try:
+            taken = Found.of(found)
+        except (KeyError, TypeError, ValueError):
+            return False
+        if self.options.quantize:
+            if taken.scales is None or taken.scales.size != self._scale_count(name):
+                return False
+            self._graph.fill_scales(name, taken.scales)
+            taken.scales = None
+        self._found[name] = taken
+        return True
 
     def parameter(self, name: str, array: Floats) -> Floats:
         """Return what becomes of a small tensor."""
@@ -107,19 +132,22 @@ class Transform:
             passes.append({"pass": "calibrate", "tokens": self._calibration.tokens})
         if self._strengths:
             passes.append(self._scaling_report())
+        every = self._found.values()
         if self.options.pruning is not None:
             asked = dataclasses.asdict(self.options.pruning)
-            sparsity = round(self._zeros / max(self._pruned_elements, 1), 6)
-            found = {"weights": self._pruned_elements, "zeros": sparsity, "compensated": self._moments is not None}
+            pruned = sum(each.pruned for each in every)
+            sparsity = round(sum(each.zeros for each in every) / max(pruned, 1), 6)
+            found = {"weights": pruned, "zeros": sparsity, "compensated": self._moments is not None}
             passes.append({"pass": "prune", **asked, **found})
         if self.options.quantize:
-            pooled = sum(entropy_bits(each) * int(each.sum()) for each in self._counts.values())
+            quantized = sum(each.quantized for each in every)
+            pooled = sum(entropy_bits(each.counts) * each.quantized for each in every if each.counts is not None)
             passes.append(
                 {
                     "pass": "quantize", "dtype": "int8", "granularity": self.options.granularity,
                     "step": round(self._step, 6), "compensated": self._moments is not None,
-                    "weights": self._quantized_elements,
-                    "entropy_bits": round(pooled / max(self._quantized_elements, 1), 4),
+                    "weights": quantized,
+                    "entropy_bits": round(pooled / max(quantized, 1), 4),
                 }
             )  # fmt: skip
         return passes
@@ -270,29 +298,30 @@ class Transform:
         step = self._factors.steps.get(name, self._step) * float(np.sqrt(squares / max(stored.size, 1)))
         scales = scales_of(every, step)
         values = np.empty(stored.shape, np.int8)
+        found = Found(pruned=values.size if name in self._prunable and self.options.pruning else 0)
         for part in chunks(*stored.shape):
             rows, zeros = self._final(name, stored, part, scales if group == TENSOR else scales[part])
-            self._zeros += zeros
+            found.zeros += zeros
             values[part] = integers(rows, scales if group == TENSOR else scales[part], group)
         if name in self._factors.rows and group != TENSOR:
             by_row = self._factors.rows[name]
             scales = scales * (by_row if group == ROW else by_row[:, None])
-        self._counts[name] = counts(values)
-        self._pruned_elements += values.size if name in self._prunable and self.options.pruning else 0
-        self._quantized_elements += values.size
+        found.counts, found.scales = counts(values), scales
+        self._found[name] = found
         return values, values.size, self._graph.fill_scales(name, scales)
 
     def _only_pruned(self, name: str, stored: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
         if name not in self._prunable:
+            self._found[name] = Found()
             return np.ascontiguousarray(stored), 0, 0
         result = np.array(stored, order="C")
-        changed = 0
+        found, changed = Found(pruned=result.size), 0
         for part in chunks(*stored.shape):
             rows, zeros = self._final(name, stored, part, None)
             result[part] = rows.astype(stored.dtype)
             changed += int(np.count_nonzero(result[part] != stored[part]))
-            self._zeros += zeros
-            self._pruned_elements += rows.size
+            found.zeros += zeros
+        self._found[name] = found
         return result, changed, 0
 
     def _final(self, name: str, stored: NDArray[Any], part: slice, scales: Floats | None) -> tuple[Floats, int]:

@@ -1,6 +1,7 @@
 #include "codecs/partial.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "base/error.h"
@@ -14,13 +15,40 @@ void check_rate(const char* name, double rate, bool may_be_zero) {
                                         (may_be_zero ? "0 or more" : "more than 0"));
 }
 
-}  // namespace
+// Reading and decoding overlap, but not wholly where both take equally long: each then waits for the other in turn. The
+// fourth power fits what was measured on one processor (docs/benchmarks/lossy.md): 19 % more than the longer of two.
+constexpr double kOverlap = 4;
 
 // Rates are known to a few per cent, and fewer bytes are worth something: a time is as good as the best within this.
 constexpr double kSlack = 1.05;
 
-// A decoded byte of which the fraction f is encoded takes (f ratio + 1 - f) / bus to read and f / decode + (1 - f) /
-// copy to decode. The longer of the two is shortest where they meet, or at one end.
+constexpr int kSteps = 60;  // of each search: far below the 1 / LPC_PARTIAL_WHOLE that a fraction is rounded to
+
+// Seconds for a decoded byte of which `fraction` is encoded. Convex in the fraction: a norm of two linear functions.
+double seconds(const lpc_rates& rates, double fraction) {
+  const double raw = 1 - fraction;
+  const double reading = (fraction * rates.stored_ratio + raw) / rates.bus;
+  const double decoding = fraction / rates.decode + (rates.copy == 0 ? 0 : raw / rates.copy);
+  const double longer = std::max(reading, decoding);
+  return longer * std::pow(1 + std::pow(std::min(reading, decoding) / longer, kOverlap), 1 / kOverlap);
+}
+
+// The fraction of the shortest time.
+double quickest(const lpc_rates& rates) {
+  double low = 0, high = 1;
+  for (int i = 0; i < kSteps; ++i) {
+    const double third = (high - low) / 3;
+    if (seconds(rates, low + third) < seconds(rates, high - third)) {
+      high -= third;
+    } else {
+      low += third;
+    }
+  }
+  return (low + high) / 2;
+}
+
+}  // namespace
+
 double partial_fraction(const lpc_rates& rates) {
   check_rate("bus", rates.bus, false);
   check_rate("decode", rates.decode, false);
@@ -32,14 +60,14 @@ double partial_fraction(const lpc_rates& rates) {
   if (rates.reserved != 0) {
     throw Error(LPC_INVALID_ARGUMENT, "rates.reserved: got " + std::to_string(rates.reserved) + ", expected 0");
   }
-  const double copying = rates.copy == 0 ? 0 : 1 / rates.copy;
-  const double spare = 1 / rates.bus - copying;                      // reading less decoding, nothing being encoded
-  const double slope = 1 / rates.decode - copying;                   // of decoding
-  const double cost = slope + (1 - rates.stored_ratio) / rates.bus;  // of that difference
-  const double best = slope <= 0 ? 1 : cost <= spare ? 1 : std::clamp(spare / cost, 0.0, 1.0);
-  if (best == 1) return 1;
-  const double time = copying + best * slope;  // decoding takes as long as reading there, or longer
-  return std::min((kSlack * time - copying) / slope, 1.0);
+  double low = quickest(rates), high = 1;
+  const double limit = kSlack * std::min(seconds(rates, low), seconds(rates, 1));
+  if (seconds(rates, 1) <= limit) return 1;
+  for (int i = 0; i < kSteps; ++i) {
+    const double middle = (low + high) / 2;
+    (seconds(rates, middle) <= limit ? low : high) = middle;
+  }
+  return low;
 }
 
 }  // namespace lpc
