@@ -142,9 +142,9 @@ typedef struct lpc_rates {
   double stored_ratio;   /* stored size of an encoded segment in decoded bytes, 0 to 1 */
 } lpc_rates;
 
-/* Largest fraction of segments, 0 to 1, whose time is at most 5 % above the shortest there is: the most compression that
- * costs no time worth speaking of. The time is (reading^4 + decoding^4)^(1/4): both overlap, but not wholly where they
- * take equally long. options.raw_parts is LPC_PARTIAL_WHOLE x (1 - fraction). */
+/* Largest fraction of segments, 0 to 1, whose time is at most 5 % above the shortest there is: the most compression
+ * that costs no time worth speaking of. The time is (reading^4 + decoding^4)^(1/4): both overlap, but not wholly where
+ * they take equally long. options.raw_parts is LPC_PARTIAL_WHOLE x (1 - fraction). */
 LPC_EXPORT lpc_status lpc_partial_fraction(const lpc_rates* rates, double* fraction);
 
 /* ---- inspecting ---------------------------------------------------------------------------------------------- */
