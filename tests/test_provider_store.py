@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import shutil
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from small_models import SmallModel, open_session, random_weight
+
+from edge_runtime import native
+from edge_runtime.provider import session_stats
 
 LAYERS, WIDTH = 12, 96
 
@@ -297,6 +301,39 @@ def test_provider_bad_option_is_an_error(tmp_path: Path, option: str, value: str
     path = chain(tmp_path, [0, 1])
     with pytest.raises(Exception, match=value if option == "trace_file" else f"provider option {option}: got '"):
         open_session(path, **{option: value})
+
+
+@pytest.mark.parametrize("layout", ["auto", "e2+3", "e3+3", "hi4p", "hi3"])
+@pytest.mark.parametrize("codec_name", ["stored", "lz4", "ans"])
+def test_store_weights_of_many_segments_transcoded_multiply_as_decoded(
+    tmp_path: Path, codec_name: str, layout: str
+) -> None:
+    model = SmallModel(tmp_path)
+    weight = random_weight((520, 640), "bf16", seed=3)
+    name = model.weight("w", weight, token="x", layer=0, transpose=True, segment_bytes=1 << 16, codec_name=codec_name)
+    model.node("MatMul", ["x", name], "y")
+    path = model.save({"x": ["m", 640]}, {"y": ["m", 520]})
+    x = np.random.default_rng(1).normal(0, 1, (1, 640)).astype(np.float32)
+    expected = open_session(path, residence="0:decoded").run(x=x)[0]
+    sessions = [open_session(path, residence="0:transcoded", transcode_layout=layout) for _ in range(2)]
+    for session in sessions * 2:
+        assert session.run(x=x)[0].tobytes() == expected.tobytes()
+    stats = sessions[0].stats
+    assert 0.6 < stats.transcoded_bytes / weight.nbytes < 0.85
+    assert sessions[1].stats.transcoded_bytes == 0  # of the same weights in memory
+
+
+def test_session_stats_of_an_older_caller_end_where_its_struct_ends(tmp_path: Path) -> None:
+    session = open_session(chain(tmp_path, [0, 1]))
+    session.run(x=inputs())
+    session_stats(session.session_id)  # declares the call
+    stats = native.SessionStats(struct_bytes=native.SessionStats.encode_ns.offset, encode_ns=12345)
+    call = native.library().lpc_get_session_stats
+    assert call(session.session_id.encode(), ctypes.byref(stats)) == 0
+    assert stats.runs == 1
+    assert stats.encode_ns == 12345
+    stats.struct_bytes -= 8
+    assert call(session.session_id.encode(), ctypes.byref(stats)) != 0
 
 
 def test_provider_ring_too_small_says_what_is_needed(tmp_path: Path) -> None:

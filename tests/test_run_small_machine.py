@@ -126,7 +126,7 @@ def test_slow_bus_shows_progress_and_ctrl_c_does_not_wait_for_it(
     try:
         run.wait_for(r"prompt: \d+ s, layer \d+/\d+, [\d.]+ k?B/s")
         if rate == "60KB/s":
-            run.wait_for(r"prompt: \d+ s, layer \d+/\d+, [\d.]+ kB/s, \d+ s left")
+            run.wait_for(r"transcoded [\d.]+ kB, prompt: \d+ s, layer \d+/\d+, [\d.]+ kB/s, \d+ s left")
         begin = time.monotonic()
         run.process.send_signal(signal.SIGINT)
         run.process.communicate(timeout=WAIT_SECONDS)

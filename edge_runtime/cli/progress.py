@@ -61,7 +61,7 @@ class Progress:
         left = f", {seconds * (1 - share) / share:.0f} s left" if share > 0 else ""
         last = self._model.package.layers[-1].index
         if stats.transcoded_bytes > before.transcoded_bytes:
-            what = f"transcoding, {what}"
+            what = f"transcoded {format_bytes(stats.transcoded_from_bytes)}, {what}"
         return f"{what}: {seconds:.0f} s, layer {min(stats.layer, last)}/{last}, {format_bytes(rate)}/s{left}"
 
     def _share_before(self, layer: int) -> float:

@@ -80,7 +80,8 @@ void SegmentWriter::encode(size_t index, Bytes raw, MutableBytes scratch) {
   Segment& segment = header_.segments[index];
   segment.bytes = 0;
   if (!stays_raw(index, raw_parts_)) {
-    segment.bytes = codec_.encode(shape(index), header_.codec_params, raw, slot.first(worthwhile_bytes(raw.size())), scratch);
+    segment.bytes =
+        codec_.encode(shape(index), header_.codec_params, raw, slot.first(worthwhile_bytes(raw.size())), scratch);
   }
   segment.encoding = Encoding::kCodec;
   if (segment.bytes == 0) {

@@ -22,8 +22,8 @@ ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const Pr
   const Residence residence = options.residence_of(blob->layer());
   const bool as_stored = residence != Residence::kDecoded && StoredMatrix::can_hold(blob->header());
   if (residence != Residence::kRecoded) return {blob, residence, as_stored, nullptr};
-  const PackedLayout layout = options.transcode_layout == 0 ? packed::fastest_layout()
-                                                            : static_cast<PackedLayout>(options.transcode_layout);
+  const PackedLayout layout =
+      options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);
   if (!wants_transcoding(blob->header(), layout)) return {blob, Residence::kResident, as_stored, nullptr};
   const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout));
   return {blob, Residence::kRecoded, true, std::make_shared<RecodedBlob>(blob, packed)};

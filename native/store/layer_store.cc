@@ -280,7 +280,8 @@ void LayerStore::recode_segment(const Job& job, ReadBuffers& buffers, Observer& 
     ++turn_;
     turn_changed_.notify_all();
     if (error != nullptr) std::rethrow_exception(error);
-    if (schedule_->slots[job.slot].segments_placed != job.segment) return;  // one before it failed, and so will the part
+    if (schedule_->slots[job.slot].segments_placed != job.segment)
+      return;  // one before it failed, and so will the part
     place = take_place(job, index, bytes.size(), encoding);
     observer.note_transcoded(part.blob->header().segments[index].bytes, bytes.size(), begin);
   }

@@ -68,7 +68,8 @@ void Observer::note_transcoded(uint64_t from_bytes, uint64_t bytes, Clock::time_
   }
   statistics.transcoded_from_bytes += from_bytes;
   statistics.transcoded_bytes += bytes;
-  statistics.transcode_ns = static_cast<uint64_t>(nanoseconds(Clock::now().time_since_epoch() - Clock::duration(since)));
+  statistics.transcode_ns =
+      static_cast<uint64_t>(nanoseconds(Clock::now().time_since_epoch() - Clock::duration(since)));
 }
 
 void Observer::note_reading(const ReadTrial& trial) {

@@ -71,13 +71,14 @@ struct Observer {
   Statistics statistics;
   // Of the session's running pass, or nullptr: true when nobody wants it any more.
   std::atomic<const std::atomic<bool>*> cancel{nullptr};
-  std::unique_ptr<Trace> trace;  // or nullptr
+  std::unique_ptr<Trace> trace;                  // or nullptr
   std::atomic<Clock::rep> transcoding_since{0};  // the clock when the first weight was begun; 0: none was
 
   // Adds [begin, now) to `total` and to the trace.
   void record(std::atomic<uint64_t>& total, const char* kind, int64_t layer, Clock::time_point begin);
 
-  // A segment that took `from_bytes` in the file is in memory in another codec, as `bytes`; work on it began at `begin`.
+  // A segment that took `from_bytes` in the file is in memory in another codec, as `bytes`; work on it began at
+  // `begin`.
   void note_transcoded(uint64_t from_bytes, uint64_t bytes, Clock::time_point begin);
 
   // How the weight file is read, as far as that is decided.

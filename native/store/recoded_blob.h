@@ -1,5 +1,5 @@
-// A weight that stays in memory in another codec than the file has: decoded and encoded anew while it is read, a segment
-// at a time, so that at no time more than one decoded segment a thread is in memory. Segments keep their rows.
+// A weight that stays in memory in another codec than the file has: decoded and encoded anew while it is read, a
+// segment at a time, so that at no time more than one decoded segment a thread is in memory. Segments keep their rows.
 #pragma once
 
 #include <memory>

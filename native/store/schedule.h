@@ -22,7 +22,7 @@ enum class Residence {
 struct ScheduledBlob {
   std::shared_ptr<const StoredBlob> blob;
   Residence residence = Residence::kStreamed;
-  bool as_stored = false;  // its stored bytes are wanted, not the decoded ones; never with kDecoded
+  bool as_stored = false;                // its stored bytes are wanted, not the decoded ones; never with kDecoded
   std::shared_ptr<RecodedBlob> recoded;  // with kRecoded: what is wanted then are its bytes
 };
 
@@ -63,11 +63,11 @@ struct Slot {
   uint8_t* data = nullptr;  // decoded bytes: in the ring, in the schedule's memory, or `own`
   uint8_t* kept = nullptr;  // kResident: the stored bytes, in the schedule's memory
   bool kept_is_full = false;
-  std::vector<uint8_t> own;   // used when the ring had no room
+  std::vector<uint8_t> own;    // used when the ring had no room
   size_t segments_placed = 0;  // kRecoded: have their place
   uint64_t placed_bytes = 0;   // what they take
-  GrowingMemory::Mark end;    // kRecoded: where they end
-  size_t segments_begun = 0;  // handed to workers
+  GrowingMemory::Mark end;     // kRecoded: where they end
+  size_t segments_begun = 0;   // handed to workers
   size_t segments_done = 0;
   std::exception_ptr error;
 };

@@ -87,9 +87,7 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
   return params;
 }
 
-PackedLayout fastest_layout() {
-  return active_isa() == Isa::kAvx512Vbmi2 ? PackedLayout::kHi3 : PackedLayout::kHi4p;
-}
+PackedLayout fastest_layout() { return active_isa() == Isa::kAvx512Vbmi2 ? PackedLayout::kHi3 : PackedLayout::kHi4p; }
 
 void check_params(Bytes params) {
   if (params.size() != kParamsBytes) {
