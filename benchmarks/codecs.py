@@ -25,6 +25,7 @@ PLOT = ROOT / "docs" / "images" / "codecs.svg"
 GAUSS = "gauss:4096x4096"
 LAYOUTS = "packed:e2+3,packed:e3+3,packed:hi4p"
 _MAIN = "from edge_runtime.cli.bench import main; main()"
+REPEATED = ("zipnn-1", "zipnn-2", "zipnn-3")  # runs that only differ in when they were
 DISTRIBUTIONS = [f"{name}:4096x4096" for name in ("gauss", "laplace", "t5")]
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def commands(samples: list[str]) -> dict[str, tuple[str, dict[str, str]]]:
     partial = ",".join(f"{name}{part}" for name in ("lz4", "ans") for part in ("@0", "@0.25", "@0.5", "@0.75", ""))
     named = {
         "peers": f"codec {GAUSS} --codec {codecs} --peers --samples 7",
-        "avx2": f"codec {GAUSS} --codec {codecs} --samples 7",
+        "avx2": f"codec {' '.join([GAUSS, *samples])} --codec {codecs} --samples 7",
         "two-threads": f"codec {GAUSS} --codec {codecs} --threads 2 --samples 15",
         "tile": "kernel --threads 2 --samples 20",
         "bitmap-50": f"codec {GAUSS} --sparsity 0.5 --codec bitmap,bitmap:stored --samples 9",
@@ -47,6 +48,7 @@ def commands(samples: list[str]) -> dict[str, tuple[str, dict[str, str]]]:
     }
     if samples:
         named["samples"] = f"codec {' '.join(samples)} --codec {codecs} --peers --samples 9"
+        named |= {name: f"codec {' '.join(samples)} --codec ans --peers --samples 25" for name in REPEATED}
     return {name: (line, {"LPC_FORCE_IMPL": "avx2"} if name == "avx2" else {}) for name, line in named.items()}
 
 
@@ -95,6 +97,19 @@ def rates(rows: list[Row]) -> list[str]:
         shown = [row["source"], row["codec"], f"{row['bits_per_weight']:.3f}", to_bound]
         lines.append([*shown, f"{row['encode_gb_per_s']:.2f}", f"{decode:.2f}", f"{decode / memcpy:.2f}"])
     return markdown(head, lines)
+
+
+def against_zipnn(runs: list[list[Row]]) -> list[str]:
+    """Decoding of `ans` to memory that is there and to new memory, which is all that zipnn does, run by run."""
+    head = ["source", "zipnn GB/s", "ans GB/s", "times", "ans, new memory GB/s", "times"]
+    lines = []
+    for rows in runs:
+        for source in dict.fromkeys(row["source"] for row in rows):
+            rate = {row["codec"]: row["decode_gb_per_s"] for row in rows if row["source"] == source}
+            ours, new, zipnn = rate["ans"], rate["ans, new memory"], rate["zipnn"]
+            shown = [f"{ours:.2f}", f"{ours / zipnn:.2f}", f"{new:.2f}", f"{new / zipnn:.2f}"]
+            lines.append([source, f"{zipnn:.2f}", *shown])
+    return markdown(head, sorted(lines, key=lambda line: line[0]))
 
 
 def tiles(rows: list[Row]) -> list[str]:
@@ -162,6 +177,7 @@ def report(sources: list[Path]) -> None:
     rows = {name: part["rows"] for name, part in kept.items()}
     tables = {name: rates(rows[name]) for name in ("peers", "samples", "avx2", "two-threads")}
     tables |= {
+        "zipnn": against_zipnn([rows[name] for name in ("peers", "samples", *REPEATED)]),
         "tile": tiles(rows["tile"]),
         "bitmap": bitmaps(rows["bitmap-50"] + rows["bitmap-70"]),
         "partial": partial(rows["partial"]),

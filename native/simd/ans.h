@@ -56,9 +56,11 @@ struct AnsNarrowEncoder {
   alignas(16) uint8_t first[AnsNarrow::kSymbols];
 };
 
+inline constexpr size_t kAnsSpare = 8;  // bytes before those that an encoder writes, which it may change
+
 // Bytes and escapes come from the last to the first, so both pointers move down.
 struct AnsNarrowWriter {
-  uint8_t* bytes = nullptr;  // one more byte before what is written may be changed
+  uint8_t* bytes = nullptr;  // kAnsSpare before them
   uint8_t* escapes = nullptr;
   alignas(64) uint16_t states[AnsNarrow::kStates] = {};
 };

@@ -71,6 +71,30 @@ inline uint32_t ans_put(const AnsNarrowEncoder& table, uint8_t code, uint32_t st
   return quotient << 8 | table.slots[symbol.first + rest];
 }
 
+// floor(65536 / frequency), or one less for a frequency of 1: bytes for look-ups by symbol.
+struct AnsReciprocals {
+  alignas(16) uint8_t low[AnsNarrow::kSymbols];
+  alignas(16) uint8_t high[AnsNarrow::kSymbols];
+
+  explicit AnsReciprocals(const AnsNarrowEncoder& table) {
+    for (size_t i = 0; i < AnsNarrow::kSymbols; ++i) {
+      const uint32_t f = table.frequency[i];
+      const uint32_t reciprocal = f < 2 ? 65535 : 65536 / f;
+      low[i] = static_cast<uint8_t>(reciprocal);
+      high[i] = static_cast<uint8_t>(reciprocal >> 8);
+    }
+  }
+};
+
+// Those of 64 code bytes whose bits are set.
+inline void ans_write_escapes(const uint8_t* codes, uint64_t places, AnsNarrowWriter& writer) {
+  while (places != 0) {
+    const int place = 63 - __builtin_clzll(places);
+    *--writer.escapes = codes[place];
+    places ^= uint64_t{1} << place;
+  }
+}
+
 inline void ans_encode_narrow(const AnsNarrowEncoder& table, const uint8_t* codes, size_t n, AnsNarrowWriter& writer) {
   constexpr size_t kStates = AnsNarrow::kStates;
   uint8_t* bytes = writer.bytes;
@@ -80,11 +104,17 @@ inline void ans_encode_narrow(const AnsNarrowEncoder& table, const uint8_t* code
     const size_t position = whole + AnsNarrow::position(s);
     if (position < n) states[s] = static_cast<uint16_t>(ans_put(table, codes[position], states[s], bytes));
   }
+  constexpr size_t kRun = 32;  // states whose positions are two apart
+  static_assert(AnsNarrow::position(kRun - 1) == 2 * (kRun - 1) && AnsNarrow::position(kRun) == 1);
   for (const uint8_t* group = codes + whole; group != codes;) {
     group -= kStates;
-#pragma GCC unroll 32
-    for (size_t s = kStates; s-- > 0;) {
-      states[s] = static_cast<uint16_t>(ans_put(table, group[AnsNarrow::position(s)], states[s], bytes));
+    for (size_t run = kStates / kRun; run-- > 0;) {
+      uint16_t* const of_run = states + kRun * run;
+      const uint8_t* const from = group + AnsNarrow::position(kRun * run);
+#pragma GCC unroll 8
+      for (int i = kRun - 1; i >= 0; --i) {
+        of_run[i] = static_cast<uint16_t>(ans_put(table, from[2 * i], of_run[i], bytes));
+      }
     }
   }
   writer.bytes = bytes;

@@ -83,15 +83,9 @@ struct EncodeTables {
         slots(by_slot(table.slots)),
         frequency(sixteen(table.frequency)),
         first(sixteen(table.first)) {
-    alignas(16) uint8_t low[AnsNarrow::kSymbols], high[AnsNarrow::kSymbols];
-    for (size_t i = 0; i < AnsNarrow::kSymbols; ++i) {
-      const uint32_t f = table.frequency[i];
-      const uint32_t reciprocal = f < 2 ? 65535 : 65536 / f;
-      low[i] = static_cast<uint8_t>(reciprocal);
-      high[i] = static_cast<uint8_t>(reciprocal >> 8);
-    }
-    reciprocal_low = sixteen(low);
-    reciprocal_high = sixteen(high);
+    const AnsReciprocals reciprocals(table);
+    reciprocal_low = sixteen(reciprocals.low);
+    reciprocal_high = sixteen(reciprocals.high);
   }
 };
 
@@ -134,14 +128,6 @@ inline __mmask64 put_half(const EncodeTables& tables, const uint8_t* codes, __m5
   return _mm512_cmpeq_epi8_mask(symbol, _mm512_set1_epi8(AnsNarrow::kEscapeSymbol));
 }
 
-inline void write_escapes(const uint8_t* codes, uint64_t places, AnsNarrowWriter& writer) {
-  while (places != 0) {
-    const int place = 63 - __builtin_clzll(places);
-    *--writer.escapes = codes[place];
-    places ^= uint64_t{1} << place;
-  }
-}
-
 }  // namespace
 
 void encode_narrow(const AnsNarrowEncoder& table, const uint8_t* codes, size_t n, AnsNarrowWriter& writer) {
@@ -156,8 +142,8 @@ void encode_narrow(const AnsNarrowEncoder& table, const uint8_t* codes, size_t n
     const __mmask64 second = put_half(tables, codes + i + 64, x[2], x[3], bytes);
     const __mmask64 first = put_half(tables, codes + i, x[0], x[1], bytes);
     if (__builtin_expect(_kortestz_mask64_u8(first, second), 1)) continue;
-    write_escapes(codes + i + 64, second, writer);
-    write_escapes(codes + i, first, writer);
+    ans_write_escapes(codes + i + 64, second, writer);
+    ans_write_escapes(codes + i, first, writer);
   }
   for (size_t k = 0; k < kVectors; ++k) _mm512_store_si512(writer.states + kLanes * k, x[k]);
   writer.bytes = bytes;

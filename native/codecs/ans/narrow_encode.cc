@@ -39,7 +39,7 @@ void make_encoder(const Table& from, AnsNarrowEncoder& to) {
   }
 }
 
-// Parts of the scratch memory; bytes and escapes have one to spare before them.
+// Parts of the scratch memory.
 struct Scratch {
   Scratch(size_t n, size_t blocks, MutableBytes memory)
       : choices(reinterpret_cast<Choice*>(memory.data() + (-reinterpret_cast<uintptr_t>(memory.data()) & 63))),
@@ -47,10 +47,10 @@ struct Scratch {
         used(reinterpret_cast<uint8_t*>(tables + std::min(blocks, kMaxTables))),
         codes(used + blocks),
         escapes_end(codes + n + 1 + n),
-        bytes_end(escapes_end + 1 + n) {}
+        bytes_end(escapes_end + kAnsSpare + n) {}
 
   static size_t bytes(size_t n, size_t blocks) {
-    return 63 + blocks * (sizeof(Choice) + 1) + std::min(blocks, kMaxTables) * sizeof(Table) + 3 * n + 2;
+    return 63 + blocks * (sizeof(Choice) + 1) + std::min(blocks, kMaxTables) * sizeof(Table) + 3 * n + 1 + kAnsSpare;
   }
 
   Choice* choices;
