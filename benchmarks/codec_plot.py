@@ -71,24 +71,27 @@ def limits(axes: Axes, bound: float, memcpy: float) -> list[str]:
 
 
 def label_places(axes: Axes, rows: list[Row]) -> list[float]:
-    """Heights of the labels, moved apart where two at nearly the same size would touch."""
+    """Heights of the labels, moved apart where two at nearly the same size would touch, and off the line of memcpy."""
     order = sorted(range(len(rows)), key=lambda i: axes.y(rows[i]["decode_gb_per_s"]))
+    memcpy = axes.y(rows[0]["memcpy_gb_per_s"])
     places = [axes.y(row["decode_gb_per_s"]) + 4 for row in rows]
+    places = [memcpy + 14 if memcpy - 2 < place < memcpy + 14 else place for place in places]
     for place, i in enumerate(order):
         for j in order[:place]:
-            near = abs(axes.x(rows[i]["bits_per_weight"]) - axes.x(rows[j]["bits_per_weight"])) < 130
+            near = abs(axes.x(rows[i]["bits_per_weight"]) - axes.x(rows[j]["bits_per_weight"])) < 100
             if near and places[i] - places[j] < 15:
                 places[i] = places[j] + 15
     return places
 
 
 def svg(rows: list[Row]) -> str:
-    """The picture of the rows of one source; those of peers have no implementation."""
+    """The picture of the rows of one source."""
     axes = Axes([row["decode_gb_per_s"] for row in rows] + [rows[0]["memcpy_gb_per_s"]])
     parts = [*grid(axes), *limits(axes, rows[0]["bound_bits_per_weight"], rows[0]["memcpy_gb_per_s"])]
     for row, place in zip(rows, label_places(axes, rows), strict=True):
         x, y = axes.x(min(row["bits_per_weight"], BITS[1])), axes.y(row["decode_gb_per_s"])
-        colour, name = (OURS if row["impl"] else PEERS), _NAMES.get(row["codec"], row["codec"])
+        colour = OURS if row["impl"] or row["codec"].startswith("ans") else PEERS
+        name = str(_NAMES.get(row["codec"], row["codec"]))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour}"/>')
         left = x > WIDTH - 170
         parts.append(text(x - 10 if left else x + 10, place, name, colour, extra='text-anchor="end"' if left else ""))
