@@ -24,7 +24,7 @@ LPC = "lpc"
 IR_VERSION = 10
 OPSETS = {"": 23, MICROSOFT: 1, LPC: 1}
 DATA_FILE = "model.lpc"
-_INLINE_LIMIT = 1 << 20  # larger constants go to the data file and keep the protobuf small
+INLINE_LIMIT = 1 << 20  # larger constants go to the data file and keep the protobuf small
 
 Value: TypeAlias = str  # a value's name in the graph
 
@@ -111,7 +111,7 @@ class Graph:
     def constant(self, name: str, array: NDArray[Any]) -> Value:
         """Add a constant of that name, or find the one that is there; one over 1 MiB goes to the data file."""
         if name not in self._initializers and name not in self.constants:
-            if array.nbytes > _INLINE_LIMIT:
+            if array.nbytes > INLINE_LIMIT:
                 self.constants[name] = array
             else:
                 self._initializers[name] = numpy_helper.from_array(array, name)
@@ -177,31 +177,21 @@ class Graph:
             _set(node, "transpose", 1 - _get(node, "transpose"))
 
     def dequantize(self, tensor: str, group: int) -> None:
-        """Make a weight int8 with symmetric scales, which `fill_scales` gives later.
-
-        `group` columns of a stored row share a scale; 0: the whole row; -1: the whole tensor.
-        """
+        """Make a weight int8 with scales, which `fill_scales` gives later; `group` as in dequantize_linear."""
         for node in self._decompress[tensor]:
-            transposed = bool(_get(node, "transpose"))
-            decoded = node.output[0]
+            transposed, decoded = bool(_get(node, "transpose")), node.output[0]
             node.output[0] = f"{decoded}:int8"
             _set(node, "to", "int8")
-            attributes: dict[str, Any] = {}
-            if group >= 0:
-                attributes["axis"] = int(transposed) if group == 0 else int(not transposed)
-            if group > 0:
-                attributes["block_size"] = group
             name = self._unique(f"{node.name}/DequantizeLinear")
-            inputs = [node.output[0], _scales(tensor, transposed and group > 0)]
             after = self._nodes.index(node) + 1
-            self._nodes.insert(after, helper.make_node("DequantizeLinear", inputs, [decoded], name=name, **attributes))
+            self._nodes.insert(after, dequantize_linear(node.output[0], tensor, decoded, name, group, transposed))
 
     def fill_scales(self, tensor: str, scales: NDArray[np.float32]) -> int:
         """Give the scales of `dequantize`: [], [rows] or [rows, groups]; returns the bytes that they take."""
-        kinds = {bool(_get(node, "transpose")) and scales.ndim == 2 for node in self._decompress[tensor]}
-        for transposed in kinds:
-            self.constant(_scales(tensor, transposed), np.ascontiguousarray(scales.T if transposed else scales))
-        return scales.nbytes * len(kinds)
+        placed = placed_scales(tensor, scales, [bool(_get(node, "transpose")) for node in self._decompress[tensor]])
+        for name, array in placed.items():
+            self.constant(name, array)
+        return scales.nbytes * len(placed)
 
     # ---- finishing ----
 
@@ -250,6 +240,30 @@ class Graph:
             candidate = f"{name}_{number}"
         self._names.add(candidate)
         return candidate
+
+
+def dequantize_linear(
+    integers: Value, tensor: str, output: Value, name: str, group: int, transposed: bool
+) -> onnx.NodeProto:
+    """Return the node that makes floats of a weight's integers, which are `transposed` to what is stored.
+
+    `group` columns of a stored row share a scale; 0: the whole row; -1: the whole tensor.
+    """
+    attributes: dict[str, Any] = {}
+    if group >= 0:
+        attributes["axis"] = int(transposed) if group == 0 else int(not transposed)
+    if group > 0:
+        attributes["block_size"] = group
+    inputs = [integers, _scales(tensor, transposed and group > 0)]
+    return helper.make_node("DequantizeLinear", inputs, [output], name=name, **attributes)
+
+
+def placed_scales(
+    tensor: str, scales: NDArray[np.float32], transposed: Sequence[bool]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the constants that a weight's `dequantize_linear` nodes read: scales are [], [rows] or [rows, groups]."""
+    turned = {each and scales.ndim == 2 for each in transposed}
+    return {_scales(tensor, each): np.ascontiguousarray(scales.T if each else scales) for each in sorted(turned)}
 
 
 def _scales(tensor: str, transposed: bool) -> str:

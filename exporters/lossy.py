@@ -21,11 +21,13 @@ from exporters.checkpoint import CONFIG
 from exporters.inspect import read_manifest
 from exporters.plan import Plan
 from exporters.progress import TOKENS, Progress
+from exporters.sources import onnx_file, open_plan
 from exporters.staging import MANIFEST
 from exporters.transforms.calibrate import Calibration, calibrate, input_widths, second_moments
 from exporters.transforms.compensate import Moments
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.passes import Transform
+from exporters.transforms.structure import changeable
 
 if TYPE_CHECKING:
     from exporters.export import ExportResult
@@ -43,6 +45,11 @@ def refuse_quantized(model: str | Path) -> None:
     path = Path(model)
     if (path / MANIFEST).is_file():
         raise ExportError(f"{path}: is an exported folder; expected the checkpoint that it was made from")
+    if onnx_file(path) is not None:
+        plan = open_plan(path)
+        plan.tensors.close()
+        changeable(plan)
+        return
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -11,11 +11,23 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from exporters.graph import LPC, Extent, Parameter, Weight, external_tensor
+from edge_runtime.errors import ExportError
+from exporters.graph import (
+    FLOAT,
+    INLINE_LIMIT,
+    LPC,
+    Extent,
+    Parameter,
+    Weight,
+    dequantize_linear,
+    external_tensor,
+    placed_scales,
+)  # fmt: skip
 from exporters.onnx_tensors import NUMPY, OnnxTensors
 
+_OPSET_AXIS, _OPSET_BLOCKS = 13, 21  # of DequantizeLinear with a scale a row, and a block
 _LEAST_ELEMENTS = 1024  # a blob takes at least a page of the file
 _INLINE_BYTES = 1 << 20  # larger constants that were external stay external
 # Operators that read packed or integer weights, and the input that is.
@@ -69,6 +81,7 @@ class OnnxGraph:
         self._turned: set[str] = set()
         self._blobs: dict[str, dict[str, Any]] = {}
         self._placed: dict[str, TensorProto] = {}
+        self._groups: dict[str, int] = {}  # of weights that became int8
         self._find()
 
     def used_in(self, layer: int) -> list[str]:
@@ -82,8 +95,42 @@ class OnnxGraph:
 
     def place_constant(self, name: str, extent: Extent) -> None:
         """Tell where a constant, or a weight that was left uncompressed, lies."""
-        proto = self._protos[name]
-        self._placed[name] = external_tensor(name, proto.data_type, proto.dims, extent)
+        kind, dims = FLOAT, self.constants[name].shape if name in self.constants else ()
+        if name in self._protos:
+            kind, dims = self._protos[name].data_type, tuple(self._protos[name].dims)
+        self._placed[name] = external_tensor(name, kind, dims, extent)
+
+    def factors(self) -> set[str]:
+        """Return the weights that products use, in float32 and with rows that are outputs."""
+        return {n for n, uses in self._uses.items() if n in self.weights and any(use.product for use in uses)}
+
+    def uses(self, tensor: str) -> Sequence[Use]:
+        """The consumers of a weight."""
+        return self._uses[tensor]
+
+    def dequantize(self, tensor: str, group: int) -> None:
+        """Make a weight int8 with scales, which `fill_scales` gives later; `group` as in dequantize_linear.
+
+        ExportError where the model's opset does not have that.
+        """
+        needed = _OPSET_BLOCKS if group > 0 else _OPSET_AXIS
+        opset = max((entry.version for entry in self._model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+        if opset < needed:
+            raise ExportError(
+                f"{self._tensors.path}: has opset {opset}, but DequantizeLinear with these scales needs {needed}; "
+                "export the model anew with it" + (", or use --granularity row" if group > 0 and opset >= 13 else "")
+            )
+        self._groups[tensor] = group
+
+    def fill_scales(self, tensor: str, scales: NDArray[np.float32]) -> int:
+        """Give the scales of `dequantize`: [], [rows] or [rows, groups]; returns the bytes that they take."""
+        placed = placed_scales(tensor, scales, [self._is_flipped(tensor, use) for use in self._uses[tensor]])
+        for name, array in placed.items():
+            if array.nbytes > INLINE_LIMIT:
+                self.constants[name] = array
+            else:
+                self._placed[name] = numpy_helper.from_array(array, name)
+        return scales.nbytes * len(placed)
 
     def fill(self, tensor: str, array: NDArray[np.float32]) -> None:
         """Never called: an ONNX graph has its small tensors already."""
@@ -107,6 +154,7 @@ class OnnxGraph:
         del graph.initializer[:]
         for name in self._protos:
             graph.initializer.append(self._placed[name] if name in self._placed else self._tensors.inline(name))
+        graph.initializer.extend(tensor for name, tensor in self._placed.items() if name not in self._protos)
         _drop(graph.input, self._blobs)
         _drop(graph.value_info, self._blobs)
         result.producer_name, result.producer_version = producer, version
@@ -231,7 +279,7 @@ class OnnxGraph:
         token = use.consumer.input[0] if use.product or use.consumer.op_type == "MatMulNBits" else ""
         attributes: dict[str, Any] = {
             "tensor": name, "shape": list(weight.shape), "layer": self._layer_of(name, use), **self._blobs[name],
-            "transpose": int(use.flipped != (name in self._turned)),
+            "transpose": int(self._is_flipped(name, use)),
         }  # fmt: skip
         if use.element != TensorProto.FLOAT:
             attributes["to"] = _OUTPUT_TYPES[use.element]
@@ -239,8 +287,18 @@ class OnnxGraph:
         if token and use.element in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
             nodes.append(helper.make_node("Shape", [token], [f"{value}/token"], name=f"{value}/token"))
             token = f"{value}/token"
-        inputs = [name, token] if token else [name]
-        return [*nodes, helper.make_node("Decompress", inputs, [value], name=value, domain=LPC, **attributes)]
+        inputs, decoded = [name, token] if token else [name], value
+        if name in self._groups:
+            attributes["to"], decoded = "int8", f"{value}:int8"
+        nodes.append(helper.make_node("Decompress", inputs, [decoded], name=value, domain=LPC, **attributes))
+        if name in self._groups:
+            at, turned = f"{value}/DequantizeLinear", bool(attributes["transpose"])
+            nodes.append(dequantize_linear(decoded, name, value, at, self._groups[name], turned))
+        return nodes
+
+    def _is_flipped(self, name: str, use: Use) -> bool:
+        """Whether a consumer reads the transpose of what is stored."""
+        return use.flipped != (name in self._turned)
 
     def _layer_of(self, name: str, use: Use) -> int:
         return self.layers.index(_layer_name(name, use.consumer))

@@ -42,11 +42,11 @@ def open_plan(model: str | Path, dtype: str = KEEP, tokenizer: Path | None = Non
         from exporters.gguf_source import open_gguf
 
         return _of_checkpoint(open_gguf(path), tokenizer or path.parent)
-    onnx_file = _onnx_file(path)
-    if onnx_file is not None:
+    found = onnx_file(path)
+    if found is not None:
         from exporters.onnx_source import plan_onnx
 
-        return plan_onnx(onnx_file, dtype, tokenizer_files(tokenizer or onnx_file.parent))
+        return plan_onnx(found, dtype, tokenizer_files(tokenizer or found.parent))
     return _of_checkpoint(Checkpoint(path), tokenizer or path)
 
 
@@ -55,7 +55,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
 
 
-def _onnx_file(path: Path) -> Path | None:
+def onnx_file(path: Path) -> Path | None:
     """Return the ONNX file that `path` is, or that a folder without safetensors holds."""
     if path.suffix == ".onnx":
         return path
@@ -99,4 +99,4 @@ def _check_tokenizer(folder: Path, files: Sequence[Path]) -> None:
         )
 
 
-__all__ = ["CONFIG", "TOKENIZER", "TOKENIZER_CONFIG", "open_plan", "tokenizer_files"]
+__all__ = ["CONFIG", "TOKENIZER", "TOKENIZER_CONFIG", "onnx_file", "open_plan", "tokenizer_files"]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from checkpoints import random_tensors, write_llama, write_safetensors
+from checkpoints import plain_model, random_tensors, write_llama, write_safetensors
 from click.testing import CliRunner
+from onnx_models import FLOAT, make, node
 from real_models import ROOT, RunPython, checkpoint_folder
 
 from edge_runtime.errors import ConfigError, ExportError
@@ -234,3 +236,65 @@ def test_scaling_leaves_out_what_a_weight_too_small_to_be_rewritten_would_have_t
         assert result.loss is not None
         found.append(result.loss["kl"]["value"])
     assert found[0] < 2 * found[1]
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model as another tool would write it: float32 weights, opset 23."""
+    folder = tmp_path_factory.mktemp("onnx")
+    onnx.save(plain_model(reference), folder / "model.onnx", save_as_external_data=True, location="weights.bin")
+    for name in ("genai_config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(reference / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "row", "group:64"])
+def test_onnx_source_becomes_the_int8_model_of_its_checkpoint(
+    onnx_folder: Path, reference: Path, text: Path, tmp_path: Path, granularity: str
+) -> None:
+    options = LossyOptions(
+        quantize=True, granularity=granularity, scaling=False, compensate=False, calibration=text, reference=reference,
+        pruning=Pruning(0.3, "row", "magnitude"), measure=False,
+    )  # fmt: skip
+    export(DEMO, tmp_path / "checkpoint", ExportOptions(codec="ans", lossy=options))
+    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec="ans", lossy=options))
+    assert not result.lossless
+    ours, theirs = logits(tmp_path / "out", "lpc"), logits(tmp_path / "checkpoint", "lpc")
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * float(np.ptp(theirs)))
+    np.testing.assert_allclose(logits(tmp_path / "out", "cpu"), ours, rtol=0, atol=1e-4 * float(np.ptp(theirs)))
+
+
+def test_onnx_source_is_calibrated_compensated_and_measured(onnx_folder: Path, text: Path, tmp_path: Path) -> None:
+    options = LossyOptions(quantize=True, pruning=Pruning(0.2), calibration=text)
+    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec="ans", lossy=options))
+    assert [each["pass"] for each in result.passes] == ["calibrate", "prune", "quantize"]
+    assert result.loss is not None
+    assert 0 < result.loss["kl"]["value"] < 0.02
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_onnx_source_of_an_old_opset_is_refused(onnx_folder: Path, text: Path, tmp_path: Path) -> None:
+    shutil.copytree(onnx_folder, tmp_path / "old")
+    model = onnx.load(tmp_path / "old" / "model.onnx", load_external_data=False)
+    for entry in model.opset_import:
+        entry.version = 17 if entry.domain == "" else entry.version
+    onnx.save(model, tmp_path / "old" / "model.onnx")
+    options = LossyOptions(
+        quantize=True, granularity="group:64", scaling=False, compensate=False, calibration=text, measure=False
+    )
+    with pytest.raises(ExportError, match=r"opset 17, but DequantizeLinear .* needs 21.*--granularity row"):
+        export(tmp_path / "old", tmp_path / "out", ExportOptions(lossy=options))
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_onnx_source_with_packed_bytes_is_refused(tmp_path: Path) -> None:
+    model = make(
+        tmp_path / "m.onnx",
+        [node("DequantizeLinear", ["w", "s"], "d"), node("MatMul", ["x", "d"], "y")],
+        {"w": np.ones((64, 96), np.int8), "s": np.float32(0.5)},
+        {"y": ["n", 96]},
+        {"x": (FLOAT, ["n", 64])},
+        False,
+    )
+    with pytest.raises(ExportError, match=r"m\.onnx: w is int8.*multiplied in float32"):
+        export(model, tmp_path / "out", ExportOptions(lossy=LossyOptions(quantize=True)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import ExportError
 from exporters import dtypes
 from exporters.graph import Graph
+from exporters.onnx_graph import OnnxGraph
 from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.transforms import prune, scale
@@ -31,7 +32,7 @@ from exporters.transforms.quantize import (
     spread,
 )
 from exporters.transforms.record import Found
-from exporters.transforms.structure import RowsFold, Site, products, sites
+from exporters.transforms.structure import RowsFold, Site, changeable, factors_of, sites
 
 Floats = NDArray[np.float32]
 
@@ -45,22 +46,18 @@ _LEAST_WEIGHTS = 1 << 12  # smaller matrices stay as they are
 class Transform:
     """Rewrites the weights of a plan as they are read. The plan's graph is changed when this is made.
 
-    Raises ExportError for a plan that is not made from a checkpoint, and for a target that cannot be reached.
+    An ONNX graph is not scaled: what makes a product's input is not known. Raises ExportError for a plan whose weights
+    are not floats, and for a target that cannot be reached.
     """
 
     def __init__(
         self, plan: Plan, options: LossyOptions, calibration: Calibration, moments: Moments | None = None
     ) -> None:
-        if not isinstance(plan.graph, Graph):
-            raise ExportError(
-                f"{plan.name}: is an ONNX model; quantization and pruning expected its checkpoint (config.json, "
-                "*.safetensors) or a GGUF file, whose structure they know"
-            )
         self.options, self._calibration = options, calibration
         self._moments = moments if options.compensate else None
-        self._plan, self._graph = plan, plan.graph
-        factors = {tensor for tensors in products(self._graph.nodes).values() for tensor in tensors}
-        names = [n for n, weight in self._graph.weights.items() if len(weight.shape) == 2]
+        self._plan, self._graph = plan, changeable(plan)
+        factors = factors_of(self._graph)
+        names = [n for n, weight in self._graph.weights.items() if len(weight.shape) == 2 and not weight.fixed]
         self._names = [n for n in names if np.prod(self._graph.weights[n].shape) >= _LEAST_WEIGHTS]
         # What is looked up in a table, or tied to one, is not pruned; a head is what tells the tokens apart.
         last = len(self._graph.layers) - 1
@@ -68,8 +65,11 @@ class Transform:
             n for n in self._names
             if n in factors and len(self._graph.uses(n)) == 1 and self._graph.weights[n].layer != last
         ]  # fmt: skip
-        self._turned = {n for n in self._names if n in factors and not self._graph.is_transposed(n)
-                        and len(self._graph.uses(n)) == 1}  # fmt: skip
+        # An ONNX graph stores the rows of products as outputs by itself.
+        self._turned = set() if isinstance(self._graph, OnnxGraph) else {
+            n for n in self._names
+            if n in factors and not self._graph.is_transposed(n) and len(self._graph.uses(n)) == 1
+        }  # fmt: skip
         self._factors = scale.Factors()
         self._strengths: list[scale.Strength] = []
         self._threshold = 0.0
@@ -155,8 +155,9 @@ class Transform:
     # ---- deciding ----
 
     def _prepare(self) -> None:
-        for name in self._turned:
-            self._graph.transpose_stored(name)
+        if isinstance(self._graph, Graph):
+            for name in self._turned:
+                self._graph.transpose_stored(name)
         self._refuse_nan()
         self._step = self.options.step
         if self.options.pruning is not None and self.options.pruning.pattern == "total":
@@ -167,7 +168,7 @@ class Transform:
         samples = {name: self._sample(name) for name in self._names}
         if target is not None:
             self._step = self._step_for(target, samples, lambda name, step: step)
-        if self.options.scaling:
+        if self.options.scaling and isinstance(self._graph, Graph):
             found = [site for site in sites(self._graph) if self._can_scale(site)]
             self._factors, self._strengths = scale.search(
                 found, self._calibration.activations, samples.__getitem__, self.options.group, lambda name: self._step

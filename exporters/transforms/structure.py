@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from edge_runtime.errors import ExportError
 from exporters.graph import LPC, Graph, Value
+from exporters.onnx_graph import OnnxGraph
+from exporters.plan import Plan
 
 _RMS_NORMS = {"RMSNormalization": (1, None), "SkipSimplifiedLayerNormalization": (2, None)}
 _LAYER_NORMS = {"LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3)}
@@ -59,6 +62,27 @@ def products(nodes: Sequence[onnx.NodeProto]) -> dict[str, tuple[str, ...]]:
             tensor = _tensor(weights[node.input[1]])
             found[node.input[0]] = (*found.get(node.input[0], ()), tensor)
     return found
+
+
+def changeable(plan: Plan) -> Graph | OnnxGraph:
+    """Return the graph of a plan; ExportError if its weights are integers already, or floats that the graph fixes."""
+    graph = plan.graph
+    assert isinstance(graph, Graph | OnnxGraph)
+    fixed = next((weight.tensor for weight in graph.weights.values() if weight.fixed), None)
+    if fixed is not None:
+        info = plan.tensors.tensors[fixed]
+        raise ExportError(
+            f"{info.file}: {fixed} is {info.dtype}, and the graph takes just that: quantization and pruning expected "
+            "weights that are multiplied in float32"
+        )
+    return graph
+
+
+def factors_of(graph: Graph | OnnxGraph) -> set[str]:
+    """Return the weights that products use."""
+    if isinstance(graph, OnnxGraph):
+        return graph.factors()
+    return {tensor for tensors in products(graph.nodes).values() for tensor in tensors}
 
 
 def sites(graph: Graph) -> list[Site]:
@@ -149,4 +173,4 @@ def _tensor(decompress: onnx.NodeProto) -> str:
     return str(decompress.input[0])
 
 
-__all__ = ["NormFold", "RowsFold", "Site", "products", "sites"]
+__all__ = ["NormFold", "RowsFold", "Site", "changeable", "factors_of", "products", "sites"]
