@@ -70,6 +70,7 @@ struct PackedRows {
   const uint8_t* fixed = nullptr;
   const uint8_t* side = nullptr;
   size_t columns = 0;
+  size_t side_bytes = 0;
 };
 
 struct PackedKernels {

@@ -31,7 +31,19 @@ struct Stream {
   size_t used = 0;
 
   const uint8_t* next() const { return bytes + (used < size ? used : size); }
+  // Between blocks: one that was taken too far stays so, by one byte.
+  void hold() { used = used > size ? size + 1 : used; }
 };
+
+// The same within one block after hold(), where kBlockRoom more bytes can be read: without looking for the end.
+struct UncheckedStream {
+  const uint8_t* bytes;
+  size_t& used;
+
+  explicit UncheckedStream(Stream& stream) : bytes(stream.bytes), used(stream.used) {}
+  const uint8_t* next() const { return bytes + used; }
+};
+inline constexpr size_t kBlockRoom = 8 * kGroup + 1;
 
 inline uint32_t load_u32(const uint8_t* from) {
   uint32_t value;
@@ -133,18 +145,30 @@ struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
   static constexpr size_t kGroups = 8;
 
-  struct Cold {};
+  // For the escapes of a row that end near the end of the segment.
+  struct Cold {
+    static constexpr size_t kMost = 2048;
+    uint8_t escapes[kMost + kBlockRoom];
+  };
 
-  Hi3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
-      : table_(Ops::table<3>(tables.level1)),
-        escape_(Ops::fill(tables.escape1)),
-        escapes_{rows.side + load_u32(rows.table + 4 * row),
-                 load_u32(rows.table + 4 * row + 4) - load_u32(rows.table + 4 * row)} {
-    prefetch_side(rows.table + 4 * row, escapes_.bytes, escapes_.size);
+  Hi3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
+      : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {
+    const uint8_t* entry = rows.table + 4 * row;
+    const size_t begin = load_u32(entry), end = load_u32(entry + 4);
+    escapes_ = {rows.side + begin, end - begin};
+    prefetch_side(entry, escapes_.bytes, escapes_.size);
+    unchecked_ = rows.side_bytes - end >= kBlockRoom;
+    if (!unchecked_ && escapes_.size <= Cold::kMost) {
+      std::memcpy(cold.escapes, escapes_.bytes, escapes_.size);
+      escapes_.bytes = cold.escapes;
+      unchecked_ = true;
+    }
   }
 
+  // Whether blocks may take escapes through UncheckedStream.
+  bool unchecked() const { return unchecked_; }
   bool complete() const { return escapes_.used == escapes_.size; }
-  void prepare(size_t) {}
+  inline __attribute__((always_inline)) void prepare(size_t) { escapes_.hold(); }
 
   // Part `part` of group kIndex before its escapes.
   template <size_t kIndex>
@@ -162,6 +186,7 @@ struct Hi3 {
   Ops::Bytes table_;
   Ops::Bytes escape_;
   Stream escapes_;
+  bool unchecked_;
 };
 
 // Codes of two (e2+3) or three bits (e3+3): exponents and an escape to three-bit codes of the row's side stream: seven
@@ -181,7 +206,7 @@ struct TwoLevels {
     size_t chunk_bytes;  // of each plane of the last chunk
     Ops::Bytes table, escape;
     Stream escapes{nullptr, 0};
-    uint8_t codes[kBuffer + kPackedPadding];
+    uint8_t codes[kBuffer + kBlockRoom];
 
     // Moves what is left of `ahead` to the front and decodes what fits behind it.
     __attribute__((noinline)) Stream refill(Stream ahead) {
@@ -235,8 +260,11 @@ struct TwoLevels {
     return bits >> (8 - unused) == 0;
   }
 
+  bool unchecked() const { return true; }
+
   // Makes the codes of a whole block available.
   inline __attribute__((always_inline)) void prepare(size_t) {
+    escapes_.hold();
     if (escapes_.size < escapes_.used + kGroups * kGroup && cold_->plane_bytes != 0) escapes_ = cold_->refill(escapes_);
   }
 

@@ -21,8 +21,8 @@ using lpc::test::GuardedBuffer;
 constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3p3, PackedLayout::kHi4p, PackedLayout::kHi3};
 constexpr size_t kColumns[] = {1, 31, 64, 65, 127, 128, 129, 320, 449, 511, 512, 513, 1025, 4100, 9001};
 
-// Sums of four uniform numbers, scaled; one element in 256 has any bits (but is finite).
-std::vector<uint16_t> weights(size_t n) {
+// Sums of four uniform numbers, scaled; one element in `one_in` has any bits (but is finite).
+std::vector<uint16_t> weights(size_t n, uint64_t one_in = 256) {
   uint64_t state = 88172645463325252u + n;
   const auto random = [&] {
     state ^= state << 13;
@@ -36,7 +36,7 @@ std::vector<uint16_t> weights(size_t n) {
     sum *= 0.03f;
     uint32_t bits;
     std::memcpy(&bits, &sum, 4);
-    value = static_cast<uint16_t>(random() % 256 == 0 ? random() & 0xBFFF : bits >> 16);
+    value = static_cast<uint16_t>(random() % one_in == 0 ? random() & 0xBFFF : bits >> 16);
   }
   return values;
 }
@@ -60,37 +60,46 @@ Segment encode(const std::vector<uint16_t>& values, size_t columns, PackedLayout
   return segment;
 }
 
-TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes) {
+// All layouts and row lengths, with few escapes and with nothing but escapes.
+template <typename Check>
+void for_each_segment(size_t rows, const Check& check) {
   for (PackedLayout layout : kLayouts) {
     for (size_t columns : kColumns) {
-      const std::vector<uint16_t> values = weights(5 * columns);
-      const Segment segment = encode(values, columns, layout);
-      CHECK(!segment.stored.empty());
-      GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
-      GuardedBuffer out(values.size() * 2, GuardedBuffer::At::kEnd);
-      std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
-      lpc::packed_codec().decode(segment.shape, segment.params, stored.span(), out.span(), {});
-      CHECK(std::memcmp(out.data(), values.data(), out.size()) == 0);
+      for (uint64_t one_in : {256, 1}) {
+        const std::vector<uint16_t> values = weights(rows * columns, one_in);
+        const Segment segment = encode(values, columns, layout);
+        CHECK(!segment.stored.empty());
+        check(layout, columns, values, segment);
+      }
     }
   }
 }
 
+TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes) {
+  for_each_segment(5, [](PackedLayout, size_t, const std::vector<uint16_t>& values, const Segment& segment) {
+    GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
+    GuardedBuffer out(values.size() * 2, GuardedBuffer::At::kEnd);
+    std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
+    lpc::packed_codec().decode(segment.shape, segment.params, stored.span(), out.span(), {});
+    CHECK(std::memcmp(out.data(), values.data(), out.size()) == 0);
+  });
+}
+
 TEST(test_packed_product_has_the_bits_of_the_decoded_product) {
-  for (PackedLayout layout : kLayouts) {
-    for (size_t columns : kColumns) {
-      const size_t rows = 5;
-      const std::vector<uint16_t> values = weights(rows * columns);
-      const Segment segment = encode(values, columns, layout);
-      std::vector<float> x(columns), arranged(columns + 64), packed(rows), decoded(rows);
-      for (size_t i = 0; i < columns; ++i) x[i] = std::sin(static_cast<float>(i));
-      lpc::dot_kernels().arrange(x.data(), columns, arranged.data());
-      const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
-      const lpc::PackedRows view = lpc::packed::open_segment(layout, segment.shape, segment.stored);
-      lpc::packed_kernels().dot(tables, view, 0, rows, arranged.data(), packed.data());
-      lpc::dot_kernels().rows_bf16(values.data(), columns, 0, rows, arranged.data(), decoded.data());
-      CHECK(std::memcmp(packed.data(), decoded.data(), rows * sizeof(float)) == 0);
-    }
-  }
+  constexpr size_t kRows = 35;
+  for_each_segment(
+      kRows, [](PackedLayout layout, size_t columns, const std::vector<uint16_t>& values, const Segment& segment) {
+        std::vector<float> x(columns), arranged(columns + 64), packed(kRows), decoded(kRows);
+        for (size_t i = 0; i < columns; ++i) x[i] = std::sin(static_cast<float>(i));
+        lpc::dot_kernels().arrange(x.data(), columns, arranged.data());
+        GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
+        std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
+        const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
+        const lpc::PackedRows view = lpc::packed::open_segment(layout, segment.shape, stored.span());
+        lpc::packed_kernels().dot(tables, view, 0, kRows, arranged.data(), packed.data());
+        lpc::dot_kernels().rows_bf16(values.data(), columns, 0, kRows, arranged.data(), decoded.data());
+        CHECK(std::memcmp(packed.data(), decoded.data(), kRows * sizeof(float)) == 0);
+      });
 }
 
 TEST(test_packed_segment_with_changed_codes_is_rejected_or_decoded_within_its_bytes) {

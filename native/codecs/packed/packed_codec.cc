@@ -30,7 +30,7 @@ PackedRows open_segment(PackedLayout kind, const SegmentShape& shape, Bytes stor
     }
     before = entry;
   }
-  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], layout.columns};
+  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], layout.columns, side_bytes};
 }
 
 }  // namespace packed
