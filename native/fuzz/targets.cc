@@ -133,7 +133,8 @@ void multiply(const Case& segment, Bytes params, Bytes stored) {
   const PackedRows rows = packed::open_segment(tables.layout, segment.shape, stored);
   const std::vector<float> x(64 * packed_groups(rows.columns) + 64, 1.0f);
   std::vector<float> y(segment.shape.rows);
-  packed_kernels().dot(tables, rows, 0, segment.shape.rows, x.data(), y.data());
+  const PackedRun run{rows, 0, segment.shape.rows};
+  packed_kernels().dot(tables, run, &run, x.data(), y.data());
 }
 
 bool decode_with(Isa isa, const Codec& codec, const Case& segment, Bytes params, Bytes stored, MutableBytes out) {

@@ -1,6 +1,7 @@
 #include "matmul/packed_matrix.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/error.h"
@@ -25,18 +26,31 @@ struct Call {
   const float* x;  // arranged if m is 1
   size_t m;
   float* y;
+  size_t threads;  // 0: not known
   const PackedKernels& packed = packed_kernels();
   const DotKernels& dot = dot_kernels();
+  std::atomic<size_t> taken{0};  // runs
 };
 
-void one_row(void* context, size_t task) {
-  const Call& call = *static_cast<const Call*>(context);
-  const PackedMatrix::Run& run = call.matrix.runs()[task];
+void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMatrix::Run* next) {
   float* const y = call.y + run.first_row;
   if (run.raw != nullptr) {
     call.dot.rows_bf16(run.raw, call.matrix.columns(), run.begin, run.end, call.x, y);
   } else {
-    call.packed.dot(call.matrix.tables(), run.packed, run.begin, run.end, call.x, y);
+    call.packed.dot(call.matrix.tables(), run, next != nullptr && next->raw == nullptr ? next : nullptr, call.x, y);
+  }
+}
+
+// Takes run after run, and each one before the last is multiplied, so that its first weights can be prefetched. Not the
+// last few, which another thread may be waiting for. Whichever task comes first takes them all.
+void one_row(void* context, size_t) {
+  Call& call = *static_cast<Call*>(context);
+  const auto& runs = call.matrix.runs();
+  for (size_t now = call.taken++; now < runs.size();) {
+    const bool early = call.threads == 1 || now + kRunsToCome < runs.size();
+    size_t next = early ? call.taken++ : runs.size();
+    multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr);
+    now = early ? next : call.taken++;
   }
 }
 
@@ -133,7 +147,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     if (segment.encoding == Encoding::kRaw) {
       run.raw = bytes.data();
     } else {
-      run.packed = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
+      run.rows = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
     for (; run.begin < rows; run.begin = run.end) {
       const size_t bytes = std::min(rows_left * row_bytes / kRunsToCome, kMostRunBytes);
@@ -150,14 +164,14 @@ void PackedMatrix::decode(const Run& run, uint8_t* out) const {
   if (run.raw != nullptr) {
     std::memcpy(out, run.raw + run.begin * row_bytes, run.count() * row_bytes);
   } else {
-    packed_kernels().decode(tables_, run.packed, run.begin, run.end, out);
+    packed_kernels().decode(tables_, run.rows, run.begin, run.end, out);
   }
 }
 
 void multiply(const PackedMatrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
               const ParallelLoop& loop) {
   if (m == 0) return;
-  Call call{matrix, x, m, y};
+  Call call{matrix, x, m, y, loop.threads};
   if (!rows_are_outputs) return columns_are_outputs(call, loop);
   if (m == 1) call.x = arranged(x, matrix.columns());
   loop.run(loop.self, m == 1 ? one_row : several_rows, matrix.runs().size(), &call);

@@ -23,12 +23,9 @@ class PackedMatrix {
   PackedMatrix(const BlobHeader& header, size_t first_segment, size_t segment_count, Bytes stored);
 
   // Rows within one segment.
-  struct Run {
-    PackedRows packed;             // of the segment
+  struct Run : PackedRun {
     const uint8_t* raw = nullptr;  // the segment's rows, if it is not encoded
     size_t first_row = 0;          // of the segment in the whole matrix
-    size_t begin = 0;              // within the segment
-    size_t end = 0;
 
     size_t row() const { return first_row + begin; }
     size_t count() const { return end - begin; }

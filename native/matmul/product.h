@@ -20,6 +20,7 @@ struct MatrixRows {
 struct ParallelLoop {
   void (*run)(void* self, void (*body)(void*, size_t), size_t count, void* context);
   void* self;
+  size_t threads = 0;  // that may take part; 0: not known
 };
 
 // The share of these rows in y[m, outputs] = x[m, inputs] . W, float32, y and x dense.

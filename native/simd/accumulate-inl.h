@@ -49,6 +49,7 @@ inline __attribute__((always_inline)) Vector in_register(Vector v) {
 
 // Prefetches. GCC takes a call of these for one without effects and leaves it out, unless it is inlined at once.
 // Addresses past the end are harmless.
+inline __attribute__((always_inline)) void prefetch_near(const uint8_t* line) { __builtin_prefetch(line, 0, 3); }
 inline __attribute__((always_inline)) void prefetch_far(const uint8_t* line) { __builtin_prefetch(line, 0, 2); }
 
 // The upper half of the lanes is added to the lower half until one is left.
@@ -130,18 +131,50 @@ inline void arrange_activations(const float* x, size_t k, float* arranged) {
   }
 }
 
+// Rows with more columns than this have more activations than half of a usual first-level cache holds.
+inline constexpr size_t kLongRow = 4096;
+
+// Columns that are not a whole group at the end of a row of decoded weights.
+inline void add_tail(Dot& dot, const uint8_t* weights, size_t columns, const float* x) {
+  if (columns == 0) return;
+  uint16_t tail[kGroup] = {};
+  std::memcpy(tail, weights, 2 * columns);
+  dot.add_group(tail, x);
+}
+
 // A row of decoded weights. Row after row, its loads are one stream in order, which the hardware prefetches best: with
 // prefetches of our own, or with several rows at a time, it is slower (AMD Zen 4: docs/benchmarks/products.md).
 inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
   Dot dot;
   size_t c = 0;
   for (; c + kGroup <= k; c += kGroup) dot.add_group(weights + 2 * c, x + c);
-  if (c < k) {
-    uint16_t tail[kGroup] = {};
-    std::memcpy(tail, weights + 2 * c, 2 * (k - c));
-    dot.add_group(tail, x + c);
-  }
+  add_tail(dot, weights + 2 * c, k - c, x + c);
   return dot.sum();
+}
+
+// Longer rows, some at a time: they share the activations, and the rows to follow are prefetched.
+inline constexpr size_t kRowsTogether = 16;
+
+inline void dot_long_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
+  constexpr size_t kNear = 256;  // bytes
+  Dot dots[kRowsTogether];
+  const size_t row_bytes = 2 * k;
+  size_t c = 0;
+  for (; c + kGroup <= k; c += kGroup) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRowsTogether; ++r) {
+      const uint8_t* const group = weights + r * row_bytes + 2 * c;
+      for (size_t line = 0; line < 2 * kGroup; line += 64) {
+        prefetch_near(group + line + kNear);
+        prefetch_far(group + line + kRowsTogether * row_bytes);
+      }
+      dots[r].add_group(group, x + c);
+    }
+  }
+  for (size_t r = 0; r < kRowsTogether; ++r) {
+    add_tail(dots[r], weights + r * row_bytes + 2 * c, k - c, x + c);
+    y[r] = dots[r].sum();
+  }
 }
 
 }  // namespace LPC_SIMD_NAMESPACE

@@ -106,7 +106,11 @@ void columns(uint32_t dtype, const void* w, size_t k, size_t n, size_t column_be
 
 void rows_bf16(const void* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
   const auto* weights = static_cast<const uint8_t*>(w);
-  for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
+  size_t r = row_begin;
+  if (k > kLongRow) {
+    for (; r + kRowsTogether <= row_end; r += kRowsTogether) dot_long_rows(weights + 2 * r * k, k, x, y + r);
+  }
+  for (; r < row_end; ++r) y[r] = dot_row(weights + 2 * r * k, k, x);
 }
 
 uint64_t read(const void* lines, size_t bytes) {

@@ -10,6 +10,33 @@ namespace LPC_SIMD_NAMESPACE {
 // How far ahead to prefetch into the second-level cache, in bytes.
 inline constexpr size_t kFar = 11264;
 
+// Goes through the pieces of some rows in the order in which they are taken: of some rows together the first pieces,
+// then the second ones, and so on.
+class PieceWalk {
+ public:
+  PieceWalk(const uint8_t* rows, size_t count, size_t row_bytes, size_t piece_bytes, size_t together)
+      : rows_(rows), count_(count), row_bytes_(row_bytes), piece_bytes_(piece_bytes), together_(together) {}
+
+  bool done() const { return first_ >= count_; }
+  const uint8_t* piece() const { return rows_ + (first_ + row_) * row_bytes_ + offset_; }
+  void next() {
+    ++row_;
+    if (row_ < together_ && first_ + row_ < count_) return;
+    row_ = 0;
+    offset_ += piece_bytes_;
+    if (offset_ < row_bytes_) return;
+    offset_ = 0;
+    first_ += together_;
+  }
+
+ private:
+  const uint8_t* rows_;
+  size_t count_, row_bytes_, piece_bytes_, together_;
+  size_t first_ = 0;   // of the rows that are taken together
+  size_t row_ = 0;     // after that one
+  size_t offset_ = 0;  // of the piece within the row
+};
+
 // Groups of a block are decoded so many groups before they are used, so that a core has several under way however long
 // each takes (AMD Zen 4: 11.6 cycles a group in order, 9.9 with three ahead). Shorter vectors would need more registers
 // than there are.
@@ -90,8 +117,8 @@ inline __attribute__((always_inline)) void aside(Layout& layout, const uint8_t* 
 // Group kIndex of the block at `fixed` is used, and the one kAhead groups later decoded: of the next block, if there
 // are `more`.
 template <size_t kIndex, typename Layout, typename Sink>
-inline __attribute__((always_inline)) void step(Layout& layout, const uint8_t* fixed, bool more, Codes& codes,
-                                                Coded (&under_way)[kAhead + 1], Sink& sink) {
+inline __attribute__((always_inline)) void step(Layout& layout, const uint8_t* fixed, const uint8_t* far, bool more,
+                                                Codes& codes, Coded (&under_way)[kAhead + 1], Sink& sink) {
   constexpr size_t kVectors = packed_code_vectors(Layout::kLayout, 8);
   constexpr size_t kDecoded = kIndex + kAhead;
   if (kDecoded < 8 || more) {
@@ -102,8 +129,8 @@ inline __attribute__((always_inline)) void step(Layout& layout, const uint8_t* f
     under_way[kAhead] = coded_group<kDecoded % 8, true>(layout, codes);
   }
   const uint8_t* const raw = fixed + (kVectors + kIndex) * 64;
-  prefetch_far(fixed + kIndex * 64 + kFar);
-  if (kIndex < kVectors) prefetch_far(fixed + (8 + kIndex) * 64 + kFar);
+  prefetch_far(far + kIndex * 64);
+  if (kIndex < kVectors) prefetch_far(far + (8 + kIndex) * 64);
   put_group<Layout>(raw, under_way[0], sink);
 #pragma GCC unroll 4
   for (size_t i = 0; i < kAhead; ++i) under_way[i] = under_way[i + 1];
@@ -111,8 +138,8 @@ inline __attribute__((always_inline)) void step(Layout& layout, const uint8_t* f
 
 // Whole blocks, with escapes that may be taken without looking for their end.
 template <typename Layout, typename Sink>
-inline __attribute__((always_inline)) void unchecked_blocks(Layout& layout, const uint8_t* fixed, size_t count,
-                                                            Sink& sink) {
+inline __attribute__((always_inline)) void unchecked_blocks(Layout& layout, const uint8_t* fixed, const uint8_t* far,
+                                                            size_t count, Sink& sink) {
   constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, 8 * kGroup);
   constexpr size_t kVectors = packed_code_vectors(Layout::kLayout, 8);
   if (count == 0) return;
@@ -124,50 +151,50 @@ inline __attribute__((always_inline)) void unchecked_blocks(Layout& layout, cons
     under_way[1] = coded_group<1, true>(layout, codes);
     under_way[2] = coded_group<2, true>(layout, codes);
   }
-  for (; count > 0; fixed += kBytes) {
+  for (; count > 0; fixed += kBytes, far += kBytes) {
     const bool more = --count > 0;
-    step<0>(layout, fixed, more, codes, under_way, sink);
-    step<1>(layout, fixed, more, codes, under_way, sink);
-    step<2>(layout, fixed, more, codes, under_way, sink);
-    step<3>(layout, fixed, more, codes, under_way, sink);
-    step<4>(layout, fixed, more, codes, under_way, sink);
-    step<5>(layout, fixed, more, codes, under_way, sink);
-    step<6>(layout, fixed, more, codes, under_way, sink);
-    step<7>(layout, fixed, more, codes, under_way, sink);
+    step<0>(layout, fixed, far, more, codes, under_way, sink);
+    step<1>(layout, fixed, far, more, codes, under_way, sink);
+    step<2>(layout, fixed, far, more, codes, under_way, sink);
+    step<3>(layout, fixed, far, more, codes, under_way, sink);
+    step<4>(layout, fixed, far, more, codes, under_way, sink);
+    step<5>(layout, fixed, far, more, codes, under_way, sink);
+    step<6>(layout, fixed, far, more, codes, under_way, sink);
+    step<7>(layout, fixed, far, more, codes, under_way, sink);
   }
 }
 
-// The blocks of a row in the layouts with two groups a block.
+// Columns [c, end) in the layouts with two groups a block.
 template <typename Layout, typename Sink>
-inline __attribute__((always_inline)) void patched_row(Layout& layout, const uint8_t* fixed, size_t columns,
-                                                       Sink& sink) {
+inline __attribute__((always_inline)) void patched_columns(Layout& layout, const uint8_t* fixed, const uint8_t* far,
+                                                           size_t c, size_t end, Sink& sink) {
   constexpr size_t kColumns = Layout::kGroups * kGroup;
   constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
-  for (size_t c = 0; c < columns; c += kColumns, fixed += kBytes) {
-    for (const size_t until = layout.plain_until(columns); c < until; c += kColumns, fixed += kBytes) {
-      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(fixed + line + kFar);
+  for (; c < end; c += kColumns, fixed += kBytes, far += kBytes) {
+    for (const size_t until = layout.plain_until(end); c < until; c += kColumns, fixed += kBytes, far += kBytes) {
+      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
       layout.plain_block(fixed, sink);
     }
-    if (c < columns) aside(layout, fixed, c, columns - c < kColumns ? columns - c : kColumns, sink);
+    if (c < end) aside(layout, fixed, c, end - c < kColumns ? end - c : kColumns, sink);
   }
 }
 
-// Returns whether the row's side stream fits its codes.
+// Columns [c, end) of a row, c a multiple of a block, which are stored from `fixed` on. Prefetches as much from `far`.
 template <typename Layout, typename Sink>
-inline __attribute__((always_inline)) bool one_row(Layout& layout, const uint8_t* fixed, size_t columns, Sink& sink) {
+inline __attribute__((always_inline)) void some_columns(Layout& layout, const uint8_t* fixed, const uint8_t* far,
+                                                        size_t c, size_t end, Sink& sink) {
   if constexpr (Layout::kGroups == 2) {
-    patched_row(layout, fixed, columns, sink);
+    patched_columns(layout, fixed, far, c, end, sink);
   } else {
     constexpr size_t kColumns = Layout::kGroups * kGroup;
     constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
-    const size_t whole = layout.unchecked() ? columns / kColumns : 0;
-    unchecked_blocks(layout, fixed, whole, sink);
+    const size_t whole = layout.unchecked() ? (end - c) / kColumns : 0;
+    unchecked_blocks(layout, fixed, far, whole, sink);
     fixed += whole * kBytes;
-    for (size_t c = whole * kColumns; c < columns; c += kColumns, fixed += kBytes) {
-      aside(layout, fixed, c, columns - c < kColumns ? columns - c : kColumns, sink);
+    for (c += whole * kColumns; c < end; c += kColumns, fixed += kBytes) {
+      aside(layout, fixed, c, end - c < kColumns ? end - c : kColumns, sink);
     }
   }
-  return layout.complete();
 }
 
 template <typename Layout>
@@ -175,23 +202,70 @@ size_t decode_layout(const PackedTables& tables, const PackedRows& rows, size_t 
   const size_t row_bytes = packed_row_bytes(Layout::kLayout, rows.columns);
   typename Layout::Cold cold;
   for (size_t r = begin; r < end; ++r) {
+    const uint8_t* const fixed = rows.fixed + r * row_bytes;
     Layout layout(tables, rows, r, cold);
     StoreSink sink{out + (r - begin) * rows.columns * 2};
-    if (!one_row(layout, rows.fixed + r * row_bytes, rows.columns, sink)) return r;
+    some_columns(layout, fixed, fixed + kFar, 0, rows.columns, sink);
+    if (!layout.complete()) return r;  // its side stream does not fit its codes
   }
   return end;
 }
 
+// A row that is multiplied piece by piece.
 template <typename Layout>
-void dot_layout(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, const float* x,
-                float* y) {
+struct RowUnderWay {
+  Layout layout;
+  Dot dot;
+
+  __attribute__((noinline)) void add(const uint8_t* fixed, const uint8_t* far, size_t c, size_t end, const float* x) {
+    Layout layout_here = layout;
+    DotSink sink{x + c, dot};
+    some_columns(layout_here, fixed, far, c, end, sink);
+    layout = layout_here;
+    dot = sink.dot;
+  }
+};
+
+// Columns of all pieces of a long row but the last one, which is no longer.
+constexpr size_t piece_columns(size_t columns) {
+  constexpr size_t kColumns = 8 * kGroup;
+  const size_t pieces = columns / kLongRow + (columns % kLongRow != 0);
+  return ((columns + pieces - 1) / pieces + kColumns - 1) / kColumns * kColumns;
+}
+
+template <typename Layout>
+void dot_layout(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x, float* y) {
+  const PackedRows& rows = run.rows;
+  const bool long_rows = Layout::kLongRows > 1 && rows.columns > kLongRow;
+  const size_t piece = long_rows ? piece_columns(rows.columns) : rows.columns;
+  const size_t together = long_rows ? Layout::kLongRows : 1;
   const size_t row_bytes = packed_row_bytes(Layout::kLayout, rows.columns);
-  typename Layout::Cold cold;
-  for (size_t r = begin; r < end; ++r) {
-    Layout layout(tables, rows, r, cold);
-    DotSink sink{x};
-    one_row(layout, rows.fixed + r * row_bytes, rows.columns, sink);
-    y[r] = sink.dot.sum();
+  const size_t piece_bytes = packed_row_bytes(Layout::kLayout, piece);
+  const auto walk = [&](const PackedRun& of) {
+    return PieceWalk(of.rows.fixed + of.begin * row_bytes, of.end - of.begin, row_bytes, piece_bytes, together);
+  };
+  PieceWalk now = walk(run);
+  PieceWalk far(now);
+  typename Layout::Cold cold[Layout::kLongRows];
+  RowUnderWay<Layout> under_way[Layout::kLongRows];
+  for (size_t bytes = 0; bytes < kFar; bytes += piece_bytes) far.next();
+  for (size_t r = run.begin; r < run.end; r += together) {
+    const size_t count = together < run.end - r ? together : run.end - r;
+    for (size_t i = 0; i < count; ++i) {
+      under_way[i].layout = Layout(tables, rows, r + i, cold[i]);
+      under_way[i].dot = Dot();
+    }
+    for (size_t c = 0; c < rows.columns; c += piece) {
+      const size_t end = c + piece < rows.columns ? c + piece : rows.columns;
+      for (size_t i = 0; i < count; ++i, now.next(), far.next()) {
+        if (far.done() && next != nullptr) {
+          far = walk(*next);
+          next = nullptr;
+        }
+        under_way[i].add(now.piece(), far.done() ? now.piece() : far.piece(), c, end, x);
+      }
+    }
+    for (size_t i = 0; i < count; ++i) y[r + i] = under_way[i].dot.sum();
   }
 }
 
@@ -205,13 +279,13 @@ inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, si
   return begin;
 }
 
-inline void dot_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, const float* x,
+inline void dot_rows(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x,
                      float* y) {
   switch (tables.layout) {
-    case PackedLayout::kE2p3: return dot_layout<TwoLevels<PackedLayout::kE2p3>>(tables, rows, begin, end, x, y);
-    case PackedLayout::kE3p3: return dot_layout<TwoLevels<PackedLayout::kE3p3>>(tables, rows, begin, end, x, y);
-    case PackedLayout::kHi3: return dot_layout<Hi3>(tables, rows, begin, end, x, y);
-    case PackedLayout::kHi4p: return dot_layout<Hi4p>(tables, rows, begin, end, x, y);
+    case PackedLayout::kE2p3: return dot_layout<TwoLevels<PackedLayout::kE2p3>>(tables, run, next, x, y);
+    case PackedLayout::kE3p3: return dot_layout<TwoLevels<PackedLayout::kE3p3>>(tables, run, next, x, y);
+    case PackedLayout::kHi3: return dot_layout<Hi3>(tables, run, next, x, y);
+    case PackedLayout::kHi4p: return dot_layout<Hi4p>(tables, run, next, x, y);
   }
 }
 

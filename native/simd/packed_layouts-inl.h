@@ -78,7 +78,7 @@ struct StoreSink {
 
 struct DotSink {
   const float* x;
-  Dot dot{};
+  Dot dot;
 
   void put(size_t part, WordVector low, WordVector high) {
     dot.add(part, low, high, x);
@@ -143,6 +143,7 @@ inline __attribute__((always_inline)) Ops::Bytes three_bits(const Codes& codes, 
 // Three-bit codes: seven high bytes and an escape to the row's side stream.
 struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
+  static constexpr size_t kLongRows = 16;
   static constexpr size_t kGroups = 8;
 
   // For the escapes of a row that end near the end of the segment.
@@ -151,6 +152,7 @@ struct Hi3 {
     uint8_t escapes[kMost + kBlockRoom];
   };
 
+  Hi3() = default;
   Hi3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
       : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {
     const uint8_t* entry = rows.table + 4 * row;
@@ -185,8 +187,8 @@ struct Hi3 {
  private:
   Ops::Bytes table_;
   Ops::Bytes escape_;
-  Stream escapes_;
-  bool unchecked_;
+  Stream escapes_{nullptr, 0};
+  bool unchecked_ = false;
 };
 
 // Codes of two (e2+3) or three bits (e3+3): exponents and an escape to three-bit codes of the row's side stream: seven
@@ -195,6 +197,7 @@ struct Hi3 {
 template <PackedLayout kTwoLevels>
 struct TwoLevels {
   static constexpr PackedLayout kLayout = kTwoLevels;
+  static constexpr size_t kLongRows = 1;  // the buffers of more would fill the first-level cache
   static constexpr int kFirstBits = kTwoLevels == PackedLayout::kE2p3 ? 2 : 3;
   static constexpr size_t kGroups = 8;
   static constexpr size_t kBuffer = 2048;
@@ -236,6 +239,7 @@ struct TwoLevels {
     }
   };
 
+  TwoLevels() = default;
   TwoLevels(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
       : table_(Ops::table<kFirstBits>(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
     const uint8_t* entry = rows.table + 8 * row;
@@ -286,18 +290,20 @@ struct TwoLevels {
  private:
   Ops::Bytes table_;
   Ops::Bytes escape_;
-  Cold* cold_;
+  Cold* cold_ = nullptr;
   Stream escapes_{nullptr, 0};
 };
 
 // Four-bit codes of the high byte: sixteen values; the rest is patched from a list of (column, value).
 struct Hi4p {
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
+  static constexpr size_t kLongRows = 16;
   static constexpr size_t kGroups = 2;
   static constexpr size_t kNone = ~size_t{0};
 
   struct Cold {};
 
+  Hi4p() = default;
   Hi4p(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
       : table_(Ops::table<4>(tables.level1)),
         columns_(rows.columns),
@@ -369,9 +375,9 @@ struct Hi4p {
   }
 
   Ops::Bytes table_;
-  size_t columns_;
-  const uint8_t* next_;
-  const uint8_t* end_;
+  size_t columns_ = 0;
+  const uint8_t* next_ = nullptr;
+  const uint8_t* end_ = nullptr;
   size_t column_ = kNone;
   uint8_t value_ = 0;
   size_t first_column_ = 0;  // of the block
