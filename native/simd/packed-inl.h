@@ -10,33 +10,6 @@ namespace LPC_SIMD_NAMESPACE {
 // How far ahead to prefetch into the second-level cache, in bytes.
 inline constexpr size_t kFar = 11264;
 
-// Goes through the pieces of some rows in the order in which they are taken: of some rows together the first pieces,
-// then the second ones, and so on.
-class PieceWalk {
- public:
-  PieceWalk(const uint8_t* rows, size_t count, size_t row_bytes, size_t piece_bytes, size_t together)
-      : rows_(rows), count_(count), row_bytes_(row_bytes), piece_bytes_(piece_bytes), together_(together) {}
-
-  bool done() const { return first_ >= count_; }
-  const uint8_t* piece() const { return rows_ + (first_ + row_) * row_bytes_ + offset_; }
-  void next() {
-    ++row_;
-    if (row_ < together_ && first_ + row_ < count_) return;
-    row_ = 0;
-    offset_ += piece_bytes_;
-    if (offset_ < row_bytes_) return;
-    offset_ = 0;
-    first_ += together_;
-  }
-
- private:
-  const uint8_t* rows_;
-  size_t count_, row_bytes_, piece_bytes_, together_;
-  size_t first_ = 0;   // of the rows that are taken together
-  size_t row_ = 0;     // after that one
-  size_t offset_ = 0;  // of the piece within the row
-};
-
 // Groups of a block are decoded so many groups before they are used, so that a core has several under way however long
 // each takes (AMD Zen 4: 11.6 cycles a group in order, 9.9 with three ahead). Shorter vectors would need more registers
 // than there are.
@@ -211,6 +184,29 @@ size_t decode_layout(const PackedTables& tables, const PackedRows& rows, size_t 
   return end;
 }
 
+// The row about kFar bytes after row `r` of the run: of the next run, where this one has no more. Null at the end.
+inline const uint8_t* row_ahead(const PackedRun& run, const PackedRun* next, size_t r, size_t row_bytes) {
+  r += (kFar + row_bytes - 1) / row_bytes;
+  if (r < run.end) return run.rows.fixed + r * row_bytes;
+  r -= run.end;
+  return next != nullptr && r < next->end - next->begin ? next->rows.fixed + (next->begin + r) * row_bytes : nullptr;
+}
+
+template <typename Layout>
+void dot_rows_whole(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x, float* y) {
+  const PackedRows& rows = run.rows;
+  const size_t row_bytes = packed_row_bytes(Layout::kLayout, rows.columns);
+  typename Layout::Cold cold;
+  for (size_t r = run.begin; r < run.end; ++r) {
+    const uint8_t* const fixed = rows.fixed + r * row_bytes;
+    const uint8_t* const far = row_ahead(run, next, r, row_bytes);
+    Layout layout(tables, rows, r, cold);
+    DotSink sink{x, Dot()};
+    some_columns(layout, fixed, far != nullptr ? far : fixed, 0, rows.columns, sink);
+    y[r] = sink.dot.sum();
+  }
+}
+
 // A row that is multiplied piece by piece.
 template <typename Layout>
 struct RowUnderWay {
@@ -226,47 +222,46 @@ struct RowUnderWay {
   }
 };
 
-// Columns of all pieces of a long row but the last one, which is no longer.
-constexpr size_t piece_columns(size_t columns) {
-  constexpr size_t kColumns = 8 * kGroup;
-  const size_t pieces = columns / kLongRow + (columns % kLongRow != 0);
-  return ((columns + pieces - 1) / pieces + kColumns - 1) / kColumns * kColumns;
-}
+// Rows whose activations do not fit the first-level cache are taken piece by piece, some together, so that a piece of
+// the activations serves all of them. The same pieces of the rows to follow are prefetched.
+inline constexpr size_t kMostColumns = 6144;
+inline constexpr size_t kMostPieceColumns = 4096;
+inline constexpr size_t kTogether = 16;
 
 template <typename Layout>
-void dot_layout(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x, float* y) {
+void dot_rows_in_pieces(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x,
+                        float* y) {
   const PackedRows& rows = run.rows;
-  const bool long_rows = Layout::kLongRows > 1 && rows.columns > kLongRow;
-  const size_t piece = long_rows ? piece_columns(rows.columns) : rows.columns;
-  const size_t together = long_rows ? Layout::kLongRows : 1;
   const size_t row_bytes = packed_row_bytes(Layout::kLayout, rows.columns);
-  const size_t piece_bytes = packed_row_bytes(Layout::kLayout, piece);
-  const auto walk = [&](const PackedRun& of) {
-    return PieceWalk(of.rows.fixed + of.begin * row_bytes, of.end - of.begin, row_bytes, piece_bytes, together);
-  };
-  PieceWalk now = walk(run);
-  PieceWalk far(now);
-  typename Layout::Cold cold[Layout::kLongRows];
-  RowUnderWay<Layout> under_way[Layout::kLongRows];
-  for (size_t bytes = 0; bytes < kFar; bytes += piece_bytes) far.next();
-  for (size_t r = run.begin; r < run.end; r += together) {
-    const size_t count = together < run.end - r ? together : run.end - r;
+  typename Layout::Cold cold[kTogether];
+  RowUnderWay<Layout> under_way[kTogether];
+  for (size_t r = run.begin; r < run.end; r += kTogether) {
+    const size_t count = kTogether < run.end - r ? kTogether : run.end - r;
+    const uint8_t* const fixed = rows.fixed + r * row_bytes;
+    const uint8_t* far = fixed;
+    if (r + kTogether < run.end) far = fixed + kTogether * row_bytes;
+    if (r + kTogether >= run.end && next != nullptr) far = next->rows.fixed + next->begin * row_bytes;
     for (size_t i = 0; i < count; ++i) {
       under_way[i].layout = Layout(tables, rows, r + i, cold[i]);
       under_way[i].dot = Dot();
     }
-    for (size_t c = 0; c < rows.columns; c += piece) {
-      const size_t end = c + piece < rows.columns ? c + piece : rows.columns;
-      for (size_t i = 0; i < count; ++i, now.next(), far.next()) {
-        if (far.done() && next != nullptr) {
-          far = walk(*next);
-          next = nullptr;
-        }
-        under_way[i].add(now.piece(), far.done() ? now.piece() : far.piece(), c, end, x);
+    for (size_t c = 0; c < rows.columns; c += kMostPieceColumns) {
+      const size_t end = c + kMostPieceColumns < rows.columns ? c + kMostPieceColumns : rows.columns;
+      const size_t offset = packed_row_bytes(Layout::kLayout, c);
+      for (size_t i = 0; i < count; ++i) {
+        under_way[i].add(fixed + i * row_bytes + offset, far + i * row_bytes + offset, c, end, x);
       }
     }
     for (size_t i = 0; i < count; ++i) y[r + i] = under_way[i].dot.sum();
   }
+}
+
+template <typename Layout>
+void dot_layout(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x, float* y) {
+  if constexpr (Layout::kInPieces) {
+    if (run.rows.columns > kMostColumns) return dot_rows_in_pieces<Layout>(tables, run, next, x, y);
+  }
+  dot_rows_whole<Layout>(tables, run, next, x, y);
 }
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {

@@ -143,7 +143,7 @@ inline __attribute__((always_inline)) Ops::Bytes three_bits(const Codes& codes, 
 // Three-bit codes: seven high bytes and an escape to the row's side stream.
 struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
-  static constexpr size_t kLongRows = 16;
+  static constexpr bool kInPieces = true;
   static constexpr size_t kGroups = 8;
 
   // For the escapes of a row that end near the end of the segment.
@@ -197,7 +197,7 @@ struct Hi3 {
 template <PackedLayout kTwoLevels>
 struct TwoLevels {
   static constexpr PackedLayout kLayout = kTwoLevels;
-  static constexpr size_t kLongRows = 1;  // the buffers of more would fill the first-level cache
+  static constexpr bool kInPieces = false;  // the buffers of several rows would fill the first-level cache
   static constexpr int kFirstBits = kTwoLevels == PackedLayout::kE2p3 ? 2 : 3;
   static constexpr size_t kGroups = 8;
   static constexpr size_t kBuffer = 2048;
@@ -297,7 +297,7 @@ struct TwoLevels {
 // Four-bit codes of the high byte: sixteen values; the rest is patched from a list of (column, value).
 struct Hi4p {
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
-  static constexpr size_t kLongRows = 16;
+  static constexpr bool kInPieces = true;
   static constexpr size_t kGroups = 2;
   static constexpr size_t kNone = ~size_t{0};
 
