@@ -1,4 +1,5 @@
-// Large anonymous memory on huge pages where the system grants them: from 2 MiB on it begins where one can begin.
+// Large anonymous memory on huge pages where the system grants them: from 2 MiB on it begins where one can begin, and
+// takes up to a sixteenth more to end where one ends.
 #pragma once
 
 #include <cstddef>
