@@ -95,13 +95,14 @@ struct Dot {
     sums.odd_high += (FloatVector)(high & 0xFFFF0000u) * load_vector<FloatVector>(x + 3 * kFloats);
   }
 
-  // 64 columns from memory.
+  // 64 columns from memory, loaded in the order in which they lie there.
   inline __attribute__((always_inline)) void add_group(const void* weights, const float* x) {
     const auto* bytes = static_cast<const uint8_t*>(weights);
-    for (size_t part = 0; part < kParts; ++part) {
-      add(part, in_register(load_vector<WordVector>(bytes + part * LPC_VECTOR_BYTES)),
-          in_register(load_vector<WordVector>(bytes + kGroup + part * LPC_VECTOR_BYTES)), x + part * 4 * kFloats);
+    WordVector loaded[2 * kParts];
+    for (size_t i = 0; i < 2 * kParts; ++i) {
+      loaded[i] = in_register(load_vector<WordVector>(bytes + i * LPC_VECTOR_BYTES));
     }
+    for (size_t part = 0; part < kParts; ++part) add(part, loaded[part], loaded[kParts + part], x + part * 4 * kFloats);
   }
 
   float sum() const {
