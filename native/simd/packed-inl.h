@@ -65,7 +65,7 @@ inline __attribute__((always_inline)) void block(Layout& layout, const uint8_t* 
   }
 }
 
-// A block that is cut short by the end of the row, or that is patched: through memory.
+// A block that is cut short by the end of the row: through memory.
 template <typename Layout, typename Sink>
 __attribute__((noinline)) void slow_block(Layout& layout, const uint8_t* codes, size_t first_column, size_t columns,
                                           Sink& sink) {
@@ -143,12 +143,20 @@ inline __attribute__((always_inline)) void patched_columns(Layout& layout, const
                                                            size_t c, size_t end, Sink& sink) {
   constexpr size_t kColumns = Layout::kGroups * kGroup;
   constexpr size_t kBytes = packed_row_bytes(Layout::kLayout, kColumns);
+  size_t until = layout.plain_until(end);
   for (; c < end; c += kColumns, fixed += kBytes, far += kBytes) {
-    for (const size_t until = layout.plain_until(end); c < until; c += kColumns, fixed += kBytes, far += kBytes) {
-      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
+    for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
+    if (c < until) {
       layout.plain_block(fixed, sink);
+      continue;
     }
-    if (c < end) aside(layout, fixed, c, end - c < kColumns ? end - c : kColumns, sink);
+    if (end - c >= kColumns) {
+      layout.prepare(c);
+      layout.patched_block(fixed, sink);
+    } else {
+      aside(layout, fixed, c, end - c, sink);
+    }
+    until = layout.plain_until(end);
   }
 }
 

@@ -48,7 +48,6 @@ struct Ops {
   }
 
   static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
-    if (lane >= 32) return v;
     const Bytes lanes = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
                                          22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
     return _mm256_blendv_epi8(v, fill(byte), _mm256_cmpeq_epi8(lanes, fill(static_cast<uint8_t>(lane))));

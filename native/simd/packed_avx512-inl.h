@@ -55,7 +55,7 @@ struct Ops {
 #endif
   static Mask match(Bytes v, Bytes escape) { return _mm512_cmpeq_epi8_mask(v, escape); }
   static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
-    return _mm512_mask_set1_epi8(v, uint64_t{1} << lane, static_cast<char>(byte));
+    return _mm512_mask_set1_epi8(v, uint64_t{lane < 64} << lane % 64, static_cast<char>(byte));
   }
   template <typename Words>
   static void zip(Bytes low, Bytes high, Words& w0, Words& w1) {

@@ -10,7 +10,7 @@
 //   lookup(table, codes)
 //   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
 //   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
-//   replace(v, lane, byte)    one byte replaced; none if there is no such lane
+//   replace(v, lane, byte)    one byte replaced; none if there is no such lane: -64 to 128 are possible
 //   zip(low, high, w0, w1)    bytes interleaved, 8 and 8 of each 16, as pairs of 16-bit elements
 //   join_planes(bits, part)   bytes [part * LPC_VECTOR_BYTES, ...) of 64 three-bit codes: bit i of bits[p] is bit p of
 //   code i
@@ -340,6 +340,33 @@ struct Hi4p {
     }
   }
 
+  // A block with something to patch. Mostly that is one column, and nothing here depends on which.
+  template <typename Sink>
+  inline __attribute__((always_inline)) void patched_block(const uint8_t* fixed, Sink& sink) {
+    Ops::Bytes high[kGroups][kParts];
+    for (size_t part = 0; part < kParts; ++part) {
+      const Ops::Bytes codes = Ops::load(fixed + part * LPC_VECTOR_BYTES);
+      high[0][part] = Ops::lookup(table_, Ops::field<0, 4>(codes));
+      high[1][part] = Ops::lookup(table_, Ops::field<4, 4>(codes));
+    }
+    for (; column_ - first_column_ < kGroups * kGroup; read_next()) {
+      const size_t column = column_ - first_column_;
+      const size_t position = packed_position(column % kGroup);
+      for (size_t group = 0; group < kGroups; ++group) {
+        const size_t lane = column / kGroup == group ? position : kNoLane;
+        for (size_t part = 0; part < kParts; ++part) {
+          high[group][part] = Ops::replace(high[group][part], lane - part * LPC_VECTOR_BYTES, value_);
+        }
+      }
+    }
+    for (size_t group = 0; group < kGroups; ++group) {
+      for (size_t part = 0; part < kParts; ++part) {
+        put_high_bytes(fixed + (1 + group) * kGroup + part * LPC_VECTOR_BYTES, part, high[group][part], sink);
+      }
+    }
+  }
+
+  // Group kIndex of the last block of a row.
   template <size_t kIndex, typename Sink>
   inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
     Ops::Bytes patched[kParts];
@@ -357,6 +384,8 @@ struct Hi4p {
   }
 
  private:
+  static constexpr size_t kNoLane = 2 * kGroup;
+
   template <size_t kIndex>
   inline __attribute__((always_inline)) Ops::Bytes coded(const uint8_t* codes, size_t part) const {
     return Ops::lookup(table_, Ops::field<4 * kIndex, 4>(Ops::load(codes + part * LPC_VECTOR_BYTES)));

@@ -45,7 +45,6 @@ struct Ops {
   }
 
   static Bytes replace(Bytes v, size_t lane, uint8_t byte) {
-    if (lane >= 16) return v;
     alignas(16) static constexpr uint8_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return vbslq_u8(vceqq_u8(vld1q_u8(kLanes), fill(static_cast<uint8_t>(lane))), fill(byte), v);
   }
