@@ -18,17 +18,22 @@ constexpr size_t kBytesPerPanel = size_t{4} << 20;  // decoded: stays in the cac
 struct Call {
   const BitmapMatrix& matrix;
   const float* x;  // arranged
+  size_t m;
   float* y;
 };
 
-void one_row(void* context, size_t task) {
+void few_rows(void* context, size_t task) {
   const Call& call = *static_cast<const Call*>(context);
-  const BitmapMatrix::Run& run = call.matrix.runs()[task];
-  float* const y = call.y + run.first_row;
-  if (run.raw != nullptr) {
-    dot_kernels().rows_bf16(run.raw, call.matrix.columns(), run.begin, run.end, call.x, y);
-  } else {
-    bitmap_dot_kernels().dot(run.rows, run.begin, run.end, call.x, y);
+  const BitmapMatrix& matrix = call.matrix;
+  const BitmapMatrix::Run& run = matrix.runs()[task];
+  for (size_t i = 0; i < call.m; ++i) {
+    const float* const x = call.x + i * arranged_columns(matrix.columns());
+    float* const y = call.y + i * matrix.total_rows() + run.first_row;
+    if (run.raw != nullptr) {
+      dot_kernels().rows_bf16(run.raw, matrix.columns(), run.begin, run.end, x, y);
+    } else {
+      bitmap_dot_kernels().dot(run.rows, run.begin, run.end, x, y);
+    }
   }
 }
 
@@ -127,9 +132,9 @@ void BitmapMatrix::decode(const Run& run, uint8_t* out) const {
 void multiply(const BitmapMatrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
               const ParallelLoop& loop) {
   if (m == 0) return;
-  if (m > 1 || !rows_are_outputs) return several_rows(matrix, rows_are_outputs, x, m, y, loop);
-  Call call{matrix, arranged(x, matrix.columns()), y};
-  loop.run(loop.self, one_row, matrix.runs().size(), &call);
+  if (m > kFewRows || !rows_are_outputs) return several_rows(matrix, rows_are_outputs, x, m, y, loop);
+  Call call{matrix, arranged(x, m, matrix.columns()), m, y};
+  loop.run(loop.self, few_rows, matrix.runs().size(), &call);
 }
 
 }  // namespace lpc

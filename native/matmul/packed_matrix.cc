@@ -23,7 +23,7 @@ constexpr size_t kColumnsPerTask = 256;
 
 struct Call {
   const PackedMatrix& matrix;
-  const float* x;  // arranged if m is 1
+  const float* x;  // arranged if m is at most kFewRows
   size_t m;
   float* y;
   size_t threads;  // 0: not known
@@ -33,22 +33,26 @@ struct Call {
 };
 
 void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMatrix::Run* next) {
-  float* const y = call.y + run.first_row;
-  if (run.raw != nullptr) {
-    call.dot.rows_bf16(run.raw, call.matrix.columns(), run.begin, run.end, call.x, y);
-  } else {
-    call.packed.dot(call.matrix.tables(), run, next != nullptr && next->raw == nullptr ? next : nullptr, call.x, y);
+  const size_t columns = call.matrix.columns();
+  for (size_t i = 0; i < call.m; ++i) {
+    const float* const x = call.x + i * arranged_columns(columns);
+    float* const y = call.y + i * call.matrix.total_rows() + run.first_row;
+    if (run.raw != nullptr) {
+      call.dot.rows_bf16(run.raw, columns, run.begin, run.end, x, y);
+    } else {
+      call.packed.dot(call.matrix.tables(), run, next != nullptr && next->raw == nullptr ? next : nullptr, x, y);
+    }
   }
 }
 
 // Takes run after run, and each one before the last is multiplied, so that its first weights can be prefetched. Not the
 // last few, which another thread may be waiting for. Whichever task comes first takes them all.
-void one_row(void* context, size_t) {
+void few_rows(void* context, size_t) {
   Call& call = *static_cast<Call*>(context);
   const auto& runs = call.matrix.runs();
   for (size_t now = call.taken++; now < runs.size();) {
     const bool early = call.threads == 1 || now + kRunsToCome < runs.size();
-    size_t next = early ? call.taken++ : runs.size();
+    const size_t next = early ? call.taken++ : runs.size();
     multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr);
     now = early ? next : call.taken++;
   }
@@ -173,8 +177,8 @@ void multiply(const PackedMatrix& matrix, bool rows_are_outputs, const float* x,
   if (m == 0) return;
   Call call{matrix, x, m, y, loop.threads};
   if (!rows_are_outputs) return columns_are_outputs(call, loop);
-  if (m == 1) call.x = arranged(x, matrix.columns());
-  loop.run(loop.self, m == 1 ? one_row : several_rows, matrix.runs().size(), &call);
+  if (m <= kFewRows) call.x = arranged(x, m, matrix.columns());
+  loop.run(loop.self, m <= kFewRows ? few_rows : several_rows, matrix.runs().size(), &call);
 }
 
 }  // namespace lpc

@@ -39,12 +39,16 @@ void fp32_row_outputs(void* context, size_t task) {
                          call.y + call.rows.first_row);
 }
 
-// One row of x, arranged.
+// Few rows of x, arranged.
 void bf16_row_outputs(void* context, size_t task) {
   const Call& call = *static_cast<const Call*>(context);
   const size_t begin = task * kOutputsPerTask;
   const size_t end = std::min(begin + kOutputsPerTask, call.rows.row_count);
-  call.kernels.rows_bf16(call.rows.data, call.rows.columns, begin, end, call.x, call.y + call.rows.first_row);
+  const size_t columns = call.rows.columns;
+  for (size_t i = 0; i < call.m; ++i) {
+    call.kernels.rows_bf16(call.rows.data, columns, begin, end, call.x + i * arranged_columns(columns),
+                           call.y + i * call.rows.total_rows + call.rows.first_row);
+  }
 }
 
 void column_outputs(void* context, size_t task) {
@@ -67,8 +71,8 @@ void multiply(const MatrixRows& rows, bool rows_are_outputs, const float* x, siz
   const size_t outputs = rows_are_outputs ? rows.row_count : rows.columns;
   const size_t tasks = (outputs + kOutputsPerTask - 1) / kOutputsPerTask;
   if (m == 0 || tasks == 0) return;
-  if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_BF16) {
-    call.x = arranged(x, rows.columns);
+  if (rows_are_outputs && m <= kFewRows && rows.dtype == LPC_DTYPE_BF16) {
+    call.x = arranged(x, m, rows.columns);
     loop.run(loop.self, bf16_row_outputs, tasks, &call);
   } else if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_FP32) {
     loop.run(loop.self, fp32_row_outputs, tasks, &call);

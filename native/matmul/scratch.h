@@ -31,7 +31,13 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-// x[0, k) as the single-row kernels take it (DotKernels::arrange), in memory of the calling thread until its next call.
-const float* arranged(const float* x, size_t k);
+// Few rows of activations are multiplied one after another by the kernels for one row: a run's weights come from memory
+// for the first of them and from the second-level cache for the others. More rows share widened weights.
+inline constexpr size_t kFewRows = 5;
+
+// x[m, k] as the single-row kernels take it (DotKernels::arrange), rows arranged_columns(k) apart, in memory of the
+// calling thread until its next call.
+const float* arranged(const float* x, size_t m, size_t k);
+size_t arranged_columns(size_t k);
 
 }  // namespace lpc
