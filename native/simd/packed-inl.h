@@ -28,7 +28,8 @@ inline __attribute__((always_inline)) Coded coded_group(Layout& layout, const Co
     const Ops::Mask escaped = Ops::match(first, layout.escape());
     if constexpr (kUnchecked) {
       UncheckedStream escapes(layout.escapes());
-      out.parts[part] = in_register(Ops::expand(first, escaped, escapes));
+      out.parts[part] = Ops::expand(first, escaped, escapes);
+      if constexpr (kAhead > 0) out.parts[part] = in_register(out.parts[part]);  // now, not when it is used
     } else {
       out.parts[part] = Ops::expand(first, escaped, layout.escapes());
     }
