@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     if (name == "bf16") {
       dot.rows_bf16(raw.data(), columns, 0, rows, arranged.data(), y.data());
     } else {
-      lpc::packed_kernels().dot(tables, packed, 0, rows, arranged.data(), y.data());
+      lpc::packed_kernels().dot(tables, {packed, 0, rows}, nullptr, arranged.data(), y.data());
     }
   }
   std::printf("%s %.3f\n", lpc::isa_name(lpc::active_isa()), 8.0 * static_cast<double>(size) / (rows * columns));

@@ -14,7 +14,7 @@ LZ4 = Path("/usr/lib/aarch64-linux-gnu/liblz4.a")
 # The library without what needs threads, files or ONNX Runtime.
 SOURCES = ["base/error.cc", "base/version.cc", "codecs/codec.cc", "codecs/registry.cc", "codecs/tensor.cc"]
 FOLDERS = ["codecs/ans", "codecs/bitmap", "codecs/lz4", "codecs/packed", "codecs/stored", "simd"]
-FLAGS = ["-std=c++20", "-O2", "-ffp-contract=fast", '-DLPC_VERSION="test"', "-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", '-DLPC_VERSION="test"', "-Wall", "-Wextra", "-Werror"]
 
 
 def missing_tool() -> str | None:
