@@ -2,6 +2,7 @@
 // defines.
 #pragma once
 
+#include "simd/packed_hi4p-inl.h"
 #include "simd/packed_layouts-inl.h"
 
 namespace lpc {
