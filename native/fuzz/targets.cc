@@ -134,7 +134,7 @@ void multiply(const Case& segment, Bytes params, Bytes stored) {
   const std::vector<float> x(64 * packed_groups(rows.columns) + 64, 1.0f);
   std::vector<float> y(segment.shape.rows);
   const PackedRun run{rows, 0, segment.shape.rows};
-  packed_kernels().dot(tables, run, &run, x.data(), y.data());
+  packed_kernels().dot(tables, run, {4096, &run}, x.data(), y.data());
 }
 
 bool decode_with(Isa isa, const Codec& codec, const Case& segment, Bytes params, Bytes stored, MutableBytes out) {

@@ -80,14 +80,19 @@ struct PackedRun {
   size_t end = 0;
 };
 
+// What is prefetched while a run is multiplied.
+struct PackedAhead {
+  size_t bytes;           // after the weights that are used, while rows are short
+  const PackedRun* next;  // what the same thread will most likely multiply next, of the same matrix; may be null
+};
+
 struct PackedKernels {
   // Decodes rows [begin, end) to `out` (dense bf16, any alignment). Returns `end`, or the first row whose side stream
   // does not fit its codes; rows from that one on are then undefined.
   size_t (*decode)(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out);
   // y[r] = row r . x, for the rows of the run; x as DotKernels::arrange leaves it. The same bits as
-  // DotKernels::rows_bf16 gives for the decoded rows. `next`: the run of the same matrix that this thread will most
-  // likely take next, whose first rows are prefetched; may be null.
-  void (*dot)(const PackedTables& tables, const PackedRun& run, const PackedRun* next, const float* x, float* y);
+  // DotKernels::rows_bf16 gives for the decoded rows.
+  void (*dot)(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x, float* y);
 };
 
 // The kernels of active_isa().

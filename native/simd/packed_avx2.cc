@@ -14,28 +14,27 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Ops {
   using Bytes = __m256i;
+  using Table = Bytes;
   using Mask = Bytes;
 
   static Bytes load(const uint8_t* from) {
     return in_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) {
+  static Table table(const uint8_t* bytes) {
     return _mm256_broadcastsi128_si256(load16(bytes));
   }
   static Bytes fill(uint8_t byte) { return _mm256_set1_epi8(static_cast<char>(byte)); }
   template <unsigned kShift, unsigned kBits>
-  static Bytes field(Bytes v) {
+  static Bytes lookup(Table table, Bytes v) {
     const Bytes shifted = kShift == 0 ? v : _mm256_srli_epi16(v, kShift);
-    return _mm256_and_si256(shifted, _mm256_set1_epi8((1 << kBits) - 1));
+    return _mm256_shuffle_epi8(table, _mm256_and_si256(shifted, _mm256_set1_epi8((1 << kBits) - 1)));
   }
   static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
     const Bytes two = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(v0, 6), _mm256_set1_epi8(0x03)),
                                       _mm256_and_si256(_mm256_srli_epi16(v1, 4), _mm256_set1_epi8(0x0C)));
     return _mm256_or_si256(two, _mm256_and_si256(_mm256_srli_epi16(v2, 2), _mm256_set1_epi8(0x30)));
   }
-  static Bytes lookup(Bytes table, Bytes codes) { return _mm256_shuffle_epi8(table, codes); }
-
   static Mask match(Bytes v, Bytes escape) { return _mm256_cmpeq_epi8(v, escape); }
   template <typename Stream>
   static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {

@@ -28,30 +28,37 @@ struct Ops {
     return _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x0F), two, _mm512_srli_epi16(v2, 2), kSelect);
   }
 #if defined(__AVX512VBMI2__)
-  // The table is repeated, so that only the lowest kBits of the six bits of an index matter.
+  // Six bits of an index count, so the table is repeated for those above its own. Of three-bit codes another table
+  // ignores the lower three bits: so neither needs a shift.
+  struct Table {
+    Bytes low, high;
+  };
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) {
+  static Table table(const uint8_t* bytes) {
     const Bytes lanes =
         _mm512_set_epi64(0x3F3E3D3C3B3A3938, 0x3736353433323130, 0x2F2E2D2C2B2A2928, 0x2726252423222120,
                          0x1F1E1D1C1B1A1918, 0x1716151413121110, 0x0F0E0D0C0B0A0908, 0x0706050403020100);
-    return _mm512_permutexvar_epi8(_mm512_and_si512(lanes, _mm512_set1_epi8((1 << kBits) - 1)), load_table(bytes));
+    const Bytes entries = load_table(bytes);
+    const Bytes low = _mm512_and_si512(lanes, _mm512_set1_epi8((1 << kBits) - 1));
+    const Bytes high = _mm512_and_si512(_mm512_srli_epi16(lanes, 3), _mm512_set1_epi8(7));
+    return {_mm512_permutexvar_epi8(low, entries), _mm512_permutexvar_epi8(high, entries)};
   }
-  template <unsigned kShift, unsigned>
-  static Bytes field(Bytes v) {
-    return kShift == 0 ? v : _mm512_srli_epi16(v, kShift);
+  template <unsigned kShift, unsigned kBits>
+  static Bytes lookup(const Table& table, Bytes v) {
+    if constexpr (kShift == 3 && kBits == 3) return _mm512_permutexvar_epi8(v, table.high);
+    return _mm512_permutexvar_epi8(kShift == 0 ? v : _mm512_srli_epi16(v, kShift), table.low);
   }
-  static Bytes lookup(Bytes table, Bytes codes) { return _mm512_permutexvar_epi8(codes, table); }
 #else
+  using Table = Bytes;
   template <unsigned>
-  static Bytes table(const uint8_t* bytes) {
+  static Table table(const uint8_t* bytes) {
     return load_table(bytes);
   }
   template <unsigned kShift, unsigned kBits>
-  static Bytes field(Bytes v) {
+  static Bytes lookup(Table table, Bytes v) {
     const Bytes shifted = kShift == 0 ? v : _mm512_srli_epi16(v, kShift);
-    return _mm512_and_si512(shifted, _mm512_set1_epi8((1 << kBits) - 1));
+    return _mm512_shuffle_epi8(table, _mm512_and_si512(shifted, _mm512_set1_epi8((1 << kBits) - 1)));
   }
-  static Bytes lookup(Bytes table, Bytes codes) { return _mm512_shuffle_epi8(table, codes); }
 #endif
   static Mask match(Bytes v, Bytes escape) { return _mm512_cmpeq_epi8_mask(v, escape); }
   static Bytes replace(Bytes v, size_t lane, uint8_t byte) {

@@ -1,93 +1,169 @@
-// The layout hi4p of simd/packed.h, as packed_layouts-inl.h has the others.
+// The layout hi4p of simd/packed.h: four-bit codes of the high byte: sixteen values; the rest is patched from a list of
+// (column, value). Decoded as packed_blocks-inl.h does the other layouts.
 #pragma once
 
-#include "simd/packed_layouts-inl.h"
+#include "simd/packed_blocks-inl.h"
 
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
-// Four-bit codes of the high byte: sixteen values; the rest is patched from a list of (column, value).
-struct Hi4p {
+class Hi4p {
+ public:
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
+  static constexpr size_t kColumns = 2 * kGroup;
+  static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
+  static constexpr size_t kRowsTogether = 16;
   static constexpr bool kInPieces = true;
-  static constexpr size_t kGroups = 2;
-  static constexpr size_t kNone = ~size_t{0};
 
-  struct Cold {};
+  class Row {
+   public:
+    static constexpr bool unchecked = true;
 
-  Hi4p() = default;
-  Hi4p(const PackedTables& tables, const PackedRows& rows, size_t row, Cold&)
-      : table_(Ops::table<4>(tables.level1)),
-        columns_(rows.columns),
-        next_(rows.side + load_u32(rows.table + 4 * row)),
-        end_(rows.side + load_u32(rows.table + 4 * row + 4)) {
-    prefetch_side(rows.table + 4 * row, next_, static_cast<size_t>(end_ - next_));
-    read_next();
+    void open(const PackedTables&, const PackedRows& rows, size_t row) {
+      entry_ = rows.table + 4 * row;
+      columns_ = rows.columns;
+      next_ = rows.side + load_u32(entry_);
+      end_ = rows.side + load_u32(entry_ + 4);
+      first_ = 0;
+      column_ = kNone;
+      read_next();
+    }
+    void idle() {}
+    void prefetch_ahead(size_t rows) const { prefetch_side(entry_, next_, static_cast<size_t>(end_ - next_), rows); }
+    bool complete() const { return column_ == kNone && next_ == end_; }
+
+   private:
+    friend class Hi4p;
+    static constexpr size_t kNone = ~size_t{0};
+
+    // The column of the next block that has something to patch, or of the one that is cut short.
+    size_t plain_until() const { return (column_ < columns_ ? column_ : columns_) / kColumns * kColumns; }
+
+    // An entry out of order or range stays in the way: no block matches it, and the row is not complete.
+    void read_next() {
+      const size_t before = column_;
+      column_ = kNone;
+      if (end_ - next_ < 4) return;
+      const uint32_t patch = load_u32(next_);
+      next_ += 4;
+      column_ = patch >> 8;
+      value_ = static_cast<uint8_t>(patch);
+      if ((before != kNone && column_ <= before) || column_ >= columns_) column_ = kNone - 1;
+    }
+
+    const uint8_t* entry_ = nullptr;
+    size_t columns_ = 0;
+    size_t first_ = 0;              // column of the next block
+    const uint8_t* next_ = nullptr;  // patch after the one that comes next
+    const uint8_t* end_ = nullptr;
+    size_t column_ = kNone;  // of the patch that comes next
+    uint8_t value_ = 0;
+  };
+
+  struct Position {
+    Row* row;
+    const uint8_t* at;
+  };
+
+  explicit Hi4p(const PackedTables& tables) : table_(Ops::table<4>(tables.level1)) {}
+
+  void begin(Position) {}
+  void end() {}
+
+  // As Blocks::add().
+  template <typename Sink>
+  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t count, Position,
+                                                 const Ahead& ahead, Sink& sink) const {
+    Row here = row;
+    size_t plain_until = here.plain_until();
+    for (; count > 0; --count, at += kBytes, here.first_ += kColumns) {
+      const uint8_t* const far = ahead.from(at);
+      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
+      if (here.first_ < plain_until) {
+        plain_block(at, sink);
+      } else {
+        patched_block(here, at, sink);
+        plain_until = here.plain_until();
+      }
+    }
+    row = here;
   }
 
-  bool complete() const { return column_ == kNone && next_ == end_; }
-  void prepare(size_t first_column) { first_column_ = first_column; }
-
-  // The first column of the next block that has something to patch, or of the first one that is cut short.
-  size_t plain_until(size_t columns) const {
-    constexpr size_t kColumns = kGroups * kGroup;
-    return (column_ < columns ? column_ : columns) / kColumns * kColumns;
+  // The last block of a row, cut short by its end.
+  template <typename Sink>
+  __attribute__((noinline)) void add_checked(Row& row, const uint8_t* at, size_t columns, Sink& sink) const {
+    Sink sink_here = sink;
+    Row here = row;
+    alignas(64) uint16_t decoded[kColumns];
+    StoreSink store{reinterpret_cast<uint8_t*>(decoded)};
+    const uint8_t* const raw = at + 64;
+    group<0>(here, at, raw, store);
+    if (columns > kGroup) group<1>(here, at, raw + 64, store);
+    std::memset(decoded + columns, 0, sizeof decoded - 2 * columns);
+    sink_here.put_columns(decoded, columns);
+    row = here;
+    sink = sink_here;
   }
+
+ private:
+  static constexpr size_t kNoLane = 2 * kGroup;
 
   // A block without anything to patch.
   template <typename Sink>
-  inline __attribute__((always_inline)) void plain_block(const uint8_t* fixed, Sink& sink) const {
+  inline __attribute__((always_inline)) void plain_block(const uint8_t* at, Sink& sink) const {
     Ops::Bytes codes[kParts];
 #pragma GCC unroll 4
-    for (size_t part = 0; part < kParts; ++part) codes[part] = Ops::load(fixed + part * LPC_VECTOR_BYTES);
+    for (size_t part = 0; part < kParts; ++part) codes[part] = Ops::load(at + part * LPC_VECTOR_BYTES);
 #pragma GCC unroll 4
     for (size_t part = 0; part < kParts; ++part) {
-      const uint8_t* const raw = fixed + kGroup + part * LPC_VECTOR_BYTES;
-      put_high_bytes(raw, part, Ops::lookup(table_, Ops::field<0, 4>(codes[part])), sink);
+      const uint8_t* const raw = at + kGroup + part * LPC_VECTOR_BYTES;
+      put_high_bytes(raw, part, Ops::lookup<0, 4>(table_, codes[part]), sink);
     }
 #pragma GCC unroll 4
     for (size_t part = 0; part < kParts; ++part) {
-      const uint8_t* const raw = fixed + 2 * kGroup + part * LPC_VECTOR_BYTES;
-      put_high_bytes(raw, part, Ops::lookup(table_, Ops::field<4, 4>(codes[part])), sink);
+      const uint8_t* const raw = at + 2 * kGroup + part * LPC_VECTOR_BYTES;
+      put_high_bytes(raw, part, Ops::lookup<4, 4>(table_, codes[part]), sink);
     }
   }
 
   // A block with something to patch. Mostly that is one column, and nothing here depends on which.
   template <typename Sink>
-  inline __attribute__((always_inline)) void patched_block(const uint8_t* fixed, Sink& sink) {
-    Ops::Bytes high[kGroups][kParts];
+  inline __attribute__((always_inline)) void patched_block(Row& row, const uint8_t* at, Sink& sink) const {
+    Ops::Bytes high[2][kParts];
     for (size_t part = 0; part < kParts; ++part) {
-      const Ops::Bytes codes = Ops::load(fixed + part * LPC_VECTOR_BYTES);
-      high[0][part] = Ops::lookup(table_, Ops::field<0, 4>(codes));
-      high[1][part] = Ops::lookup(table_, Ops::field<4, 4>(codes));
+      const Ops::Bytes codes = Ops::load(at + part * LPC_VECTOR_BYTES);
+      high[0][part] = Ops::lookup<0, 4>(table_, codes);
+      high[1][part] = Ops::lookup<4, 4>(table_, codes);
     }
-    for (; column_ - first_column_ < kGroups * kGroup; read_next()) {
-      const size_t column = column_ - first_column_;
+    for (; row.column_ - row.first_ < kColumns; row.read_next()) {
+      const size_t column = row.column_ - row.first_;
       const size_t position = packed_position(column % kGroup);
-      for (size_t group = 0; group < kGroups; ++group) {
+      for (size_t group = 0; group < 2; ++group) {
         const size_t lane = column / kGroup == group ? position : kNoLane;
         for (size_t part = 0; part < kParts; ++part) {
-          high[group][part] = Ops::replace(high[group][part], lane - part * LPC_VECTOR_BYTES, value_);
+          high[group][part] = Ops::replace(high[group][part], lane - part * LPC_VECTOR_BYTES, row.value_);
         }
       }
     }
-    for (size_t group = 0; group < kGroups; ++group) {
+    for (size_t group = 0; group < 2; ++group) {
       for (size_t part = 0; part < kParts; ++part) {
-        put_high_bytes(fixed + (1 + group) * kGroup + part * LPC_VECTOR_BYTES, part, high[group][part], sink);
+        put_high_bytes(at + (1 + group) * kGroup + part * LPC_VECTOR_BYTES, part, high[group][part], sink);
       }
     }
   }
 
   // Group kIndex of the last block of a row.
   template <size_t kIndex, typename Sink>
-  inline __attribute__((always_inline)) void group(const uint8_t* codes, const uint8_t* raw, Sink& sink) {
+  inline __attribute__((always_inline)) void group(Row& row, const uint8_t* at, const uint8_t* raw, Sink& sink) const {
     Ops::Bytes patched[kParts];
-    for (size_t part = 0; part < kParts; ++part) patched[part] = coded<kIndex>(codes, part);
-    const size_t first = first_column_ + kIndex * kGroup;
-    for (; column_ - first < kGroup; read_next()) {
-      const size_t position = packed_position(column_ - first);
+    for (size_t part = 0; part < kParts; ++part) {
+      patched[part] = Ops::lookup<4 * kIndex, 4>(table_, Ops::load(at + part * LPC_VECTOR_BYTES));
+    }
+    const size_t first = row.first_ + kIndex * kGroup;
+    for (; row.column_ - first < kGroup; row.read_next()) {
+      const size_t position = packed_position(row.column_ - first);
       for (size_t part = 0; part < kParts; ++part) {
-        patched[part] = Ops::replace(patched[part], position - part * LPC_VECTOR_BYTES, value_);
+        patched[part] = Ops::replace(patched[part], position - part * LPC_VECTOR_BYTES, row.value_);
       }
     }
     for (size_t part = 0; part < kParts; ++part) {
@@ -95,33 +171,7 @@ struct Hi4p {
     }
   }
 
- private:
-  static constexpr size_t kNoLane = 2 * kGroup;
-
-  template <size_t kIndex>
-  inline __attribute__((always_inline)) Ops::Bytes coded(const uint8_t* codes, size_t part) const {
-    return Ops::lookup(table_, Ops::field<4 * kIndex, 4>(Ops::load(codes + part * LPC_VECTOR_BYTES)));
-  }
-
-  // An entry out of order or range stays in the way: no block matches it, and the row is not complete.
-  void read_next() {
-    const size_t before = column_;
-    column_ = kNone;
-    if (end_ - next_ < 4) return;
-    const uint32_t entry = load_u32(next_);
-    next_ += 4;
-    column_ = entry >> 8;
-    value_ = static_cast<uint8_t>(entry);
-    if ((before != kNone && column_ <= before) || column_ >= columns_) column_ = kNone - 1;
-  }
-
-  Ops::Bytes table_;
-  size_t columns_ = 0;
-  const uint8_t* next_ = nullptr;
-  const uint8_t* end_ = nullptr;
-  size_t column_ = kNone;
-  uint8_t value_ = 0;
-  size_t first_column_ = 0;  // of the block
+  Ops::Table table_;
 };
 
 }  // namespace LPC_SIMD_NAMESPACE

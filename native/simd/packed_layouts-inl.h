@@ -3,11 +3,10 @@
 //
 //   Bytes                     LPC_VECTOR_BYTES bytes
 //   load(from)                unaligned
-//   table<bits>(bytes)        16 bytes, of which the first 2^bits are for lookup
+//   Table, table<bits>(bytes) 16 bytes, of which the first 2^bits are looked up, bits <= 4
+//   lookup<shift, bits>(table, v)  the entries for (v >> shift) & (2^bits - 1) of each byte
 //   fill(byte)
-//   field<shift, bits>(v)     (v >> shift) & (2^bits - 1) of each byte, bits <= 4; what lookup ignores may be wrong
 //   spare(v0, v1, v2)         v0 >> 6 | v1 >> 6 << 2 | v2 >> 6 << 4 of each byte; its upper two bits may be wrong
-//   lookup(table, codes)
 //   match(v, escape)          Mask of the bytes of v that are equal to those of `escape`
 //   expand(v, mask, from)     bytes of v in `mask` become the next bytes of `from`, in order
 //   replace(v, lane, byte)    one byte replaced; none if there is no such lane: -64 to 128 are possible
@@ -51,13 +50,14 @@ inline uint32_t load_u32(const uint8_t* from) {
   return value;
 }
 
-// The row table and the side stream some rows ahead: they are read too slowly for a core to notice that they are
+// The side stream and the row table `rows` rows ahead: they are read too slowly for a core to notice that they are
 // streams.
-inline __attribute__((always_inline)) void prefetch_side(const uint8_t* entry, const uint8_t* side, size_t bytes) {
-  constexpr size_t kAhead = 512;
-  __builtin_prefetch(entry + kAhead, 0, 3);
-  const uint8_t* const from = side + (bytes > kAhead ? bytes : kAhead);
-  for (size_t line = 0; line < bytes + 64; line += 64) __builtin_prefetch(from + line, 0, 3);
+inline __attribute__((always_inline)) void prefetch_side(const uint8_t* entry, const uint8_t* side, size_t bytes,
+                                                         size_t rows) {
+  constexpr size_t kLeast = 512;  // bytes
+  __builtin_prefetch(entry + kLeast, 0, 3);
+  const uint8_t* const from = side + (rows * bytes > kLeast ? rows * bytes : kLeast);
+  for (size_t line = 0; line < bytes + 64; line += 64) prefetch_far(from + line);
 }
 
 // ---- where decoded weights go
@@ -114,9 +114,10 @@ inline __attribute__((always_inline)) void put_high_bytes(const uint8_t* raw, si
 // The code vectors of a block. Vectors of 64 bytes are loaded once, before the raw bytes. Of shorter ones there would
 // be too many for the registers.
 struct Codes {
-  const uint8_t* from;
+  const uint8_t* from = nullptr;
   Ops::Bytes loaded[3];
 
+  Codes() = default;
   inline __attribute__((always_inline)) Codes(const uint8_t* codes, size_t count) : from(codes) {
     if constexpr (kParts == 1) {
       for (size_t i = 0; i < 3; ++i) {
@@ -129,66 +130,67 @@ struct Codes {
   }
 };
 
-// The three-bit codes of group kIndex of a block.
+// The entries for the three-bit codes of group kIndex of a block.
 template <size_t kIndex>
-inline __attribute__((always_inline)) Ops::Bytes three_bits(const Codes& codes, size_t part) {
+inline __attribute__((always_inline)) Ops::Bytes lookup_three_bits(Ops::Table table, const Codes& codes, size_t part) {
   if constexpr (kIndex < 6) {
-    return Ops::field<3 * (kIndex % 2), 3>(codes.get(kIndex / 2, part));
+    return Ops::lookup<3 * (kIndex % 2), 3>(table, codes.get(kIndex / 2, part));
   } else {
     const Ops::Bytes spare = Ops::spare(codes.get(0, part), codes.get(1, part), codes.get(2, part));
-    return Ops::field<3 * (kIndex % 2), 3>(spare);
+    return Ops::lookup<3 * (kIndex % 2), 3>(table, spare);
   }
 }
 
 // Three-bit codes: seven high bytes and an escape to the row's side stream.
 struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
+  static constexpr size_t kRowsTogether = 16;
   static constexpr bool kInPieces = true;
-  static constexpr size_t kGroups = 8;
 
-  // For the escapes of a row that end near the end of the segment.
-  struct Cold {
+  // A row while it is decoded.
+  struct Row {
     static constexpr size_t kMost = 2048;
-    uint8_t escapes[kMost + kBlockRoom];
+
+    Stream escapes{nullptr, 0};
+    const uint8_t* entry = nullptr;
+    bool unchecked = false;            // whether blocks may take escapes through UncheckedStream
+    uint8_t copy[kMost + kBlockRoom];  // of the escapes of a row that end near the end of the segment
+
+    void open(const PackedTables&, const PackedRows& rows, size_t row) {
+      entry = rows.table + 4 * row;
+      const size_t begin = load_u32(entry), end = load_u32(entry + 4);
+      escapes = {rows.side + begin, end - begin};
+      unchecked = rows.side_bytes - end >= kBlockRoom;
+      if (unchecked || escapes.size > kMost) return;
+      std::memcpy(copy, escapes.bytes, escapes.size);
+      escapes.bytes = copy;
+      unchecked = true;
+    }
+    // A row without escapes.
+    void idle() { escapes = {copy, 0}; }
+    void prefetch_ahead(size_t rows) const { prefetch_side(entry, escapes.bytes, escapes.size, rows); }
+    bool complete() const { return escapes.used == escapes.size; }
+    // Makes the codes of a whole block available in `taken`, the row's escapes while it is decoded.
+    inline __attribute__((always_inline)) void prepare(Stream& taken) { taken.hold(); }
   };
 
-  Hi3() = default;
-  Hi3(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
-      : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {
-    const uint8_t* entry = rows.table + 4 * row;
-    const size_t begin = load_u32(entry), end = load_u32(entry + 4);
-    escapes_ = {rows.side + begin, end - begin};
-    prefetch_side(entry, escapes_.bytes, escapes_.size);
-    unchecked_ = rows.side_bytes - end >= kBlockRoom;
-    if (!unchecked_ && escapes_.size <= Cold::kMost) {
-      std::memcpy(cold.escapes, escapes_.bytes, escapes_.size);
-      escapes_.bytes = cold.escapes;
-      unchecked_ = true;
-    }
-  }
-
-  // Whether blocks may take escapes through UncheckedStream.
-  bool unchecked() const { return unchecked_; }
-  bool complete() const { return escapes_.used == escapes_.size; }
-  inline __attribute__((always_inline)) void prepare(size_t) { escapes_.hold(); }
+  explicit Hi3(const PackedTables& tables)
+      : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {}
 
   // Part `part` of group kIndex before its escapes.
   template <size_t kIndex>
   inline __attribute__((always_inline)) Ops::Bytes first(const Codes& codes, size_t part) const {
-    return Ops::lookup(table_, three_bits<kIndex>(codes, part));
+    return lookup_three_bits<kIndex>(table_, codes, part);
   }
   Ops::Bytes escape() const { return escape_; }
-  Stream& escapes() { return escapes_; }
   template <typename Sink>
   static inline __attribute__((always_inline)) void put(const uint8_t* raw, size_t part, Ops::Bytes coded, Sink& sink) {
     put_high_bytes(raw, part, coded, sink);
   }
 
  private:
-  Ops::Bytes table_;
+  Ops::Table table_;
   Ops::Bytes escape_;
-  Stream escapes_{nullptr, 0};
-  bool unchecked_ = false;
 };
 
 // Codes of two (e2+3) or three bits (e3+3): exponents and an escape to three-bit codes of the row's side stream: seven
@@ -197,20 +199,56 @@ struct Hi3 {
 template <PackedLayout kTwoLevels>
 struct TwoLevels {
   static constexpr PackedLayout kLayout = kTwoLevels;
-  static constexpr bool kInPieces = false;  // the buffers of several rows would fill the first-level cache
+  static constexpr size_t kRowsTogether = 2;  // buffers of more rows would fill the first-level cache
+  static constexpr bool kInPieces = false;
   static constexpr int kFirstBits = kTwoLevels == PackedLayout::kE2p3 ? 2 : 3;
-  static constexpr size_t kGroups = 8;
-  static constexpr size_t kBuffer = 2048;
 
-  // What is touched only once in some blocks; apart, so that the rest stays in registers.
-  struct Cold {
+  struct Row {
+    static constexpr size_t kBuffer = 2048;
+    static constexpr bool unchecked = true;
+
+    Stream escapes{nullptr, 0};  // exponents and codes of the second level that are decoded
+    const uint8_t* entry;
     const uint8_t* planes;
     size_t plane_bytes;  // of each of the three planes, still to be decoded
     size_t chunk_bytes;  // of each plane of the last chunk
-    Ops::Bytes table, escape;
-    Stream escapes{nullptr, 0};
+    Ops::Table table;
+    Ops::Bytes escape;
+    Stream second{nullptr, 0};  // escapes of the second level
     uint8_t codes[kBuffer + kBlockRoom];
 
+    void open(const PackedTables& tables, const PackedRows& rows, size_t row) {
+      entry = rows.table + 8 * row;
+      const uint32_t begin = load_u32(entry), middle = load_u32(entry + 4);
+      planes = rows.side + begin;
+      plane_bytes = (middle - begin) / 3;
+      table = Ops::table<3>(tables.level2);
+      escape = Ops::fill(tables.escape2);
+      second = {rows.side + middle, load_u32(entry + 8) - middle};
+      escapes = {codes, 0};
+    }
+    void idle() {
+      escapes = {codes, 0};
+      plane_bytes = 0;
+    }
+    void prefetch_ahead(size_t rows) const { prefetch_side(entry, planes, load_u32(entry + 8) - load_u32(entry), rows); }
+
+    // The last chunk may end with up to seven codes that are not used, of which all bits are 0.
+    bool complete() const {
+      if (plane_bytes != 0 || second.used != second.size || escapes.used > escapes.size) return false;
+      const size_t unused = escapes.size - escapes.used;
+      if (unused == 0 || unused >= 8) return unused == 0;
+      const uint8_t* const last = planes - 1;
+      const unsigned bits = last[0] | *(last - chunk_bytes) | *(last - 2 * chunk_bytes);
+      return bits >> (8 - unused) == 0;
+    }
+
+    inline __attribute__((always_inline)) void prepare(Stream& taken) {
+      taken.hold();
+      if (taken.size < taken.used + 8 * kGroup && plane_bytes != 0) taken = refill(taken);
+    }
+
+   private:
     // Moves what is left of `ahead` to the front and decodes what fits behind it.
     __attribute__((noinline)) Stream refill(Stream ahead) {
       size_t end = ahead.used < ahead.size ? ahead.size - ahead.used : 0;
@@ -224,7 +262,6 @@ struct TwoLevels {
       return {codes, end};
     }
 
-   private:
     inline __attribute__((always_inline)) void decode_chunk(size_t bytes, uint8_t* to) {
       uint64_t bits[3] = {};
       for (size_t p = 0; p < 3; ++p) std::memcpy(&bits[p], planes + p * bytes, bytes);
@@ -232,66 +269,33 @@ struct TwoLevels {
       plane_bytes -= bytes;
       chunk_bytes = bytes;
       for (size_t part = 0; part < kGroup / LPC_VECTOR_BYTES; ++part) {
-        const Ops::Bytes first = Ops::lookup(table, Ops::join_planes(bits, part));
-        const Ops::Bytes all = Ops::expand(first, Ops::match(first, escape), escapes);
+        const Ops::Bytes first = Ops::lookup<0, 3>(table, Ops::join_planes(bits, part));
+        const Ops::Bytes all = Ops::expand(first, Ops::match(first, escape), second);
         std::memcpy(to + part * LPC_VECTOR_BYTES, &all, sizeof all);
       }
     }
   };
 
-  TwoLevels() = default;
-  TwoLevels(const PackedTables& tables, const PackedRows& rows, size_t row, Cold& cold)
-      : table_(Ops::table<kFirstBits>(tables.level1)), escape_(Ops::fill(tables.escape1)), cold_(&cold) {
-    const uint8_t* entry = rows.table + 8 * row;
-    const uint32_t codes = load_u32(entry), escapes = load_u32(entry + 4);
-    cold.planes = rows.side + codes;
-    cold.plane_bytes = (escapes - codes) / 3;
-    cold.table = Ops::table<3>(tables.level2);
-    cold.escape = Ops::fill(tables.escape2);
-    cold.escapes = {rows.side + escapes, load_u32(entry + 8) - escapes};
-    escapes_ = {cold.codes, 0};
-    prefetch_side(entry, cold.planes, load_u32(entry + 8) - codes);
-  }
-
-  // The last chunk may end with up to seven codes that are not used, of which all bits are 0.
-  bool complete() const {
-    const bool all = cold_->plane_bytes == 0 && cold_->escapes.used == cold_->escapes.size;
-    if (!all || escapes_.used > escapes_.size) return false;
-    const size_t unused = escapes_.size - escapes_.used;
-    if (unused == 0 || unused >= 8) return unused == 0;
-    const uint8_t* const last = cold_->planes - 1;
-    const unsigned bits = last[0] | *(last - cold_->chunk_bytes) | *(last - 2 * cold_->chunk_bytes);
-    return bits >> (8 - unused) == 0;
-  }
-
-  bool unchecked() const { return true; }
-
-  // Makes the codes of a whole block available.
-  inline __attribute__((always_inline)) void prepare(size_t) {
-    escapes_.hold();
-    if (escapes_.size < escapes_.used + kGroups * kGroup && cold_->plane_bytes != 0) escapes_ = cold_->refill(escapes_);
-  }
+  explicit TwoLevels(const PackedTables& tables)
+      : table_(Ops::table<kFirstBits>(tables.level1)), escape_(Ops::fill(tables.escape1)) {}
 
   template <size_t kIndex>
   inline __attribute__((always_inline)) Ops::Bytes first(const Codes& codes, size_t part) const {
     if constexpr (kFirstBits == 3) {
-      return Ops::lookup(table_, three_bits<kIndex>(codes, part));
+      return lookup_three_bits<kIndex>(table_, codes, part);
     } else {
-      return Ops::lookup(table_, Ops::field<2 * (kIndex % 4), 2>(codes.get(kIndex / 4, part)));
+      return Ops::lookup<2 * (kIndex % 4), 2>(table_, codes.get(kIndex / 4, part));
     }
   }
   Ops::Bytes escape() const { return escape_; }
-  Stream& escapes() { return escapes_; }
   template <typename Sink>
   static inline __attribute__((always_inline)) void put(const uint8_t* raw, size_t part, Ops::Bytes coded, Sink& sink) {
     put_exponents(raw, part, coded, sink);
   }
 
  private:
-  Ops::Bytes table_;
+  Ops::Table table_;
   Ops::Bytes escape_;
-  Cold* cold_ = nullptr;
-  Stream escapes_{nullptr, 0};
 };
 
 }  // namespace LPC_SIMD_NAMESPACE

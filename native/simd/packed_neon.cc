@@ -12,24 +12,23 @@ namespace LPC_SIMD_NAMESPACE {
 
 struct Ops {
   using Bytes = uint8x16_t;
+  using Table = Bytes;
   using Mask = Bytes;
 
   static Bytes load(const uint8_t* from) { return vld1q_u8(from); }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) {
+  static Table table(const uint8_t* bytes) {
     return vld1q_u8(bytes);
   }
   static Bytes fill(uint8_t byte) { return vdupq_n_u8(byte); }
   template <unsigned kShift, unsigned kBits>
-  static Bytes field(Bytes v) {
+  static Bytes lookup(Table table, Bytes v) {
     if constexpr (kShift != 0) v = vshrq_n_u8(v, kShift);
-    return kShift + kBits == 8 ? v : vandq_u8(v, vdupq_n_u8((1 << kBits) - 1));
+    return vqtbl1q_u8(table, kShift + kBits == 8 ? v : vandq_u8(v, vdupq_n_u8((1 << kBits) - 1)));
   }
   static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
     return vsliq_n_u8(vsliq_n_u8(vshrq_n_u8(v0, 6), vshrq_n_u8(v1, 6), 2), vshrq_n_u8(v2, 6), 4);
   }
-  static Bytes lookup(Bytes table, Bytes codes) { return vqtbl1q_u8(table, codes); }
-
   static Mask match(Bytes v, Bytes escape) { return vceqq_u8(v, escape); }
   template <typename Stream>
   static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {

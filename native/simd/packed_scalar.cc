@@ -13,6 +13,7 @@ struct Ops {
   struct Bytes {
     uint8_t lane[16];
   };
+  using Table = Bytes;
   using Mask = uint32_t;
 
   static Bytes load(const uint8_t* from) {
@@ -21,7 +22,7 @@ struct Ops {
     return out;
   }
   template <unsigned kBits>
-  static Bytes table(const uint8_t* bytes) {
+  static Table table(const uint8_t* bytes) {
     return load(bytes);
   }
   static Bytes fill(uint8_t byte) {
@@ -30,8 +31,8 @@ struct Ops {
     return out;
   }
   template <unsigned kShift, unsigned kBits>
-  static Bytes field(Bytes v) {
-    for (uint8_t& lane : v.lane) lane = static_cast<uint8_t>(lane >> kShift & ((1 << kBits) - 1));
+  static Bytes lookup(const Table& table, Bytes v) {
+    for (uint8_t& lane : v.lane) lane = table.lane[lane >> kShift & ((1 << kBits) - 1)];
     return v;
   }
   static Bytes spare(Bytes v0, Bytes v1, Bytes v2) {
@@ -39,10 +40,6 @@ struct Ops {
       v0.lane[i] = static_cast<uint8_t>(v0.lane[i] >> 6 | v1.lane[i] >> 6 << 2 | v2.lane[i] >> 6 << 4);
     }
     return v0;
-  }
-  static Bytes lookup(Bytes table, Bytes codes) {
-    for (uint8_t& lane : codes.lane) lane = table.lane[lane];
-    return codes;
   }
   static Mask match(Bytes v, Bytes escape) {
     Mask mask = 0;

@@ -97,8 +97,8 @@ TEST(test_packed_product_has_the_bits_of_the_decoded_product) {
         const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
         const lpc::PackedRows view = lpc::packed::open_segment(layout, segment.shape, stored.span());
         const lpc::PackedRun first{view, 0, 3}, rest{view, 3, kRows};
-        lpc::packed_kernels().dot(tables, first, &rest, arranged.data(), packed.data());
-        lpc::packed_kernels().dot(tables, rest, nullptr, arranged.data(), packed.data());
+        lpc::packed_kernels().dot(tables, first, {4096, &rest}, arranged.data(), packed.data());
+        lpc::packed_kernels().dot(tables, rest, {4096, nullptr}, arranged.data(), packed.data());
         lpc::dot_kernels().rows_bf16(values.data(), columns, 0, kRows, arranged.data(), decoded.data());
         CHECK(std::memcmp(packed.data(), decoded.data(), kRows * sizeof(float)) == 0);
       });
