@@ -14,6 +14,8 @@ E2P3, HI4P, HI3, E3P3 = 1, 3, 4, 5
 LEVEL1 = {E2P3: 3, HI4P: 16, HI3: 7, E3P3: 7}  # values that have codes
 LEVEL2 = {E2P3: 7, HI4P: 0, HI3: 0, E3P3: 7}
 BLOCK = {E2P3: 8, HI4P: 2, HI3: 8, E3P3: 8}  # groups
+BUNDLE = 32  # rows
+PIECE = 4096  # columns
 
 _COLUMN = np.arange(64)
 POSITION = 16 * (_COLUMN % 32 // 8) + 8 * (_COLUMN // 32) + _COLUMN % 8
@@ -31,7 +33,8 @@ def demand(condition: bool, what: str) -> None:
 def check_params(params: bytes) -> None:
     demand(len(params) == PARAMS_BYTES, "codec_params_bytes")
     demand(params[0] in LEVEL1, "layout")
-    demand(not any(params[1:8]), "reserved")
+    demand(params[1] <= (params[0] in (HI4P, HI3)), "order")
+    demand(not any(params[2:8]), "reserved")
     demand(not any(params[8 + LEVEL1[params[0]] : 24]), "level 1 reserved")
     demand(not any(params[24 + LEVEL2[params[0]] :]), "level 2 reserved")
 
@@ -52,6 +55,23 @@ def row_bytes(layout: int, columns: int) -> int:
     return 64 * sum(code_vectors(layout, g) + g for g in blocks(layout, columns))
 
 
+def row_bodies(fixed: bytes, params: bytes, rows: int, columns: int) -> list[Bytes]:
+    """The blocks of each row, in order of columns."""
+    layout, bundled = params[0], params[1] == 1
+    bundle, piece = (BUNDLE, PIECE) if bundled else (1, max(columns, 1))
+    bodies: list[Bytes] = []
+    at = 0
+    for first in range(0, rows, bundle):
+        some: list[list[Bytes]] = [[] for _ in range(min(bundle, rows - first))]
+        for column in range(0, columns, piece):
+            size = row_bytes(layout, min(piece, columns - column))
+            for row in some:
+                row.append(np.frombuffer(fixed, np.uint8, size, at))
+                at += size
+        bodies += [np.concatenate(row) for row in some]
+    return bodies
+
+
 def decode_segment(stored: bytes, params: bytes, rows: int, columns: int) -> npt.NDArray[np.uint16]:
     """The bf16 bits of one encoded segment, of shape (rows, columns)."""
     layout = params[0]
@@ -65,8 +85,7 @@ def decode_segment(stored: bytes, params: bytes, rows: int, columns: int) -> npt
     demand(table[0] == 0 and bool((np.diff(table) >= 0).all()), "row table")
     demand(int(table[-1]) + 64 == len(stored) - side, "end of the side stream")
     out = np.zeros((rows, columns), np.uint16)
-    for row in range(rows):
-        body = np.frombuffer(stored, np.uint8, size, fixed + row * size)
+    for row, body in enumerate(row_bodies(stored[fixed:side], params, rows, columns)):
         step = entries // rows
         cuts = table[row * step : (row + 1) * step + 1]
         parts = [stored[side + a : side + b] for a, b in pairwise(cuts)]

@@ -17,7 +17,7 @@ from edge_runtime.errors import CodecError, FormatError
 
 LAYOUTS = list(codec.PACKED_LAYOUTS)
 # Around every multiple that means something: vectors, groups of 64, blocks of 128 and 512, the look-ahead of e2+3.
-COLUMNS = [1, 31, 63, 64, 65, 127, 128, 129, 191, 320, 449, 511, 512, 513, 575, 1023, 1025, 4100, 9001]
+COLUMNS = [1, 31, 63, 64, 65, 127, 128, 129, 191, 320, 449, 511, 512, 513, 575, 1023, 1025, 4100, 6145, 8192, 9001]
 
 
 def weights(rows: int, columns: int, odd: float = 0.002, seed: int = 1) -> codec_arrays.Array:

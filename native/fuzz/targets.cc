@@ -130,8 +130,8 @@ bool read_case(Bytes input, Case& to) {
 // Products read packed segments by themselves; they report nothing, but stay within the bytes.
 void multiply(const Case& segment, Bytes params, Bytes stored) {
   const PackedTables tables = packed::read_tables(params);
-  const PackedRows rows = packed::open_segment(tables.layout, segment.shape, stored);
-  const std::vector<float> x(64 * packed_groups(rows.columns) + 64, 1.0f);
+  const PackedRows rows = packed::open_segment(tables, segment.shape, stored);
+  const std::vector<float> x(64 * packed_groups(rows.order.columns) + 64, 1.0f);
   std::vector<float> y(segment.shape.rows);
   const PackedRun run{rows, 0, segment.shape.rows};
   packed_kernels().dot(tables, run, {4096, &run}, x.data(), y.data());

@@ -142,6 +142,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
+  const size_t unit = tables_.bundled ? kPackedBundle : kPanelRows;
   size_t rows_left = 0;
   for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
   const uint64_t base = header.segments.at(first_segment).offset;
@@ -158,11 +159,11 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     if (segment.encoding == Encoding::kRaw) {
       run.raw = bytes.data();
     } else {
-      run.rows = packed::open_segment(tables_.layout, {header.tensor.dtype, rows, header.row_bytes}, bytes);
+      run.rows = packed::open_segment(tables_, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
     for (; run.begin < rows; run.begin = run.end) {
       const size_t bytes = std::min(rows_left * row_bytes / kRunsToCome, kMostRunBytes);
-      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kPanelRows, 1) * kPanelRows);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / unit, 1) * unit);
       rows_left -= run.count();
       runs_.push_back(run);
     }

@@ -11,118 +11,131 @@ inline constexpr size_t kDecodeAhead = 11264;  // bytes
 
 template <typename Decoder>
 size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
-  constexpr size_t kColumns = Decoder::kColumns, kBytes = Decoder::kBytes;
-  const size_t row_bytes = packed_row_bytes(Decoder::kLayout, rows.columns);
-  const Ahead ahead{kDecodeAhead, rows.fixed + end * row_bytes, nullptr};
-  Decoder decoder(tables);
+  constexpr PackedLayout kLayout = Decoder::kLayout;
+  constexpr size_t kColumns = Decoder::kColumns;
+  const PackedOrder& order = rows.order;
+  const Ahead ahead{kDecodeAhead, rows.fixed + order.rows * packed_row_bytes(kLayout, order.columns), nullptr};
+  const Decoder checked(tables);
   typename Decoder::Row row, idle;
   idle.idle();
   StoreSink sink{out};
   for (size_t r = begin; r < end; ++r) {
-    const uint8_t* at = rows.fixed + r * row_bytes;
     row.open(tables, rows, r);
     row.prefetch_ahead(1);
-    const size_t blocks = row.unchecked ? rows.columns / kColumns : 0;
-    if (blocks > 0) {
+    size_t c = 0;
+    for (const size_t whole = row.unchecked ? order.columns / kColumns * kColumns : 0; c < whole;) {
+      const size_t some = whole - c < order.piece() ? whole - c : order.piece();
+      const uint8_t* const at = rows.fixed + order.offset(kLayout, r, c);
+      Decoder decoder(tables);  // nothing else has its address, so that it stays in registers
       decoder.begin({&row, at});
-      decoder.add(row, at, blocks, {&idle, at}, ahead, sink);
+      decoder.add(row, at, some / kColumns, {&idle, at}, ahead, sink);
       decoder.end();
+      c += some;
     }
-    at += blocks * kBytes;
-    for (size_t c = blocks * kColumns; c < rows.columns; c += kColumns, at += kBytes) {
-      decoder.add_checked(row, at, rows.columns - c < kColumns ? rows.columns - c : kColumns, sink);
+    for (; c < order.columns; c += kColumns) {
+      const size_t some = order.columns - c < kColumns ? order.columns - c : kColumns;
+      checked.add_checked(row, rows.fixed + order.offset(kLayout, r, c), some, sink);
     }
     if (!row.complete()) return r;  // its side stream does not fit its codes
   }
   return end;
 }
 
-// Some rows, multiplied together.
+// Rows of a run, some at a time.
 template <typename Decoder>
-struct Together {
+class Product {
+ public:
+  Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& follow, const float* x)
+      : tables_(tables), rows_(run.rows), x_(x) {
+    const size_t row_bytes = packed_row_bytes(kLayout, order_.columns);
+    const PackedRun* const next = follow.next;
+    ahead_ = {follow.bytes, rows_.fixed + run.end * row_bytes,
+              next != nullptr ? next->rows.fixed + next->begin * row_bytes : nullptr};
+    idle_.idle();
+  }
+
+  void multiply(size_t begin, size_t end, float* y) {
+    while (begin < end) {
+      size_t count = end - begin < kMost ? end - begin : kMost;
+      const size_t bundle = kPackedBundle - begin % kPackedBundle;
+      if (order_.bundled && bundle < count) count = bundle;
+      some_rows(begin, count, y + begin);
+      begin += count;
+    }
+  }
+
+ private:
+  static constexpr PackedLayout kLayout = Decoder::kLayout;
+  static constexpr size_t kColumns = Decoder::kColumns, kMost = Decoder::kRowsTogether;
+  using Row = typename Decoder::Row;
   using Position = typename Decoder::Position;
 
-  typename Decoder::Row rows[Decoder::kRowsTogether], idle;
-  Dot dots[Decoder::kRowsTogether];
-  size_t count;
-  const uint8_t* fixed;  // of the first
-  size_t row_bytes;
-  size_t columns;
+  const uint8_t* place(size_t row, size_t column) const { return rows_.fixed + order_.offset(kLayout, row, column); }
 
-  bool unchecked() const {
-    bool all = true;
-    for (size_t i = 0; i < count; ++i) all &= rows[i].unchecked;
-    return all;
+  void some_rows(size_t begin, size_t count, float* y) {
+    bool unchecked = whole_ > 0;
+    for (size_t i = 0; i < count; ++i) {
+      open_[i].open(tables_, rows_, begin + i);
+      open_[i].prefetch_ahead(count);
+      unchecked &= open_[i].unchecked;
+    }
+    if (unchecked) return pieces(begin, count, y);
+    for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot());
   }
 
-  // `blocks` blocks of each row, piece by piece, so that a piece of the activations serves all rows.
-  inline __attribute__((always_inline)) void add(Decoder& decoder, size_t blocks, size_t piece, const Ahead& ahead,
-                                                 const float* x) {
-    decoder.begin({&rows[0], fixed});
-    for (size_t b = 0; b < blocks; b += piece) {
-      const size_t some = blocks - b < piece ? blocks - b : piece;
-      const uint8_t* at = fixed + b * Decoder::kBytes;
-      const Position next_piece{b + some < blocks ? &rows[0] : &idle, b + some < blocks ? at + some * Decoder::kBytes : at};
-      for (size_t i = 0; i < count; ++i, at += row_bytes) {
-        const bool last = i + 1 == count;
-        DotSink sink{x + b * Decoder::kColumns, dots[i]};
-        const Position next = last ? next_piece : Position{&rows[i + 1], at + row_bytes};
-        decoder.add(rows[i], at, some, next, ahead, sink);
-        dots[i] = sink.dot;
+  // Piece by piece, so that a piece of the activations serves all rows.
+  void pieces(size_t begin, size_t count, float* y) {
+    Decoder decoder(tables_);  // nothing else has its address, so that it stays in registers
+    decoder.begin({&open_[0], place(begin, 0)});
+    for (size_t c = 0; c < whole_;) {
+      const bool last_piece = whole_ - c <= order_.piece();
+      const size_t some = last_piece ? whole_ - c : order_.piece();
+      const uint8_t* at = place(begin, c);
+      const size_t stride = order_.stride(kLayout, c);
+      const Position next_piece = last_piece ? Position{&idle_, at} : Position{&open_[0], place(begin, c + some)};
+      for (size_t i = 0; i < count; ++i, at += stride) {
+        DotSink sink{x_ + c, c == 0 ? Dot() : dots_[i]};
+        const Position next = i + 1 == count ? next_piece : Position{&open_[i + 1], at + stride};
+        decoder.add(open_[i], at, some / kColumns, next, ahead_, sink);
+        if (!last_piece) {
+          dots_[i] = sink.dot;
+        } else if (whole_ == order_.columns) {
+          y[i] = sink.dot.sum();
+        } else {
+          if (kAhead == 0) decoder.end();
+          y[i] = rest(begin + i, open_[i], whole_, sink.dot);
+        }
       }
+      c += some;
     }
-    decoder.end();
   }
 
-  // Row i from block `done` on.
-  void add_rest(const Decoder& decoder, size_t i, size_t done, const Ahead& ahead, const float* x) {
-    constexpr size_t kColumns = Decoder::kColumns;
-    const uint8_t* at = fixed + i * row_bytes + done * Decoder::kBytes;
-    for (size_t byte = done * Decoder::kBytes; byte < row_bytes; byte += 64) {
-      prefetch_far(ahead.from(at) + byte - done * Decoder::kBytes);
+  // The columns of a row from `c` on.
+  __attribute__((noinline)) float rest(size_t r, Row& row, size_t c, const Dot& dot) const {
+    const uint8_t* const far = ahead_.from(place(r, c));
+    for (size_t byte = 0; byte < packed_row_bytes(kLayout, order_.columns - whole_); byte += 64) prefetch_far(far + byte);
+    DotSink sink{x_ + c, dot};
+    for (; c < order_.columns; c += kColumns) {
+      const size_t some = order_.columns - c < kColumns ? order_.columns - c : kColumns;
+      checked_.add_checked(row, place(r, c), some, sink);
     }
-    DotSink sink{x + done * kColumns, dots[i]};
-    for (size_t c = done * kColumns; c < columns; c += kColumns, at += Decoder::kBytes) {
-      decoder.add_checked(rows[i], at, columns - c < kColumns ? columns - c : kColumns, sink);
-    }
-    dots[i] = sink.dot;
+    return sink.dot.sum();
   }
+
+  const PackedTables& tables_;
+  const Decoder checked_{tables_};
+  const PackedRows& rows_;
+  const PackedOrder& order_ = rows_.order;
+  const size_t whole_ = order_.columns / kColumns * kColumns;  // columns in whole blocks
+  const float* const x_;
+  Ahead ahead_;
+  Row open_[kMost], idle_;
+  Dot dots_[kMost];
 };
-
-// Longer rows are multiplied in pieces: their activations do not fit the first-level cache.
-inline constexpr size_t kMostColumns = 6144;
-inline constexpr size_t kPieceColumns = 2048;
 
 template <typename Decoder>
 void dot_with(const PackedTables& tables, const PackedRun& run, const PackedAhead& follow, const float* x, float* y) {
-  const PackedRows& rows = run.rows;
-  const size_t row_bytes = packed_row_bytes(Decoder::kLayout, rows.columns);
-  const size_t blocks = rows.columns / Decoder::kColumns;
-  const bool in_pieces = Decoder::kInPieces && rows.columns > kMostColumns;
-  const size_t piece = in_pieces ? kPieceColumns / Decoder::kColumns : blocks;
-  const PackedRun* const next = follow.next;
-  const Ahead ahead{in_pieces ? Decoder::kRowsTogether * row_bytes : follow.bytes, rows.fixed + run.end * row_bytes,
-                    next != nullptr ? next->rows.fixed + next->begin * row_bytes : nullptr};
-  Decoder decoder(tables);
-  Together<Decoder> some;
-  some.row_bytes = row_bytes;
-  some.columns = rows.columns;
-  some.idle.idle();
-  for (size_t r = run.begin; r < run.end; r += some.count) {
-    some.count = Decoder::kRowsTogether < run.end - r ? Decoder::kRowsTogether : run.end - r;
-    some.fixed = rows.fixed + r * row_bytes;
-    for (size_t i = 0; i < some.count; ++i) {
-      some.rows[i].open(tables, rows, r + i);
-      some.rows[i].prefetch_ahead(some.count);
-      some.dots[i] = Dot();
-    }
-    const size_t done = some.unchecked() ? blocks : 0;
-    if (done > 0) some.add(decoder, done, piece, ahead, x);
-    for (size_t i = 0; i < some.count; ++i) {
-      some.add_rest(decoder, i, done, ahead, x);
-      y[r + i] = some.dots[i].sum();
-    }
-  }
+  Product<Decoder>(tables, run, follow, x).multiply(run.begin, run.end, y);
 }
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {

@@ -41,6 +41,35 @@ constexpr size_t packed_row_bytes(PackedLayout layout, size_t columns) {
   return vectors * 64;
 }
 
+// Long rows may lie in bundles, piece after piece: a product then reads them in the order in which they are stored, and
+// the activations of a piece fit the first-level cache.
+inline constexpr size_t kPackedBundle = 32;   // rows, the last bundle of a segment may have fewer
+inline constexpr size_t kPackedPiece = 4096;  // columns, the last piece of a row may have fewer
+
+// How the rows of a segment lie.
+struct PackedOrder {
+  size_t rows = 0;
+  size_t columns = 0;
+  bool bundled = false;
+
+  // Columns of a row that lie together.
+  constexpr size_t piece() const { return bundled ? kPackedPiece : columns; }
+  // From one row to the next within the piece that begins at `column`.
+  constexpr size_t stride(PackedLayout layout, size_t column) const {
+    return packed_row_bytes(layout, columns - column < piece() ? columns - column : piece());
+  }
+  // Where the block of row `row` that begins at `column` lies, in bytes.
+  constexpr size_t offset(PackedLayout layout, size_t row, size_t column) const {
+    const size_t row_bytes = packed_row_bytes(layout, columns);
+    if (!bundled) return row * row_bytes + packed_row_bytes(layout, column);
+    const size_t first = row / kPackedBundle * kPackedBundle;
+    const size_t count = rows - first < kPackedBundle ? rows - first : kPackedBundle;
+    const size_t begin = column / kPackedPiece * kPackedPiece;
+    return first * row_bytes + count * packed_row_bytes(layout, begin) + (row - first) * stride(layout, begin) +
+           packed_row_bytes(layout, column - begin);
+  }
+};
+
 // Entries of the row table: where the parts of each row's side stream begin, and where the last one ends.
 constexpr size_t packed_parts_per_row(PackedLayout layout) {
   return layout == PackedLayout::kE2p3 || layout == PackedLayout::kE3p3 ? 2 : 1;
@@ -57,6 +86,7 @@ constexpr bool packed_codes_high_bytes(PackedLayout layout) {
 // What the codes of a tensor stand for. Escape codes stand for a value that no other code of the level has.
 struct PackedTables {
   PackedLayout layout = PackedLayout::kE2p3;
+  bool bundled = false;
   alignas(16) uint8_t level1[16] = {};
   alignas(16) uint8_t level2[16] = {};  // e2+3 and e3+3
   uint8_t escape1 = 0;                  // all but hi4p
@@ -69,8 +99,8 @@ struct PackedRows {
   const uint8_t* table = nullptr;  // u32, any alignment
   const uint8_t* fixed = nullptr;
   const uint8_t* side = nullptr;
-  size_t columns = 0;
   size_t side_bytes = 0;
+  PackedOrder order;
 };
 
 // Some of a segment's rows.
@@ -82,7 +112,7 @@ struct PackedRun {
 
 // What is prefetched while a run is multiplied.
 struct PackedAhead {
-  size_t bytes;           // after the weights that are used, while rows are short
+  size_t bytes;           // after the weights that are used
   const PackedRun* next;  // what the same thread will most likely multiply next, of the same matrix; may be null
 };
 

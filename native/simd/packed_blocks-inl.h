@@ -31,7 +31,6 @@ class Blocks {
  public:
   static constexpr PackedLayout kLayout = Layout::kLayout;
   static constexpr size_t kRowsTogether = Layout::kRowsTogether;
-  static constexpr bool kInPieces = Layout::kInPieces;
   static constexpr size_t kColumns = 8 * kGroup;
   static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
   using Row = typename Layout::Row;

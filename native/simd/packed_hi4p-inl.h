@@ -12,8 +12,7 @@ class Hi4p {
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
   static constexpr size_t kColumns = 2 * kGroup;
   static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
-  static constexpr size_t kRowsTogether = 16;
-  static constexpr bool kInPieces = true;
+  static constexpr size_t kRowsTogether = kPackedBundle;
 
   class Row {
    public:
@@ -21,7 +20,7 @@ class Hi4p {
 
     void open(const PackedTables&, const PackedRows& rows, size_t row) {
       entry_ = rows.table + 4 * row;
-      columns_ = rows.columns;
+      columns_ = rows.order.columns;
       next_ = rows.side + load_u32(entry_);
       end_ = rows.side + load_u32(entry_ + 4);
       first_ = 0;

@@ -144,8 +144,7 @@ inline __attribute__((always_inline)) Ops::Bytes lookup_three_bits(Ops::Table ta
 // Three-bit codes: seven high bytes and an escape to the row's side stream.
 struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
-  static constexpr size_t kRowsTogether = 16;
-  static constexpr bool kInPieces = true;
+  static constexpr size_t kRowsTogether = kPackedBundle;
 
   // A row while it is decoded.
   struct Row {
@@ -200,7 +199,6 @@ template <PackedLayout kTwoLevels>
 struct TwoLevels {
   static constexpr PackedLayout kLayout = kTwoLevels;
   static constexpr size_t kRowsTogether = 2;  // buffers of more rows would fill the first-level cache
-  static constexpr bool kInPieces = false;
   static constexpr int kFirstBits = kTwoLevels == PackedLayout::kE2p3 ? 2 : 3;
 
   struct Row {

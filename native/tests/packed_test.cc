@@ -19,7 +19,7 @@ using lpc::PackedLayout;
 using lpc::test::GuardedBuffer;
 
 constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kE3p3, PackedLayout::kHi4p, PackedLayout::kHi3};
-constexpr size_t kColumns[] = {1, 31, 64, 65, 127, 128, 129, 320, 449, 511, 512, 513, 1025, 4100, 9001};
+constexpr size_t kColumns[] = {1, 31, 64, 65, 127, 128, 129, 320, 449, 511, 512, 513, 1025, 4100, 6145, 8192, 9001};
 
 // Sums of four uniform numbers, scaled; one element in `one_in` has any bits (but is finite).
 std::vector<uint16_t> weights(size_t n, uint64_t one_in = 256) {
@@ -76,7 +76,7 @@ void for_each_segment(size_t rows, const Check& check) {
 }
 
 TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes) {
-  for_each_segment(5, [](PackedLayout, size_t, const std::vector<uint16_t>& values, const Segment& segment) {
+  for_each_segment(35, [](PackedLayout, size_t, const std::vector<uint16_t>& values, const Segment& segment) {
     GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
     GuardedBuffer out(values.size() * 2, GuardedBuffer::At::kEnd);
     std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
@@ -86,16 +86,16 @@ TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes)
 }
 
 TEST(test_packed_product_has_the_bits_of_the_decoded_product) {
-  constexpr size_t kRows = 35;
+  constexpr size_t kRows = 69;
   for_each_segment(
-      kRows, [](PackedLayout layout, size_t columns, const std::vector<uint16_t>& values, const Segment& segment) {
+      kRows, [](PackedLayout, size_t columns, const std::vector<uint16_t>& values, const Segment& segment) {
         std::vector<float> x(columns), arranged(columns + 64), packed(kRows), decoded(kRows);
         for (size_t i = 0; i < columns; ++i) x[i] = std::sin(static_cast<float>(i));
         lpc::dot_kernels().arrange(x.data(), columns, arranged.data());
         GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
         std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
         const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
-        const lpc::PackedRows view = lpc::packed::open_segment(layout, segment.shape, stored.span());
+        const lpc::PackedRows view = lpc::packed::open_segment(tables, segment.shape, stored.span());
         const lpc::PackedRun first{view, 0, 3}, rest{view, 3, kRows};
         lpc::packed_kernels().dot(tables, first, {4096, &rest}, arranged.data(), packed.data());
         lpc::packed_kernels().dot(tables, rest, {4096, nullptr}, arranged.data(), packed.data());

@@ -7,11 +7,13 @@
 #include "codecs/packed/packed_encode.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
+#include "codecs/tensor.h"
 
 namespace lpc {
 namespace packed {
 
-PackedRows open_segment(PackedLayout kind, const SegmentShape& shape, Bytes stored) {
+PackedRows open_segment(const PackedTables& tables, const SegmentShape& shape, Bytes stored) {
+  const PackedLayout kind = tables.layout;
   const Layout layout(kind, shape);
   if (stored.size() < layout.side_offset + kPackedPadding) {
     throw_field(LPC_FORMAT_ERROR, "segment size", 0, std::to_string(stored.size()),
@@ -30,7 +32,8 @@ PackedRows open_segment(PackedLayout kind, const SegmentShape& shape, Bytes stor
     }
     before = entry;
   }
-  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], layout.columns, side_bytes};
+  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], side_bytes,
+          {shape.rows, layout.columns, tables.bundled}};
 }
 
 }  // namespace packed
@@ -53,7 +56,7 @@ class PackedCodec : public Codec {
   }
   std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
     if (tensor.dtype != LPC_DTYPE_BF16) return {};
-    return packed::choose_params(src, layout_);
+    return packed::choose_params(src, tensor_rows(tensor, DescSource::kCaller).row_bytes / 2, layout_);
   }
   void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
     if (tensor.dtype != LPC_DTYPE_BF16) return Codec::check_params(tensor, params);
@@ -81,7 +84,7 @@ class PackedCodec : public Codec {
       throw_field(LPC_FORMAT_ERROR, "encoding", 0, "1", "0, as codec packed keeps all dtypes but bf16 raw");
     }
     const PackedTables tables = packed::read_tables(params);
-    const PackedRows rows = packed::open_segment(tables.layout, shape, stored);
+    const PackedRows rows = packed::open_segment(tables, shape, stored);
     const size_t done = packed_kernels().decode(tables, rows, 0, shape.rows, out.data());
     if (done == shape.rows) return;
     const size_t entry = packed_parts_per_row(tables.layout) * done;

@@ -96,26 +96,27 @@ class Side {
 
 class RowEncoder {
  public:
-  RowEncoder(Bytes params, size_t columns, MutableBytes scratch)
+  RowEncoder(Bytes params, const PackedOrder& order, MutableBytes scratch)
       : layout_(static_cast<PackedLayout>(params[0])),
-        columns_(columns),
+        order_(order),
+        columns_(order.columns),
         values_(level1_values(layout_)),
         codes_(codes_of(params, kLevel1Offset, values_)),
         codes2_(codes_of(params, kLevel2Offset, level2_values(layout_))),
         escapes_(scratch.data()) {}
 
-  // Writes the fixed part of a row; what escapes is kept for append_side.
-  void write_fixed(const uint8_t* elements, uint8_t* to) {
+  // Writes the fixed part of a row to its place in `fixed`; what escapes is kept for append_side.
+  void write_fixed(const uint8_t* elements, size_t row, uint8_t* fixed) {
     escape_count_ = 0;
     const size_t per_block = packed_groups_per_block(layout_);
     for (size_t c = 0; c < columns_;) {
       const size_t groups = std::min(per_block, packed_groups(columns_ - c));
       const size_t vectors = packed_code_vectors(layout_, groups);
+      uint8_t* const to = fixed + order_.offset(layout_, row, c);
       std::memset(to, 0, 64 * vectors);
       for (size_t g = 0; g < groups; ++g, c += kPackedGroup) {
         write_group(elements + 2 * c, c, std::min(columns_ - c, kPackedGroup), g, to, to + 64 * (vectors + g));
       }
-      to += 64 * (vectors + groups);
     }
   }
 
@@ -190,6 +191,7 @@ class RowEncoder {
   }
 
   PackedLayout layout_;
+  PackedOrder order_;
   size_t columns_;
   size_t values_;
   Codes codes_;
@@ -210,10 +212,10 @@ size_t encode(const SegmentShape& shape, Bytes params, Bytes src, MutableBytes d
   if (dst.size() < layout.side_offset + kPackedPadding) return 0;
   if (kind == PackedLayout::kHi4p && layout.columns > kMaxHi4pColumns) return 0;
   std::memset(dst.data(), 0, layout.fixed_offset);
-  RowEncoder encoder(params, layout.columns, scratch);
+  RowEncoder encoder(params, {shape.rows, layout.columns, params[kOrderOffset] != 0}, scratch);
   Side side(dst.subspan(layout.side_offset));
   for (size_t row = 0; row < shape.rows; ++row) {
-    encoder.write_fixed(&src[row * shape.row_bytes], &dst[layout.fixed_offset + row * layout.row_bytes]);
+    encoder.write_fixed(&src[row * shape.row_bytes], row, &dst[layout.fixed_offset]);
     if (!encoder.append_side(side, &dst[4 * row * packed_parts_per_row(kind)])) return 0;
   }
   store(&dst[4 * (layout.table_entries - 1)], static_cast<uint32_t>(side.size()));

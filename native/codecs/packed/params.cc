@@ -71,7 +71,7 @@ uint64_t bits_with(PackedLayout layout, const Histogram& histogram) {
 
 }  // namespace
 
-std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
+std::vector<uint8_t> choose_params(Bytes src, size_t columns, const PackedLayout* layout) {
   const Histogram histogram = count(src);
   PackedLayout chosen = PackedLayout::kE2p3;
   for (PackedLayout other : {PackedLayout::kE3p3, PackedLayout::kHi4p}) {
@@ -81,6 +81,7 @@ std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout) {
   const auto values = by_frequency(packed_codes_high_bytes(chosen) ? histogram.high_bytes : histogram.exponents);
   std::vector<uint8_t> params(kParamsBytes, 0);
   params[0] = static_cast<uint8_t>(chosen);
+  params[kOrderOffset] = packed_codes_high_bytes(chosen) && columns > kMostWholeColumns;
   const auto level2 = values.begin() + level1_values(chosen);
   std::copy(values.begin(), level2, params.begin() + kLevel1Offset);
   std::copy(level2, level2 + level2_values(chosen), params.begin() + kLevel2Offset);
@@ -98,12 +99,17 @@ void check_params(Bytes params) {
     throw_field(LPC_FORMAT_ERROR, "codec_params.layout", 0, std::to_string(params[0]), "1, 3, 4 or 5");
   }
   const auto layout = static_cast<PackedLayout>(params[0]);
+  const uint8_t most = packed_codes_high_bytes(layout) ? 1 : 0;
+  if (params[kOrderOffset] > most) {
+    throw_field(LPC_FORMAT_ERROR, "codec_params.order", kOrderOffset, std::to_string(params[kOrderOffset]),
+                most == 1 ? "0 or 1" : "0 for this layout");
+  }
   const auto check_zero = [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       if (params[i] != 0) throw_field(LPC_FORMAT_ERROR, "codec_params.reserved", i, std::to_string(params[i]), "0");
     }
   };
-  check_zero(1, kLevel1Offset);
+  check_zero(kOrderOffset + 1, kLevel1Offset);
   check_zero(kLevel1Offset + level1_values(layout), kLevel2Offset);
   check_zero(kLevel2Offset + level2_values(layout), kParamsBytes);
 }
@@ -111,6 +117,7 @@ void check_params(Bytes params) {
 PackedTables read_tables(Bytes params) {
   PackedTables tables;
   tables.layout = static_cast<PackedLayout>(params[0]);
+  tables.bundled = params[kOrderOffset] != 0;
   const auto read = [&](size_t offset, size_t values, uint8_t* level) {
     const auto begin = params.begin() + static_cast<ptrdiff_t>(offset);
     const auto end = begin + static_cast<ptrdiff_t>(values);

@@ -7,9 +7,13 @@
 namespace lpc::packed {
 
 inline constexpr size_t kParamsBytes = 32;
+inline constexpr size_t kOrderOffset = 1;
 inline constexpr size_t kLevel1Offset = 8;
 inline constexpr size_t kLevel2Offset = 24;
 inline constexpr uint64_t kMaxHi4pColumns = uint64_t{1} << 24;  // what a list entry can name
+
+// Longer rows are bundled where their layout allows it: their activations do not fit a first-level cache.
+inline constexpr size_t kMostWholeColumns = 6144;
 
 // How many values the codes of a level stand for; the next code, where there is one, is the escape.
 constexpr size_t level1_values(PackedLayout layout) {
@@ -17,8 +21,8 @@ constexpr size_t level1_values(PackedLayout layout) {
 }
 constexpr size_t level2_values(PackedLayout layout) { return packed_parts_per_row(layout) == 2 ? 7 : 0; }
 
-// Tables of the layout, or of the smallest one, for these bf16 values.
-std::vector<uint8_t> choose_params(Bytes src, const PackedLayout* layout);
+// Tables of the layout, or of the smallest one, for these bf16 values in rows of `columns`.
+std::vector<uint8_t> choose_params(Bytes src, size_t columns, const PackedLayout* layout);
 
 // Throws LPC_FORMAT_ERROR.
 void check_params(Bytes params);

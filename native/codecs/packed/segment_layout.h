@@ -12,17 +12,15 @@ struct Layout {
       : columns(shape.row_bytes / 2),
         table_entries(packed_table_entries(layout, shape.rows)),
         fixed_offset(align_up(4 * table_entries, kSegmentAlignment)),
-        row_bytes(packed_row_bytes(layout, columns)),
-        side_offset(fixed_offset + shape.rows * row_bytes) {}
+        side_offset(fixed_offset + shape.rows * packed_row_bytes(layout, columns)) {}
 
   size_t columns;
   size_t table_entries;
   size_t fixed_offset;
-  size_t row_bytes;
   size_t side_offset;
 };
 
 // Checks the sizes and the row table of a segment. Throws LPC_FORMAT_ERROR.
-PackedRows open_segment(PackedLayout layout, const SegmentShape& shape, Bytes stored);
+PackedRows open_segment(const PackedTables& tables, const SegmentShape& shape, Bytes stored);
 
 }  // namespace lpc::packed
