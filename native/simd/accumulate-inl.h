@@ -80,7 +80,7 @@ inline float sum_lanes(FloatVector all) {
 }
 
 struct Sums {
-  FloatVector even_low{}, odd_low{}, even_high{}, odd_high{};
+  FloatVector even_low, odd_low, even_high, odd_high;
 };
 
 struct Dot {
@@ -148,7 +148,7 @@ inline void add_tail(Dot& dot, const uint8_t* weights, size_t columns, const flo
 inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
   // Unrolled, the hardware prefetches farther ahead: AVX2 28 for 24 GB/s; AVX-512 needs none, and loses by more.
   constexpr size_t kUnrolled = kParts == 1 ? 1 : 4;
-  Dot dot;
+  Dot dot{};
   size_t c = 0;
   for (; c + kUnrolled * kGroup <= k; c += kUnrolled * kGroup) {
 #pragma GCC unroll 4
@@ -164,7 +164,7 @@ inline constexpr size_t kRowsTogether = 16;
 
 inline void dot_long_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
   constexpr size_t kNear = 256;  // bytes
-  Dot dots[kRowsTogether];
+  Dot dots[kRowsTogether] = {};
   const size_t row_bytes = 2 * k;
   size_t c = 0;
   for (; c + kGroup <= k; c += kGroup) {

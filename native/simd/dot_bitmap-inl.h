@@ -58,7 +58,7 @@ __attribute__((noinline)) void add_carefully(Dot& result, Row row, const BitmapR
 // kRows rows at a time share the activations.
 template <size_t kRows>
 inline void some_rows(const BitmapRows& rows, size_t first, bool carefully, const float* x, float* y) {
-  Dot dots[kRows];
+  Dot dots[kRows] = {};
   const Row begin(rows, first);
   const uint8_t* bits = begin.bits;
   const uint8_t* values[kRows];

@@ -16,19 +16,20 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
   const PackedOrder& order = rows.order;
   const Ahead ahead{kDecodeAhead, rows.fixed + order.rows * packed_row_bytes(kLayout, order.columns), nullptr};
   const Decoder checked(tables);
+  SideEnd side_end;
   typename Decoder::Row row, idle;
-  idle.idle();
+  idle.idle(side_end);
   StoreSink sink{out};
   for (size_t r = begin; r < end; ++r) {
-    row.open(tables, rows, r);
+    row.open(tables, rows, r, side_end);
     row.prefetch_ahead(1);
     size_t c = 0;
-    for (const size_t whole = row.unchecked ? order.columns / kColumns * kColumns : 0; c < whole;) {
+    for (const size_t whole = row.unchecked ? Decoder::whole(order.columns) : 0; c < whole;) {
       const size_t some = whole - c < order.piece() ? whole - c : order.piece();
       const uint8_t* const at = rows.fixed + order.offset(kLayout, r, c);
       Decoder decoder(tables);  // nothing else has its address, so that it stays in registers
       decoder.begin({&row, at});
-      decoder.add(row, at, some / kColumns, {&idle, at}, ahead, sink);
+      decoder.add(row, at, some, {&idle, at}, ahead, sink);
       decoder.end();
       c += some;
     }
@@ -51,7 +52,7 @@ class Product {
     const PackedRun* const next = follow.next;
     ahead_ = {follow.bytes, rows_.fixed + run.end * row_bytes,
               next != nullptr ? next->rows.fixed + next->begin * row_bytes : nullptr};
-    idle_.idle();
+    idle_.idle(side_end_);
   }
 
   void multiply(size_t begin, size_t end, float* y) {
@@ -75,12 +76,12 @@ class Product {
   void some_rows(size_t begin, size_t count, float* y) {
     bool unchecked = whole_ > 0;
     for (size_t i = 0; i < count; ++i) {
-      open_[i].open(tables_, rows_, begin + i);
+      open_[i].open(tables_, rows_, begin + i, side_end_);
       open_[i].prefetch_ahead(count);
       unchecked &= open_[i].unchecked;
     }
     if (unchecked) return pieces(begin, count, y);
-    for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot());
+    for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot{});
   }
 
   // Piece by piece, so that a piece of the activations serves all rows.
@@ -94,9 +95,9 @@ class Product {
       const size_t stride = order_.stride(kLayout, c);
       const Position next_piece = last_piece ? Position{&idle_, at} : Position{&open_[0], place(begin, c + some)};
       for (size_t i = 0; i < count; ++i, at += stride) {
-        DotSink sink{x_ + c, c == 0 ? Dot() : dots_[i]};
+        DotSink sink{x_ + c, c == 0 ? Dot{} : dots_[i]};
         const Position next = i + 1 == count ? next_piece : Position{&open_[i + 1], at + stride};
-        decoder.add(open_[i], at, some / kColumns, next, ahead_, sink);
+        decoder.add(open_[i], at, some, next, ahead_, sink);
         if (!last_piece) {
           dots_[i] = sink.dot;
         } else if (whole_ == order_.columns) {
@@ -126,9 +127,10 @@ class Product {
   const Decoder checked_{tables_};
   const PackedRows& rows_;
   const PackedOrder& order_ = rows_.order;
-  const size_t whole_ = order_.columns / kColumns * kColumns;  // columns in whole blocks
+  const size_t whole_ = Decoder::whole(order_.columns);
   const float* const x_;
   Ahead ahead_;
+  SideEnd side_end_;
   Row open_[kMost], idle_;
   Dot dots_[kMost];
 };

@@ -55,23 +55,34 @@ class Blocks {
     }
   }
 
-  // `count` blocks of `row`, stored from `at` on; then comes `next`.
+  // Columns of a row that add() takes: whole blocks, and a last one of half as many.
+  static constexpr size_t whole(size_t columns) {
+    return columns % kColumns == kColumns / 2 ? columns : columns / kColumns * kColumns;
+  }
+
+  // `columns` columns of `row`, as whole() has them, stored from `at` on; then comes `next`.
   template <typename Sink>
-  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t count, Position next,
+  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t columns, Position next,
                                                  const Ahead& ahead, Sink& sink) {
     if (kAhead == 0 && row_ != &row) enter(row);
-    for (; count > 0; at += kBytes) {
-      const Position follow = --count > 0 ? Position{&row, at + kBytes} : next;
+    for (; columns >= kColumns; columns -= kColumns, at += kBytes) {
+      const Position follow = columns > kColumns ? Position{&row, at + kBytes} : next;
       const uint8_t* const far = ahead.from(at);
-      step<0>(at, follow, far, sink);
-      step<1>(at, follow, far, sink);
-      step<2>(at, follow, far, sink);
-      step<3>(at, follow, far, sink);
-      step<4>(at, follow, far, sink);
-      step<5>(at, follow, far, sink);
-      step<6>(at, follow, far, sink);
-      step<7>(at, follow, far, sink);
+      step<0, 8>(at, follow, far, sink);
+      step<1, 8>(at, follow, far, sink);
+      step<2, 8>(at, follow, far, sink);
+      step<3, 8>(at, follow, far, sink);
+      step<4, 8>(at, follow, far, sink);
+      step<5, 8>(at, follow, far, sink);
+      step<6, 8>(at, follow, far, sink);
+      step<7, 8>(at, follow, far, sink);
     }
+    if (columns == 0) return;
+    const uint8_t* const far = ahead.from(at);
+    step<0, 4>(at, next, far, sink);
+    step<1, 4>(at, next, far, sink);
+    step<2, 4>(at, next, far, sink);
+    step<3, 4>(at, next, far, sink);
   }
 
   // What was taken of the last row is noted there.
@@ -100,6 +111,7 @@ class Blocks {
     escapes_ = row.escapes;
   }
 
+  // A half block has fewer code vectors, but as many bytes.
   inline __attribute__((always_inline)) void read_codes(const uint8_t* at) {
     row_->prepare(escapes_);
     codes_ = Codes(at, kVectors);
@@ -114,18 +126,19 @@ class Blocks {
     }
   }
 
-  // Group kIndex of the block at `at` is used, and the one kAhead groups later decoded.
-  template <size_t kIndex, typename Sink>
+  // Group kIndex of the block of kGroups groups at `at` is used, and the one kAhead groups later decoded.
+  template <size_t kIndex, size_t kGroups, typename Sink>
   inline __attribute__((always_inline)) void step(const uint8_t* at, Position next, const uint8_t* far, Sink& sink) {
     constexpr size_t kDecoded = kIndex + kAhead;
-    if constexpr (kDecoded == 8) {
+    constexpr size_t kCodes = packed_code_vectors(kLayout, kGroups);
+    if constexpr (kDecoded == kGroups) {
       if (next.row != row_) enter(*next.row);
     }
-    if constexpr (kDecoded % 8 == 0) read_codes(kDecoded < 8 ? at : next.at);
-    decode<kDecoded % 8>(under_way_[kAhead]);
+    if constexpr (kDecoded % kGroups == 0) read_codes(kDecoded < kGroups ? at : next.at);
+    decode<kDecoded % kGroups>(under_way_[kAhead]);
     prefetch_far(far + kIndex * 64);
-    if (kIndex < kVectors) prefetch_far(far + (8 + kIndex) * 64);
-    put(at + (kVectors + kIndex) * 64, under_way_[0], sink);
+    if (kIndex < kCodes) prefetch_far(far + (kGroups + kIndex) * 64);
+    put(at + (kCodes + kIndex) * 64, under_way_[0], sink);
 #pragma GCC unroll 8
     for (size_t i = 0; i < kAhead; ++i) under_way_[i] = under_way_[i + 1];
   }
@@ -188,7 +201,7 @@ class Blocks {
 
   const Layout layout_;
   Row* row_ = nullptr;         // that is decoded
-  Stream escapes_{nullptr, 0};  // its own
+  Stream escapes_;  // its own
   Codes codes_;
   Coded under_way_[kAhead + 1];
 };

@@ -18,7 +18,7 @@ class Hi4p {
    public:
     static constexpr bool unchecked = true;
 
-    void open(const PackedTables&, const PackedRows& rows, size_t row) {
+    void open(const PackedTables&, const PackedRows& rows, size_t row, SideEnd&) {
       entry_ = rows.table + 4 * row;
       columns_ = rows.order.columns;
       next_ = rows.side + load_u32(entry_);
@@ -27,7 +27,7 @@ class Hi4p {
       column_ = kNone;
       read_next();
     }
-    void idle() {}
+    void idle(const SideEnd&) {}
     void prefetch_ahead(size_t rows) const { prefetch_side(entry_, next_, static_cast<size_t>(end_ - next_), rows); }
     bool complete() const { return column_ == kNone && next_ == end_; }
 
@@ -50,13 +50,13 @@ class Hi4p {
       if ((before != kNone && column_ <= before) || column_ >= columns_) column_ = kNone - 1;
     }
 
-    const uint8_t* entry_ = nullptr;
-    size_t columns_ = 0;
-    size_t first_ = 0;              // column of the next block
-    const uint8_t* next_ = nullptr;  // patch after the one that comes next
-    const uint8_t* end_ = nullptr;
-    size_t column_ = kNone;  // of the patch that comes next
-    uint8_t value_ = 0;
+    const uint8_t* entry_;
+    size_t columns_;
+    size_t first_;         // column of the next block
+    const uint8_t* next_;  // patch after the one that comes next
+    const uint8_t* end_;
+    size_t column_;  // of the patch that comes next
+    uint8_t value_;
   };
 
   struct Position {
@@ -69,13 +69,15 @@ class Hi4p {
   void begin(Position) {}
   void end() {}
 
+  static constexpr size_t whole(size_t columns) { return columns / kColumns * kColumns; }
+
   // As Blocks::add().
   template <typename Sink>
-  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t count, Position,
+  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t columns, Position,
                                                  const Ahead& ahead, Sink& sink) const {
     Row here = row;
     size_t plain_until = here.plain_until();
-    for (; count > 0; --count, at += kBytes, here.first_ += kColumns) {
+    for (size_t count = columns / kColumns; count > 0; --count, at += kBytes, here.first_ += kColumns) {
       const uint8_t* const far = ahead.from(at);
       for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
       if (here.first_ < plain_until) {

@@ -44,6 +44,27 @@ struct UncheckedStream {
 };
 inline constexpr size_t kBlockRoom = 8 * kGroup + 1;
 
+// The end of a segment's side stream, with room after it.
+struct SideEnd {
+  static constexpr size_t kMost = 2048;
+
+  uint8_t copy[kMost + kBlockRoom];
+  const uint8_t* from = nullptr;  // what is copied; null: nothing yet
+
+  // Where to read the part of the side stream from `begin` to `end` with kBlockRoom after it; null if it is not known.
+  const uint8_t* with_room(const PackedRows& rows, size_t begin, size_t end) {
+    if (rows.side_bytes - end >= kBlockRoom) return rows.side + begin;
+    const size_t bytes = rows.side_bytes < kMost ? rows.side_bytes : kMost;
+    const size_t first = rows.side_bytes - bytes;
+    if (begin < first) return nullptr;
+    if (from == nullptr) {
+      from = rows.side + first;
+      std::memcpy(copy, from, bytes);
+    }
+    return copy + (begin - first);
+  }
+};
+
 inline uint32_t load_u32(const uint8_t* from) {
   uint32_t value;
   std::memcpy(&value, from, sizeof value);
@@ -148,25 +169,19 @@ struct Hi3 {
 
   // A row while it is decoded.
   struct Row {
-    static constexpr size_t kMost = 2048;
+    Stream escapes;
+    const uint8_t* entry;
+    bool unchecked;  // whether blocks may take escapes through UncheckedStream
 
-    Stream escapes{nullptr, 0};
-    const uint8_t* entry = nullptr;
-    bool unchecked = false;            // whether blocks may take escapes through UncheckedStream
-    uint8_t copy[kMost + kBlockRoom];  // of the escapes of a row that end near the end of the segment
-
-    void open(const PackedTables&, const PackedRows& rows, size_t row) {
+    void open(const PackedTables&, const PackedRows& rows, size_t row, SideEnd& side_end) {
       entry = rows.table + 4 * row;
       const size_t begin = load_u32(entry), end = load_u32(entry + 4);
-      escapes = {rows.side + begin, end - begin};
-      unchecked = rows.side_bytes - end >= kBlockRoom;
-      if (unchecked || escapes.size > kMost) return;
-      std::memcpy(copy, escapes.bytes, escapes.size);
-      escapes.bytes = copy;
-      unchecked = true;
+      const uint8_t* const bytes = side_end.with_room(rows, begin, end);
+      escapes = {bytes != nullptr ? bytes : rows.side + begin, end - begin};
+      unchecked = bytes != nullptr;
     }
     // A row without escapes.
-    void idle() { escapes = {copy, 0}; }
+    void idle(const SideEnd& side_end) { escapes = {side_end.copy, 0}; }
     void prefetch_ahead(size_t rows) const { prefetch_side(entry, escapes.bytes, escapes.size, rows); }
     bool complete() const { return escapes.used == escapes.size; }
     // Makes the codes of a whole block available in `taken`, the row's escapes while it is decoded.
@@ -205,17 +220,17 @@ struct TwoLevels {
     static constexpr size_t kBuffer = 2048;
     static constexpr bool unchecked = true;
 
-    Stream escapes{nullptr, 0};  // exponents and codes of the second level that are decoded
+    Stream escapes;  // exponents and codes of the second level that are decoded
     const uint8_t* entry;
     const uint8_t* planes;
     size_t plane_bytes;  // of each of the three planes, still to be decoded
     size_t chunk_bytes;  // of each plane of the last chunk
     Ops::Table table;
     Ops::Bytes escape;
-    Stream second{nullptr, 0};  // escapes of the second level
+    Stream second;  // escapes of the second level
     uint8_t codes[kBuffer + kBlockRoom];
 
-    void open(const PackedTables& tables, const PackedRows& rows, size_t row) {
+    void open(const PackedTables& tables, const PackedRows& rows, size_t row, SideEnd&) {
       entry = rows.table + 8 * row;
       const uint32_t begin = load_u32(entry), middle = load_u32(entry + 4);
       planes = rows.side + begin;
@@ -225,7 +240,7 @@ struct TwoLevels {
       second = {rows.side + middle, load_u32(entry + 8) - middle};
       escapes = {codes, 0};
     }
-    void idle() {
+    void idle(const SideEnd&) {
       escapes = {codes, 0};
       plane_bytes = 0;
     }
