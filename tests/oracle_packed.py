@@ -14,7 +14,6 @@ E2P3, HI4P, HI3, E3P3 = 1, 3, 4, 5
 LEVEL1 = {E2P3: 3, HI4P: 16, HI3: 7, E3P3: 7}  # values that have codes
 LEVEL2 = {E2P3: 7, HI4P: 0, HI3: 0, E3P3: 7}
 BLOCK = {E2P3: 8, HI4P: 2, HI3: 8, E3P3: 8}  # groups
-BUNDLE = 32  # rows
 PIECE = 4096  # columns
 
 _COLUMN = np.arange(64)
@@ -57,19 +56,15 @@ def row_bytes(layout: int, columns: int) -> int:
 
 def row_bodies(fixed: bytes, params: bytes, rows: int, columns: int) -> list[Bytes]:
     """The blocks of each row, in order of columns."""
-    layout, bundled = params[0], params[1] == 1
-    bundle, piece = (BUNDLE, PIECE) if bundled else (1, max(columns, 1))
-    bodies: list[Bytes] = []
+    piece = PIECE if params[1] == 1 else max(columns, 1)
+    bodies: list[list[Bytes]] = [[] for _ in range(rows)]
     at = 0
-    for first in range(0, rows, bundle):
-        some: list[list[Bytes]] = [[] for _ in range(min(bundle, rows - first))]
-        for column in range(0, columns, piece):
-            size = row_bytes(layout, min(piece, columns - column))
-            for row in some:
-                row.append(np.frombuffer(fixed, np.uint8, size, at))
-                at += size
-        bodies += [np.concatenate(row) for row in some]
-    return bodies
+    for column in range(0, columns, piece):
+        size = row_bytes(params[0], min(piece, columns - column))
+        for body in bodies:
+            body.append(np.frombuffer(fixed, np.uint8, size, at))
+            at += size
+    return [np.concatenate(body) for body in bodies]
 
 
 def decode_segment(stored: bytes, params: bytes, rows: int, columns: int) -> npt.NDArray[np.uint16]:

@@ -16,7 +16,7 @@ namespace {
 
 // A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another, but not
 // smaller than a panel, for which all activations are read.
-constexpr size_t kMostRunBytes = size_t{512} << 10;  // stored
+constexpr size_t kMostRunBytes = size_t{768} << 10;  // stored
 constexpr size_t kRunsToCome = 12;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
@@ -142,7 +142,6 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
-  const size_t unit = tables_.bundled ? kPackedBundle : kPanelRows;
   size_t rows_left = 0;
   for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
   const uint64_t base = header.segments.at(first_segment).offset;
@@ -163,7 +162,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     }
     for (; run.begin < rows; run.begin = run.end) {
       const size_t bytes = std::min(rows_left * row_bytes / kRunsToCome, kMostRunBytes);
-      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / unit, 1) * unit);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kPanelRows, 1) * kPanelRows);
       rows_left -= run.count();
       runs_.push_back(run);
     }

@@ -46,23 +46,13 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
 template <typename Decoder>
 class Product {
  public:
-  Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& follow, const float* x)
-      : tables_(tables), rows_(run.rows), x_(x) {
-    const size_t row_bytes = packed_row_bytes(kLayout, order_.columns);
-    const PackedRun* const next = follow.next;
-    ahead_ = {follow.bytes, rows_.fixed + run.end * row_bytes,
-              next != nullptr ? next->rows.fixed + next->begin * row_bytes : nullptr};
+  Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x)
+      : tables_(tables), rows_(run.rows), end_(run.end), ahead_(ahead), x_(x) {
     idle_.idle(side_end_);
   }
 
-  void multiply(size_t begin, size_t end, float* y) {
-    while (begin < end) {
-      size_t count = end - begin < kMost ? end - begin : kMost;
-      const size_t bundle = kPackedBundle - begin % kPackedBundle;
-      if (order_.bundled && bundle < count) count = bundle;
-      some_rows(begin, count, y + begin);
-      begin += count;
-    }
+  void multiply(size_t begin, float* y) {
+    for (; begin < end_; begin += kMost) some_rows(begin, end_ - begin < kMost ? end_ - begin : kMost, y + begin);
   }
 
  private:
@@ -84,6 +74,22 @@ class Product {
     for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot{});
   }
 
+  // What to prefetch in the piece from `c` on of the rows from `begin` to `end`: then comes the next piece of the same
+  // rows, then that of the rows after them.
+  Ahead ahead_of(size_t begin, size_t end, size_t c) const {
+    const bool last_piece = order_.columns - c <= order_.piece();
+    const PackedRun* const next = ahead_.next;
+    const uint8_t* follow = nullptr;
+    if (!last_piece) {
+      follow = place(begin, c + order_.piece());
+    } else if (end < end_) {
+      follow = place(end, 0);
+    } else if (next != nullptr) {
+      follow = next->rows.fixed + next->rows.order.offset(kLayout, next->begin, 0);
+    }
+    return {ahead_.bytes, place(begin, c) + (end - begin) * order_.stride(kLayout, c), follow};
+  }
+
   // Piece by piece, so that a piece of the activations serves all rows.
   void pieces(size_t begin, size_t count, float* y) {
     Decoder decoder(tables_);  // nothing else has its address, so that it stays in registers
@@ -91,19 +97,21 @@ class Product {
     for (size_t c = 0; c < whole_;) {
       const bool last_piece = whole_ - c <= order_.piece();
       const size_t some = last_piece ? whole_ - c : order_.piece();
-      const uint8_t* at = place(begin, c);
       const size_t stride = order_.stride(kLayout, c);
+      const Ahead ahead = ahead_of(begin, begin + count, c);
+      const uint8_t* at = place(begin, c);
       const Position next_piece = last_piece ? Position{&idle_, at} : Position{&open_[0], place(begin, c + some)};
       for (size_t i = 0; i < count; ++i, at += stride) {
         DotSink sink{x_ + c, c == 0 ? Dot{} : dots_[i]};
         const Position next = i + 1 == count ? next_piece : Position{&open_[i + 1], at + stride};
-        decoder.add(open_[i], at, some, next, ahead_, sink);
+        decoder.add(open_[i], at, some, next, ahead, sink);
         if (!last_piece) {
           dots_[i] = sink.dot;
         } else if (whole_ == order_.columns) {
           y[i] = sink.dot.sum();
         } else {
           if (kAhead == 0) decoder.end();
+          prefetch_rest(ahead.from(at + packed_row_bytes(kLayout, some)));
           y[i] = rest(begin + i, open_[i], whole_, sink.dot);
         }
       }
@@ -111,10 +119,12 @@ class Product {
     }
   }
 
+  void prefetch_rest(const uint8_t* far) const {
+    for (size_t byte = 0; byte < packed_row_bytes(kLayout, order_.columns - whole_); byte += 64) prefetch_far(far + byte);
+  }
+
   // The columns of a row from `c` on.
   __attribute__((noinline)) float rest(size_t r, Row& row, size_t c, const Dot& dot) const {
-    const uint8_t* const far = ahead_.from(place(r, c));
-    for (size_t byte = 0; byte < packed_row_bytes(kLayout, order_.columns - whole_); byte += 64) prefetch_far(far + byte);
     DotSink sink{x_ + c, dot};
     for (; c < order_.columns; c += kColumns) {
       const size_t some = order_.columns - c < kColumns ? order_.columns - c : kColumns;
@@ -128,16 +138,17 @@ class Product {
   const PackedRows& rows_;
   const PackedOrder& order_ = rows_.order;
   const size_t whole_ = Decoder::whole(order_.columns);
+  const size_t end_;
+  const PackedAhead& ahead_;
   const float* const x_;
-  Ahead ahead_;
   SideEnd side_end_;
   Row open_[kMost], idle_;
   Dot dots_[kMost];
 };
 
 template <typename Decoder>
-void dot_with(const PackedTables& tables, const PackedRun& run, const PackedAhead& follow, const float* x, float* y) {
-  Product<Decoder>(tables, run, follow, x).multiply(run.begin, run.end, y);
+void dot_with(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x, float* y) {
+  Product<Decoder>(tables, run, ahead, x).multiply(run.begin, y);
 }
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
@@ -150,13 +161,13 @@ inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, si
   return begin;
 }
 
-inline void dot_rows(const PackedTables& tables, const PackedRun& run, const PackedAhead& follow, const float* x,
+inline void dot_rows(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x,
                      float* y) {
   switch (tables.layout) {
-    case PackedLayout::kE2p3: return dot_with<Blocks<TwoLevels<PackedLayout::kE2p3>>>(tables, run, follow, x, y);
-    case PackedLayout::kE3p3: return dot_with<Blocks<TwoLevels<PackedLayout::kE3p3>>>(tables, run, follow, x, y);
-    case PackedLayout::kHi3: return dot_with<Blocks<Hi3>>(tables, run, follow, x, y);
-    case PackedLayout::kHi4p: return dot_with<Hi4p>(tables, run, follow, x, y);
+    case PackedLayout::kE2p3: return dot_with<Blocks<TwoLevels<PackedLayout::kE2p3>>>(tables, run, ahead, x, y);
+    case PackedLayout::kE3p3: return dot_with<Blocks<TwoLevels<PackedLayout::kE3p3>>>(tables, run, ahead, x, y);
+    case PackedLayout::kHi3: return dot_with<Blocks<Hi3>>(tables, run, ahead, x, y);
+    case PackedLayout::kHi4p: return dot_with<Hi4p>(tables, run, ahead, x, y);
   }
 }
 

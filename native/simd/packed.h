@@ -41,31 +41,26 @@ constexpr size_t packed_row_bytes(PackedLayout layout, size_t columns) {
   return vectors * 64;
 }
 
-// Long rows may lie in bundles, piece after piece: a product then reads them in the order in which they are stored, and
-// the activations of a piece fit the first-level cache.
-inline constexpr size_t kPackedBundle = 32;   // rows, the last bundle of a segment may have fewer
+// Long rows may lie piece after piece: a product then reads them in the order in which they lie, while the activations
+// of a piece fit the first-level cache.
 inline constexpr size_t kPackedPiece = 4096;  // columns, the last piece of a row may have fewer
 
 // How the rows of a segment lie.
 struct PackedOrder {
   size_t rows = 0;
   size_t columns = 0;
-  bool bundled = false;
+  bool in_pieces = false;
 
   // Columns of a row that lie together.
-  constexpr size_t piece() const { return bundled ? kPackedPiece : columns; }
-  // From one row to the next within the piece that begins at `column`.
+  constexpr size_t piece() const { return in_pieces ? kPackedPiece : columns; }
+  // From one row to the next within the piece that begins at `column`, in bytes.
   constexpr size_t stride(PackedLayout layout, size_t column) const {
     return packed_row_bytes(layout, columns - column < piece() ? columns - column : piece());
   }
   // Where the block of row `row` that begins at `column` lies, in bytes.
   constexpr size_t offset(PackedLayout layout, size_t row, size_t column) const {
-    const size_t row_bytes = packed_row_bytes(layout, columns);
-    if (!bundled) return row * row_bytes + packed_row_bytes(layout, column);
-    const size_t first = row / kPackedBundle * kPackedBundle;
-    const size_t count = rows - first < kPackedBundle ? rows - first : kPackedBundle;
-    const size_t begin = column / kPackedPiece * kPackedPiece;
-    return first * row_bytes + count * packed_row_bytes(layout, begin) + (row - first) * stride(layout, begin) +
+    const size_t begin = in_pieces ? column / kPackedPiece * kPackedPiece : 0;
+    return rows * packed_row_bytes(layout, begin) + row * stride(layout, begin) +
            packed_row_bytes(layout, column - begin);
   }
 };
@@ -86,7 +81,7 @@ constexpr bool packed_codes_high_bytes(PackedLayout layout) {
 // What the codes of a tensor stand for. Escape codes stand for a value that no other code of the level has.
 struct PackedTables {
   PackedLayout layout = PackedLayout::kE2p3;
-  bool bundled = false;
+  bool in_pieces = false;
   alignas(16) uint8_t level1[16] = {};
   alignas(16) uint8_t level2[16] = {};  // e2+3 and e3+3
   uint8_t escape1 = 0;                  // all but hi4p

@@ -12,10 +12,10 @@ namespace LPC_SIMD_NAMESPACE {
 inline constexpr size_t kAhead = kParts == 1 ? 4 : 0;
 
 // What is prefetched into the second-level cache while `at` is used: `bytes` farther on, which may be in what follows
-// this memory.
+// these rows.
 struct Ahead {
   size_t bytes;
-  const uint8_t* end;     // of this memory
+  const uint8_t* end;     // of the rows
   const uint8_t* follow;  // null: nothing follows
 
   const uint8_t* from(const uint8_t* at) const {

@@ -12,7 +12,7 @@ class Hi4p {
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
   static constexpr size_t kColumns = 2 * kGroup;
   static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
-  static constexpr size_t kRowsTogether = kPackedBundle;
+  static constexpr size_t kRowsTogether = 64;
 
   class Row {
    public:

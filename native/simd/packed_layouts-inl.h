@@ -165,7 +165,7 @@ inline __attribute__((always_inline)) Ops::Bytes lookup_three_bits(Ops::Table ta
 // Three-bit codes: seven high bytes and an escape to the row's side stream.
 struct Hi3 {
   static constexpr PackedLayout kLayout = PackedLayout::kHi3;
-  static constexpr size_t kRowsTogether = kPackedBundle;
+  static constexpr size_t kRowsTogether = 64;
 
   // A row while it is decoded.
   struct Row {

@@ -117,7 +117,7 @@ void check_params(Bytes params) {
 PackedTables read_tables(Bytes params) {
   PackedTables tables;
   tables.layout = static_cast<PackedLayout>(params[0]);
-  tables.bundled = params[kOrderOffset] != 0;
+  tables.in_pieces = params[kOrderOffset] != 0;
   const auto read = [&](size_t offset, size_t values, uint8_t* level) {
     const auto begin = params.begin() + static_cast<ptrdiff_t>(offset);
     const auto end = begin + static_cast<ptrdiff_t>(values);

@@ -12,7 +12,7 @@ inline constexpr size_t kLevel1Offset = 8;
 inline constexpr size_t kLevel2Offset = 24;
 inline constexpr uint64_t kMaxHi4pColumns = uint64_t{1} << 24;  // what a list entry can name
 
-// Longer rows are bundled where their layout allows it: their activations do not fit a first-level cache.
+// Longer rows are cut into pieces where their layout allows it: their activations do not fit a first-level cache.
 inline constexpr size_t kMostWholeColumns = 6144;
 
 // How many values the codes of a level stand for; the next code, where there is one, is the escape.
