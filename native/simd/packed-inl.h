@@ -7,7 +7,36 @@
 namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
+// What is prefetched while rows are decoded to memory.
 inline constexpr size_t kDecodeAhead = 11264;  // bytes
+inline constexpr size_t kSideRows = 8;
+
+// The side stream of some rows: it is read too slowly for a core to notice that it is a stream.
+class SideAhead {
+ public:
+  SideAhead() = default;
+  SideAhead(PackedLayout layout, const PackedRows& rows, size_t begin, size_t end)
+      : side_(rows.side),
+        count_(end - begin),
+        first_(rows.table + 4 * packed_parts_per_row(layout) * begin),
+        last_(rows.table + 4 * packed_parts_per_row(layout) * end) {
+    for (const uint8_t* entry = first_; entry < last_ + 64; entry += 64) prefetch_far(entry);
+  }
+
+  // What row i of them needs, more or less.
+  void prefetch(size_t i) const {
+    if (i >= count_) return;
+    const size_t begin = load_u32(first_), bytes = load_u32(last_) - begin;
+    const uint8_t* const to = side_ + begin + bytes * (i + 1) / count_;
+    for (const uint8_t* line = side_ + begin + bytes * i / count_; line < to; line += 64) prefetch_far(line);
+  }
+
+ private:
+  const uint8_t* side_ = nullptr;
+  size_t count_ = 0;
+  const uint8_t* first_ = nullptr;  // entries of the row table
+  const uint8_t* last_ = nullptr;
+};
 
 template <typename Decoder>
 size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
@@ -22,7 +51,7 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
   StoreSink sink{out};
   for (size_t r = begin; r < end; ++r) {
     row.open(tables, rows, r, side_end);
-    row.prefetch_ahead(1);
+    if (r + kSideRows < end) SideAhead(kLayout, rows, r + kSideRows, r + kSideRows + 1).prefetch(0);
     size_t c = 0;
     for (const size_t whole = row.unchecked ? Decoder::whole(order.columns) : 0; c < whole;) {
       const size_t some = whole - c < order.piece() ? whole - c : order.piece();
@@ -67,11 +96,18 @@ class Product {
     bool unchecked = whole_ > 0;
     for (size_t i = 0; i < count; ++i) {
       open_[i].open(tables_, rows_, begin + i, side_end_);
-      open_[i].prefetch_ahead(count);
       unchecked &= open_[i].unchecked;
     }
     if (unchecked) return pieces(begin, count, y);
     for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot{});
+  }
+
+  // Of the rows that are multiplied after those up to `end`.
+  SideAhead side_after(size_t end) const {
+    if (end < end_) return {kLayout, rows_, end, end_ - end < kMost ? end_ : end + kMost};
+    const PackedRun* const next = ahead_.next;
+    if (next == nullptr) return {};
+    return {kLayout, next->rows, next->begin, next->end - next->begin < kMost ? next->end : next->begin + kMost};
   }
 
   // What to prefetch in the piece from `c` on of the rows from `begin` to `end`: then comes the next piece of the same
@@ -94,6 +130,8 @@ class Product {
   void pieces(size_t begin, size_t count, float* y) {
     Decoder decoder(tables_);  // nothing else has its address, so that it stays in registers
     decoder.begin({&open_[0], place(begin, 0)});
+    const SideAhead side(kLayout, rows_, begin, begin + count), side_next = side_after(begin + count);
+    for (size_t i = 0; i < kSideRows; ++i) side.prefetch(i);
     for (size_t c = 0; c < whole_;) {
       const bool last_piece = whole_ - c <= order_.piece();
       const size_t some = last_piece ? whole_ - c : order_.piece();
@@ -102,6 +140,8 @@ class Product {
       const uint8_t* at = place(begin, c);
       const Position next_piece = last_piece ? Position{&idle_, at} : Position{&open_[0], place(begin, c + some)};
       for (size_t i = 0; i < count; ++i, at += stride) {
+        if (c == 0) side.prefetch(i + kSideRows);
+        if (last_piece && i + kSideRows >= count) side_next.prefetch(i + kSideRows - count);
         DotSink sink{x_ + c, c == 0 ? Dot{} : dots_[i]};
         const Position next = i + 1 == count ? next_piece : Position{&open_[i + 1], at + stride};
         decoder.add(open_[i], at, some, next, ahead, sink);

@@ -19,16 +19,15 @@ class Hi4p {
     static constexpr bool unchecked = true;
 
     void open(const PackedTables&, const PackedRows& rows, size_t row, SideEnd&) {
-      entry_ = rows.table + 4 * row;
+      const uint8_t* const entry = rows.table + 4 * row;
       columns_ = rows.order.columns;
-      next_ = rows.side + load_u32(entry_);
-      end_ = rows.side + load_u32(entry_ + 4);
+      next_ = rows.side + load_u32(entry);
+      end_ = rows.side + load_u32(entry + 4);
       first_ = 0;
       column_ = kNone;
       read_next();
     }
     void idle(const SideEnd&) {}
-    void prefetch_ahead(size_t rows) const { prefetch_side(entry_, next_, static_cast<size_t>(end_ - next_), rows); }
     bool complete() const { return column_ == kNone && next_ == end_; }
 
    private:
@@ -50,7 +49,6 @@ class Hi4p {
       if ((before != kNone && column_ <= before) || column_ >= columns_) column_ = kNone - 1;
     }
 
-    const uint8_t* entry_;
     size_t columns_;
     size_t first_;         // column of the next block
     const uint8_t* next_;  // patch after the one that comes next

@@ -71,16 +71,6 @@ inline uint32_t load_u32(const uint8_t* from) {
   return value;
 }
 
-// The side stream and the row table `rows` rows ahead: they are read too slowly for a core to notice that they are
-// streams.
-inline __attribute__((always_inline)) void prefetch_side(const uint8_t* entry, const uint8_t* side, size_t bytes,
-                                                         size_t rows) {
-  constexpr size_t kLeast = 512;  // bytes
-  __builtin_prefetch(entry + kLeast, 0, 3);
-  const uint8_t* const from = side + (rows * bytes > kLeast ? rows * bytes : kLeast);
-  for (size_t line = 0; line < bytes + 64; line += 64) prefetch_far(from + line);
-}
-
 // ---- where decoded weights go
 
 struct StoreSink {
@@ -170,11 +160,10 @@ struct Hi3 {
   // A row while it is decoded.
   struct Row {
     Stream escapes;
-    const uint8_t* entry;
     bool unchecked;  // whether blocks may take escapes through UncheckedStream
 
     void open(const PackedTables&, const PackedRows& rows, size_t row, SideEnd& side_end) {
-      entry = rows.table + 4 * row;
+      const uint8_t* const entry = rows.table + 4 * row;
       const size_t begin = load_u32(entry), end = load_u32(entry + 4);
       const uint8_t* const bytes = side_end.with_room(rows, begin, end);
       escapes = {bytes != nullptr ? bytes : rows.side + begin, end - begin};
@@ -182,7 +171,6 @@ struct Hi3 {
     }
     // A row without escapes.
     void idle(const SideEnd& side_end) { escapes = {side_end.copy, 0}; }
-    void prefetch_ahead(size_t rows) const { prefetch_side(entry, escapes.bytes, escapes.size, rows); }
     bool complete() const { return escapes.used == escapes.size; }
     // Makes the codes of a whole block available in `taken`, the row's escapes while it is decoded.
     inline __attribute__((always_inline)) void prepare(Stream& taken) { taken.hold(); }
@@ -221,7 +209,6 @@ struct TwoLevels {
     static constexpr bool unchecked = true;
 
     Stream escapes;  // exponents and codes of the second level that are decoded
-    const uint8_t* entry;
     const uint8_t* planes;
     size_t plane_bytes;  // of each of the three planes, still to be decoded
     size_t chunk_bytes;  // of each plane of the last chunk
@@ -231,7 +218,7 @@ struct TwoLevels {
     uint8_t codes[kBuffer + kBlockRoom];
 
     void open(const PackedTables& tables, const PackedRows& rows, size_t row, SideEnd&) {
-      entry = rows.table + 8 * row;
+      const uint8_t* const entry = rows.table + 8 * row;
       const uint32_t begin = load_u32(entry), middle = load_u32(entry + 4);
       planes = rows.side + begin;
       plane_bytes = (middle - begin) / 3;
@@ -244,7 +231,6 @@ struct TwoLevels {
       escapes = {codes, 0};
       plane_bytes = 0;
     }
-    void prefetch_ahead(size_t rows) const { prefetch_side(entry, planes, load_u32(entry + 8) - load_u32(entry), rows); }
 
     // The last chunk may end with up to seven codes that are not used, of which all bits are 0.
     bool complete() const {
