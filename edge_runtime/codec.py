@@ -193,9 +193,9 @@ def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: in
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
     codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3+3" or "bitmap:stored".
-    segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB; always whole rows. threads: 0 for one a core; the
-    blob does not depend on it. partial: the fraction of segments that is encoded at all, evenly spread (Double
-    Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
+    segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB or 64 rows of at most 4 MiB; always whole rows.
+    threads: 0 for one a core; the blob does not depend on it. partial: the fraction of segments that is encoded at all,
+    evenly spread (Double Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
     """
     _check_source(array)
     out = np.empty(encode_bound(array.shape, array.dtype, codec, segment_bytes), dtype=np.uint8)

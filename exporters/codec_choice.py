@@ -25,7 +25,6 @@ OBJECTIVES = {
 _LEAST_GAIN = 0.01
 LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
 _SAMPLE = 1 << 16
-_SEGMENT_BYTES = 1 << 20
 _ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
 
 
@@ -111,7 +110,7 @@ class Encoder:
         return [name for name in self._candidates if sparse or not name.startswith("bitmap")]
 
     def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
-        segment = _ROW_SEGMENT_BYTES if weight.by_row else _SEGMENT_BYTES
+        segment = _ROW_SEGMENT_BYTES if weight.by_row else 0
         bound = blobs.encode_bound(array.shape, array.dtype, codec, segment)
         if bound > self._other.nbytes:
             self._other = np.empty(0, np.uint8)

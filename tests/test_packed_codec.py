@@ -44,6 +44,18 @@ def test_packed_row_of_any_length_is_exact(layout: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows", [1, 7, 64, 150])
+def test_packed_long_rows_lie_in_pieces_and_are_exact(layout: str, rows: int) -> None:
+    for columns in (6144, 6145, 8448):
+        array = weights(rows, columns, seed=rows)
+        blob = codec.encode(array, f"packed:{layout}")
+        codec_arrays.assert_same(codec.decode(blob), array)
+        codec_arrays.assert_same(oracle.decode(blob), array)
+        parameters = 96 + 32 * codec.describe(blob).segment_count
+        assert blob[parameters + 1] == (layout in ("hi3", "hi4p") and columns > 6144)  # the order
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("odd", [0.0, 0.01, 0.1, 0.3])
 def test_packed_with_any_share_of_odd_values_is_exact(layout: str, odd: float) -> None:
     info = check(weights(16, 2500, odd), layout)

@@ -53,7 +53,7 @@ def usual(rows: int, columns: int, seed: int) -> codec_arrays.Array:
 @settings(deadline=None, max_examples=40)
 @given(
     rows=st.integers(1, 200),
-    columns=st.integers(1, 1500) | st.integers(2000, 4200),
+    columns=st.integers(1, 1500) | st.integers(2000, 4200) | st.integers(6145, 9000),
     m=st.integers(1, 20),
     layout=st.sampled_from(LAYOUTS),
     transposed=st.booleans(),

@@ -31,6 +31,15 @@ void check_options(const lpc_encode_options& options) {
 namespace {
 
 constexpr uint64_t kDefaultSegmentBytes = uint64_t{1} << 20;
+// Long rows make larger segments: a product uses a piece of the activations for all rows of a segment.
+constexpr uint64_t kDefaultRows = 64;
+constexpr uint64_t kMostDefaultBytes = uint64_t{4} << 20;
+
+uint64_t rows_per_segment(const TensorRows& rows, uint64_t segment_bytes) {
+  const uint64_t row_bytes = std::max<uint64_t>(rows.row_bytes, 1);
+  const uint64_t usual = std::max(kDefaultSegmentBytes / row_bytes, std::min(kDefaultRows, kMostDefaultBytes / row_bytes));
+  return std::clamp<uint64_t>(segment_bytes == 0 ? usual : segment_bytes / row_bytes, 1, std::max<uint64_t>(rows.rows, 1));
+}
 
 // A header with everything but codec parameters, the entries of the segments, and blob_bytes.
 BlobHeader plan_blob(const lpc_tensor_desc& tensor, const lpc_encode_options& options) {
@@ -41,9 +50,7 @@ BlobHeader plan_blob(const lpc_tensor_desc& tensor, const lpc_encode_options& op
   const TensorRows rows = tensor_rows(tensor, DescSource::kCaller);
   header.rows = rows.rows;
   header.row_bytes = rows.row_bytes;
-  const uint64_t aim = options.segment_bytes == 0 ? kDefaultSegmentBytes : options.segment_bytes;
-  header.rows_per_segment =
-      std::clamp<uint64_t>(aim / std::max<uint64_t>(rows.row_bytes, 1), 1, std::max<uint64_t>(rows.rows, 1));
+  header.rows_per_segment = rows_per_segment(rows, options.segment_bytes);
   const uint64_t count = header.decoded_bytes() == 0 ? 0 : ceil_div(header.rows, header.rows_per_segment);
   if (count > kMaxSegments) {
     throw Error(LPC_INVALID_ARGUMENT, "options.segment_bytes: got " + std::to_string(options.segment_bytes) +

@@ -16,8 +16,9 @@ namespace {
 
 // A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another, but not
 // smaller than a panel, for which all activations are read.
-constexpr size_t kMostRunBytes = size_t{768} << 10;  // stored
+constexpr size_t kMostRunBytes = size_t{1} << 20;  // stored
 constexpr size_t kRunsToCome = 12;
+constexpr size_t kRunsOfPiecesToCome = 4;  // a small run uses a piece of the activations for few rows
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
 
@@ -142,6 +143,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
+  const size_t to_come = tables_.in_pieces ? kRunsOfPiecesToCome : kRunsToCome;
   size_t rows_left = 0;
   for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
   const uint64_t base = header.segments.at(first_segment).offset;
@@ -161,7 +163,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
       run.rows = packed::open_segment(tables_, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
     for (; run.begin < rows; run.begin = run.end) {
-      const size_t bytes = std::min(rows_left * row_bytes / kRunsToCome, kMostRunBytes);
+      const size_t bytes = std::min(rows_left * row_bytes / to_come, kMostRunBytes);
       run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kPanelRows, 1) * kPanelRows);
       rows_left -= run.count();
       runs_.push_back(run);

@@ -83,6 +83,7 @@ def good() -> dict[str, tuple[bytes, np.ndarray[Any, Any]]]:
         arrays[f"packed_{name}_bf16"] = (weights("bf16", 9, 1150), f"packed:{layout}", 8192)
         arrays[f"packed_{name}_bf16_escapes"] = (escaped(4, 390), f"packed:{layout}", 0)
         arrays[f"packed_{name}_bf16_pruned"] = (pruned(9, 256), f"packed:{layout}", 2048)
+        arrays[f"packed_{name}_bf16_long_rows"] = (weights("bf16", 3, 8500), f"packed:{layout}", 0)
     arrays["packed_bf16_zeros"] = (np.zeros((64, 64), oracle.DTYPES["bf16"].numpy), "packed", 0)
     arrays["packed_fp16_stays_raw"] = (weights("fp16", 24, 65), "packed", 0)
     blobs = {name: (codec.encode(a, c, segment_bytes=s).tobytes(), a) for name, (a, c, s) in arrays.items()}
@@ -307,12 +308,15 @@ def malformed_packed(
     params = {
         "layout": (128, 6, "codec_params.layout (offset 0): got 6"),
         "layout_retired": (128, 2, "codec_params.layout (offset 0): got 2"),
-        "reserved": (129, 1, "codec_params.reserved (offset 1): got 1"),
+        "order": (129, 1, "codec_params.order (offset 1): got 1, expected 0 for this layout"),
+        "reserved": (130, 1, "codec_params.reserved (offset 2): got 1"),
         "level1_reserved": (128 + 11, 1, "codec_params.reserved (offset 11): got 1"),
         "level2_reserved": (128 + 31, 1, "codec_params.reserved (offset 31): got 1"),
     }
     for name, (offset, value, message) in params.items():
         broken[f"packed_params_{name}"] = seal(put(blob, offset, value, 1)), FORMAT, message
+    order = seal(put(blobs["packed_hi3_bf16_long_rows"][0], 129, 2, 1))
+    broken["packed_params_order_unknown"] = order, FORMAT, "codec_params.order (offset 1): got 2, expected 0 or 1"
     encoded = with_entry(blobs["packed_fp16_stays_raw"][0], 0, "encoding", 1)
     broken["packed_fp16_encoded"] = encoded, FORMAT, "segment[0].bytes"
     return broken
