@@ -37,8 +37,10 @@ constexpr uint64_t kMostDefaultBytes = uint64_t{4} << 20;
 
 uint64_t rows_per_segment(const TensorRows& rows, uint64_t segment_bytes) {
   const uint64_t row_bytes = std::max<uint64_t>(rows.row_bytes, 1);
-  const uint64_t usual = std::max(kDefaultSegmentBytes / row_bytes, std::min(kDefaultRows, kMostDefaultBytes / row_bytes));
-  return std::clamp<uint64_t>(segment_bytes == 0 ? usual : segment_bytes / row_bytes, 1, std::max<uint64_t>(rows.rows, 1));
+  const uint64_t usual =
+      std::max(kDefaultSegmentBytes / row_bytes, std::min(kDefaultRows, kMostDefaultBytes / row_bytes));
+  return std::clamp<uint64_t>(segment_bytes == 0 ? usual : segment_bytes / row_bytes, 1,
+                              std::max<uint64_t>(rows.rows, 1));
 }
 
 // A header with everything but codec parameters, the entries of the segments, and blob_bytes.

@@ -18,12 +18,13 @@ namespace {
 // smaller than a panel, for which all activations are read.
 constexpr size_t kMostRunBytes = size_t{1} << 20;  // stored
 constexpr size_t kRunsToCome = 12;
-constexpr size_t kRunsOfPiecesToCome = 4;  // a small run uses a piece of the activations for few rows
+constexpr size_t kRunsOfPiecesToCome = 4;             // a small run uses a piece of the activations for few rows
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
 
-// How far weights are prefetched: what one core has to have under way to read at its full rate, and what each of several
-// needs, which share what memory gives. More makes memory slower (AMD Zen 4, two cores: 1.31 for 1.41 times bf16).
+// How far weights are prefetched: what one core has to have under way to read at its full rate, and what each of
+// several needs, which share what memory gives. More makes memory slower (AMD Zen 4, two cores: 1.31 for 1.41 times
+// bf16).
 constexpr size_t kAheadAlone = 11264;  // bytes
 constexpr size_t kAheadBeside = 7040;
 

@@ -1,4 +1,5 @@
-// The kernels of simd/packed.h: whole rows, in any layout. See packed_layouts-inl.h for what the including file defines.
+// The kernels of simd/packed.h: whole rows, in any layout. See packed_layouts-inl.h for what the including file
+// defines.
 #pragma once
 
 #include "simd/packed_blocks-inl.h"
@@ -24,16 +25,20 @@ class SideAhead {
   }
 
   // What row i of them needs, more or less.
-  void prefetch(size_t i) const {
+  void prefetch(size_t i) {
     if (i >= count_) return;
-    const size_t begin = load_u32(first_), bytes = load_u32(last_) - begin;
-    const uint8_t* const to = side_ + begin + bytes * (i + 1) / count_;
-    for (const uint8_t* line = side_ + begin + bytes * i / count_; line < to; line += 64) prefetch_far(line);
+    if (row_bytes_ == 0) {  // now that the entries are there
+      row_bytes_ = (load_u32(last_) - load_u32(first_)) / count_ + 1;
+      side_ += load_u32(first_);
+    }
+    const uint8_t* const from = side_ + i * row_bytes_;
+    for (size_t byte = 0; byte < row_bytes_; byte += 64) prefetch_far(from + byte);
   }
 
  private:
   const uint8_t* side_ = nullptr;
   size_t count_ = 0;
+  size_t row_bytes_ = 0;            // on average; 0: not known yet
   const uint8_t* first_ = nullptr;  // entries of the row table
   const uint8_t* last_ = nullptr;
 };
@@ -130,7 +135,7 @@ class Product {
   void pieces(size_t begin, size_t count, float* y) {
     Decoder decoder(tables_);  // nothing else has its address, so that it stays in registers
     decoder.begin({&open_[0], place(begin, 0)});
-    const SideAhead side(kLayout, rows_, begin, begin + count), side_next = side_after(begin + count);
+    SideAhead side(kLayout, rows_, begin, begin + count), side_next = side_after(begin + count);
     for (size_t i = 0; i < kSideRows; ++i) side.prefetch(i);
     for (size_t c = 0; c < whole_;) {
       const bool last_piece = whole_ - c <= order_.piece();
@@ -160,7 +165,8 @@ class Product {
   }
 
   void prefetch_rest(const uint8_t* far) const {
-    for (size_t byte = 0; byte < packed_row_bytes(kLayout, order_.columns - whole_); byte += 64) prefetch_far(far + byte);
+    const size_t bytes = packed_row_bytes(kLayout, order_.columns - whole_);
+    for (size_t byte = 0; byte < bytes; byte += 64) prefetch_far(far + byte);
   }
 
   // The columns of a row from `c` on.

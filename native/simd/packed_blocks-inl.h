@@ -7,8 +7,8 @@ namespace lpc {
 namespace LPC_SIMD_NAMESPACE {
 
 // Groups are decoded so many groups before they are used, over the ends of blocks and rows, so that a core has several
-// under way however long each takes (AMD Zen 4, from the second-level cache: 11.6 cycles a group in order, 9.6 with four
-// ahead). Shorter vectors would need more registers than there are.
+// under way however long each takes (AMD Zen 4, from the second-level cache: 11.6 cycles a group in order, 9.6 with
+// four ahead). Shorter vectors would need more registers than there are.
 inline constexpr size_t kAhead = kParts == 1 ? 4 : 0;
 
 // What is prefetched into the second-level cache while `at` is used: `bytes` farther on, which may be in what follows
@@ -158,8 +158,8 @@ class Blocks {
   }
 
   template <typename Sink>
-  static __attribute__((noinline)) void checked_block(const Layout& layout, Row& row, const uint8_t* at,
-                                                      size_t columns, Sink& sink) {
+  static __attribute__((noinline)) void checked_block(const Layout& layout, Row& row, const uint8_t* at, size_t columns,
+                                                      Sink& sink) {
     Stream escapes = row.escapes;
     row.prepare(escapes);
     if (columns % kGroup == 0) {
@@ -200,8 +200,8 @@ class Blocks {
   }
 
   const Layout layout_;
-  Row* row_ = nullptr;         // that is decoded
-  Stream escapes_;  // its own
+  Row* row_ = nullptr;  // that is decoded
+  Stream escapes_;      // its own
   Codes codes_;
   Coded under_way_[kAhead + 1];
 };

@@ -44,25 +44,26 @@ struct UncheckedStream {
 };
 inline constexpr size_t kBlockRoom = 8 * kGroup + 1;
 
-// The end of a segment's side stream, with room after it.
-struct SideEnd {
-  static constexpr size_t kMost = 2048;
-
-  uint8_t copy[kMost + kBlockRoom];
-  const uint8_t* from = nullptr;  // what is copied; null: nothing yet
-
-  // Where to read the part of the side stream from `begin` to `end` with kBlockRoom after it; null if it is not known.
+// The end of a segment's side stream, copied so that there is room after it. For rows in ascending order.
+class SideEnd {
+ public:
+  // Where to read the part of the side stream from `begin` to `end` with kBlockRoom after it; null if it is too long.
   const uint8_t* with_room(const PackedRows& rows, size_t begin, size_t end) {
     if (rows.side_bytes - end >= kBlockRoom) return rows.side + begin;
-    const size_t bytes = rows.side_bytes < kMost ? rows.side_bytes : kMost;
-    const size_t first = rows.side_bytes - bytes;
-    if (begin < first) return nullptr;
-    if (from == nullptr) {
-      from = rows.side + first;
-      std::memcpy(copy, from, bytes);
+    if (begin < from_) {
+      if (rows.side_bytes - begin > kMost) return nullptr;
+      from_ = begin;
+      std::memcpy(copy_, rows.side + begin, rows.side_bytes - begin);
     }
-    return copy + (begin - first);
+    return copy_ + (begin - from_);
   }
+  const uint8_t* room() const { return copy_; }
+
+ private:
+  static constexpr size_t kMost = 8192;
+
+  size_t from_ = ~size_t{0};
+  uint8_t copy_[kMost + kBlockRoom];
 };
 
 inline uint32_t load_u32(const uint8_t* from) {
@@ -170,14 +171,13 @@ struct Hi3 {
       unchecked = bytes != nullptr;
     }
     // A row without escapes.
-    void idle(const SideEnd& side_end) { escapes = {side_end.copy, 0}; }
+    void idle(const SideEnd& side_end) { escapes = {side_end.room(), 0}; }
     bool complete() const { return escapes.used == escapes.size; }
     // Makes the codes of a whole block available in `taken`, the row's escapes while it is decoded.
     inline __attribute__((always_inline)) void prepare(Stream& taken) { taken.hold(); }
   };
 
-  explicit Hi3(const PackedTables& tables)
-      : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {}
+  explicit Hi3(const PackedTables& tables) : table_(Ops::table<3>(tables.level1)), escape_(Ops::fill(tables.escape1)) {}
 
   // Part `part` of group kIndex before its escapes.
   template <size_t kIndex>

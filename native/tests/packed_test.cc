@@ -87,21 +87,21 @@ TEST(test_packed_segment_of_any_row_length_decodes_exactly_and_within_its_bytes)
 
 TEST(test_packed_product_has_the_bits_of_the_decoded_product) {
   constexpr size_t kRows = 69;
-  for_each_segment(
-      kRows, [](PackedLayout, size_t columns, const std::vector<uint16_t>& values, const Segment& segment) {
-        std::vector<float> x(columns), arranged(columns + 64), packed(kRows), decoded(kRows);
-        for (size_t i = 0; i < columns; ++i) x[i] = std::sin(static_cast<float>(i));
-        lpc::dot_kernels().arrange(x.data(), columns, arranged.data());
-        GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
-        std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
-        const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
-        const lpc::PackedRows view = lpc::packed::open_segment(tables, segment.shape, stored.span());
-        const lpc::PackedRun first{view, 0, 3}, rest{view, 3, kRows};
-        lpc::packed_kernels().dot(tables, first, {4096, &rest}, arranged.data(), packed.data());
-        lpc::packed_kernels().dot(tables, rest, {4096, nullptr}, arranged.data(), packed.data());
-        lpc::dot_kernels().rows_bf16(values.data(), columns, 0, kRows, arranged.data(), decoded.data());
-        CHECK(std::memcmp(packed.data(), decoded.data(), kRows * sizeof(float)) == 0);
-      });
+  for_each_segment(kRows,
+                   [](PackedLayout, size_t columns, const std::vector<uint16_t>& values, const Segment& segment) {
+                     std::vector<float> x(columns), arranged(columns + 64), packed(kRows), decoded(kRows);
+                     for (size_t i = 0; i < columns; ++i) x[i] = std::sin(static_cast<float>(i));
+                     lpc::dot_kernels().arrange(x.data(), columns, arranged.data());
+                     GuardedBuffer stored(segment.stored.size(), GuardedBuffer::At::kEnd);
+                     std::memcpy(stored.data(), segment.stored.data(), segment.stored.size());
+                     const lpc::PackedTables tables = lpc::packed::read_tables(segment.params);
+                     const lpc::PackedRows view = lpc::packed::open_segment(tables, segment.shape, stored.span());
+                     const lpc::PackedRun first{view, 0, 3}, rest{view, 3, kRows};
+                     lpc::packed_kernels().dot(tables, first, {4096, &rest}, arranged.data(), packed.data());
+                     lpc::packed_kernels().dot(tables, rest, {4096, nullptr}, arranged.data(), packed.data());
+                     lpc::dot_kernels().rows_bf16(values.data(), columns, 0, kRows, arranged.data(), decoded.data());
+                     CHECK(std::memcmp(packed.data(), decoded.data(), kRows * sizeof(float)) == 0);
+                   });
 }
 
 TEST(test_packed_segment_with_changed_codes_is_rejected_or_decoded_within_its_bytes) {

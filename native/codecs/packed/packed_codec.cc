@@ -32,7 +32,10 @@ PackedRows open_segment(const PackedTables& tables, const SegmentShape& shape, B
     }
     before = entry;
   }
-  return {&stored[0], &stored[layout.fixed_offset], &stored[layout.side_offset], side_bytes,
+  return {&stored[0],
+          &stored[layout.fixed_offset],
+          &stored[layout.side_offset],
+          side_bytes,
           {shape.rows, layout.columns, tables.in_pieces}};
 }
 

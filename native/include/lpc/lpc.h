@@ -108,9 +108,10 @@ typedef enum lpc_bitmap_layout {
 typedef struct lpc_encode_options {
   uint32_t struct_bytes; /* sizeof(lpc_encode_options), or 24: without the fields from raw_parts on, which are then 0 */
   uint32_t codec;        /* lpc_codec */
-  /* Decoded bytes that a segment aims at, rounded down to whole rows, at least one; 0: 1 MiB, or 64 rows of at most 4 MiB. */
+  /* Decoded bytes that a segment aims at, rounded down to whole rows, at least one; 0: 1 MiB, or 64 rows of at most 4
+   * MiB. */
   uint64_t segment_bytes;
-  uint32_t threads;       /* 0: one a core */
+  uint32_t threads;   /* 0: one a core */
   uint32_t layout;    /* of codec packed: lpc_packed_layout, of codec bitmap: lpc_bitmap_layout; 0 for the smallest */
   uint32_t raw_parts; /* partial compression: of each LPC_PARTIAL_WHOLE segments, how many stay raw; evenly spread */
   uint32_t reserved;  /* 0 */
