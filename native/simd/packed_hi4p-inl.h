@@ -69,23 +69,30 @@ class Hi4p {
 
   static constexpr size_t whole(size_t columns) { return columns / kColumns * kColumns; }
 
-  // As Blocks::add().
+  // As Blocks::add(). A function of its own, as otherwise AVX2 has too few registers for the sums.
   template <typename Sink>
-  inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t columns, Position,
-                                                 const Ahead& ahead, Sink& sink) const {
+  __attribute__((noinline)) void add(Row& row, const uint8_t* at, size_t columns, Position, const Ahead& ahead,
+                                     Sink& result) const {
+    Sink sink = result;
     Row here = row;
-    size_t plain_until = here.plain_until();
-    for (size_t count = columns / kColumns; count > 0; --count, at += kBytes, here.first_ += kColumns) {
-      const uint8_t* const far = ahead.from(at);
-      for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
-      if (here.first_ < plain_until) {
+    for (size_t count = columns / kColumns; count > 0;) {
+      const size_t until = (here.plain_until() - here.first_) / kColumns;
+      const size_t plain = until < count ? until : count;
+      for (size_t i = 0; i < plain; ++i, at += kBytes) {
+        prefetch_block(ahead.from(at));
         plain_block(at, sink);
-      } else {
-        patched_block(here, at, sink);
-        plain_until = here.plain_until();
       }
+      count -= plain;
+      here.first_ += plain * kColumns;
+      if (count == 0) break;
+      prefetch_block(ahead.from(at));
+      patched_block(here, at, sink);
+      --count;
+      at += kBytes;
+      here.first_ += kColumns;
     }
     row = here;
+    result = sink;
   }
 
   // The last block of a row, cut short by its end.
@@ -106,6 +113,10 @@ class Hi4p {
 
  private:
   static constexpr size_t kNoLane = 2 * kGroup;
+
+  static inline __attribute__((always_inline)) void prefetch_block(const uint8_t* far) {
+    for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
+  }
 
   // A block without anything to patch.
   template <typename Sink>
