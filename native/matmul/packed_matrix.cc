@@ -18,9 +18,12 @@ namespace {
 // smaller than a panel, for which all activations are read.
 constexpr size_t kMostRunBytes = size_t{1} << 20;  // stored
 constexpr size_t kRunsToCome = 12;
-constexpr size_t kRunsOfPiecesToCome = 4;             // a small run uses a piece of the activations for few rows
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
+
+// A run in pieces uses each piece of the activations for all its rows: these are not to be few.
+constexpr size_t kPieceRunsToCome = 4;
+constexpr size_t kPieceRows = 16;
 
 // How far weights are prefetched: what one core has to have under way to read at its full rate, and what each of
 // several needs, which share what memory gives. More makes memory slower (AMD Zen 4, two cores: 1.31 for 1.41 times
@@ -144,7 +147,8 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
-  const size_t to_come = tables_.in_pieces ? kRunsOfPiecesToCome : kRunsToCome;
+  const size_t unit = tables_.in_pieces ? kPieceRows : kPanelRows;
+  const size_t to_come = tables_.in_pieces ? kPieceRunsToCome : kRunsToCome;
   size_t rows_left = 0;
   for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
   const uint64_t base = header.segments.at(first_segment).offset;
@@ -165,7 +169,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     }
     for (; run.begin < rows; run.begin = run.end) {
       const size_t bytes = std::min(rows_left * row_bytes / to_come, kMostRunBytes);
-      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kPanelRows, 1) * kPanelRows);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / unit, 1) * unit);
       rows_left -= run.count();
       runs_.push_back(run);
     }
