@@ -54,7 +54,7 @@ def usual(rows: int, columns: int, seed: int) -> codec_arrays.Array:
 @given(
     rows=st.integers(1, 200),
     columns=st.integers(1, 1500) | st.integers(2000, 4200) | st.integers(6145, 9000),
-    m=st.integers(1, 20),
+    m=st.integers(1, 40),
     layout=st.sampled_from(LAYOUTS),
     transposed=st.booleans(),
     seed=st.integers(0, 2**16),

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
+#include "matmul/batch.h"
 #include "matmul/panel.h"
 #include "matmul/scratch.h"
 #include "simd/dot.h"
@@ -14,16 +15,14 @@
 namespace lpc {
 namespace {
 
-// A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another, but not
-// smaller than a panel, for which all activations are read.
+// A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another. With pieces,
+// each of which is used for all rows of a run, only the last few are.
 constexpr size_t kMostRunBytes = size_t{1} << 20;  // stored
+constexpr size_t kRunRows = 16;                    // a multiple of these
 constexpr size_t kRunsToCome = 12;
+constexpr size_t kPieceRunsToCome = 4;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
-
-// A run in pieces uses each piece of the activations for all its rows: these are not to be few.
-constexpr size_t kPieceRunsToCome = 4;
-constexpr size_t kPieceRows = 16;
 
 // How far weights are prefetched: what one core has to have under way to read at its full rate, and what each of
 // several needs, which share what memory gives. More makes memory slower (AMD Zen 4, two cores: 1.31 for 1.41 times
@@ -33,7 +32,7 @@ constexpr size_t kAheadBeside = 7040;
 
 struct Call {
   const PackedMatrix& matrix;
-  const float* x;  // arranged if m is at most kFewRows
+  const float* x;  // arranged if m is at most kFewRows, tiled if it is more than kBatchRows
   size_t m;
   float* y;
   size_t threads;  // 0: not known
@@ -74,13 +73,16 @@ void several_rows(void* context, size_t task) {
   thread_local Scratch scratch;
   const Call& call = *static_cast<const Call*>(context);
   const PackedMatrix& matrix = call.matrix;
-  PackedMatrix::Run some = matrix.runs()[task];
-  auto* const decoded = scratch.get<uint8_t>(kPanelRows * matrix.columns() * 2);
+  const bool few = call.m <= kBatchRows;
+  const size_t rows_together = few ? kBatchPanelRows : kPanelRows;
+  const auto multiply_rows = few ? multiply_batch : multiply_panels;
+  PackedMatrix::Run some = matrix.panels()[task];
+  auto* const decoded = scratch.get<uint8_t>(rows_together * matrix.columns() * 2);
   for (const size_t end = some.end; some.begin < end; some.begin = some.end) {
-    some.end = std::min(end, some.begin + kPanelRows);
+    some.end = std::min(end, some.begin + rows_together);
     matrix.decode(some, decoded);
-    multiply_panels(LPC_DTYPE_BF16, decoded, some.count(), matrix.columns(), call.x, call.m, call.y + some.row(),
-                    matrix.total_rows());
+    multiply_rows(LPC_DTYPE_BF16, decoded, some.count(), matrix.columns(), call.x, call.m, call.y + some.row(),
+                  matrix.total_rows());
   }
 }
 
@@ -147,7 +149,6 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
   }
   tables_ = packed::read_tables(header.codec_params);
   const size_t row_bytes = packed_row_bytes(tables_.layout, columns_);
-  const size_t unit = tables_.in_pieces ? kPieceRows : kPanelRows;
   const size_t to_come = tables_.in_pieces ? kPieceRunsToCome : kRunsToCome;
   size_t rows_left = 0;
   for (size_t i = 0; i < segment_count; ++i) rows_left += header.segment_rows(first_segment + i);
@@ -167,9 +168,13 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     } else {
       run.rows = packed::open_segment(tables_, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
+    for (Run panel = run; panel.begin < rows; panel.begin = panel.end) {
+      panel.end = std::min(rows, panel.begin + kPanelRows);
+      panels_.push_back(panel);
+    }
     for (; run.begin < rows; run.begin = run.end) {
       const size_t bytes = std::min(rows_left * row_bytes / to_come, kMostRunBytes);
-      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / unit, 1) * unit);
+      run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kRunRows, 1) * kRunRows);
       rows_left -= run.count();
       runs_.push_back(run);
     }
@@ -192,7 +197,12 @@ void multiply(const PackedMatrix& matrix, bool rows_are_outputs, const float* x,
   Call call{matrix, x, m, y, loop.threads};
   if (!rows_are_outputs) return columns_are_outputs(call, loop);
   if (m <= kFewRows) call.x = arranged(x, m, matrix.columns());
-  loop.run(loop.self, m <= kFewRows ? few_rows : several_rows, matrix.runs().size(), &call);
+  if (m > kBatchRows) call.x = tiled(x, m, matrix.columns(), loop);
+  if (m <= kFewRows) {
+    loop.run(loop.self, few_rows, matrix.runs().size(), &call);
+  } else {
+    loop.run(loop.self, several_rows, matrix.panels().size(), &call);
+  }
 }
 
 }  // namespace lpc

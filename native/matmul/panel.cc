@@ -1,6 +1,7 @@
 #include "matmul/panel.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "codecs/layout.h"
 #include "matmul/scratch.h"
@@ -9,35 +10,64 @@
 namespace lpc {
 namespace {
 
-constexpr size_t kLanes = 16;  // a multiple of those of any instruction set
+// The tile of rows from `i` on, columns from `c` on: tiles of the same columns lie one behind the other.
+size_t tile_offset(size_t i, size_t c, size_t m) {
+  const size_t batch = dot_kernels().panel_batch;
+  return (c / kPanelColumns * ((m + batch - 1) / batch) * batch + i) * kPanelStride;
+}
 
-// `rows` rows of `count` columns from column `first` on.
-void widen_panel(uint32_t dtype, const uint8_t* w, size_t rows, size_t columns, size_t first, size_t count,
-                 float* panel, size_t panel_stride) {
-  const size_t element_bytes = dtype_bytes(dtype);
-  const auto widen = dot_kernels().widen;
-  for (size_t r = 0; r < rows; ++r, panel += panel_stride) {
-    widen(dtype, w + (r * columns + first) * element_bytes, count, panel);
-    std::fill(panel + count, panel + (count + kLanes - 1) / kLanes * kLanes, 0.0f);
+struct Tiling {
+  const float* x;
+  size_t m, k;
+  float* out;
+};
+
+// One tile of rows.
+void tile_activations(void* context, size_t task) {
+  const Tiling& tiling = *static_cast<const Tiling*>(context);
+  const size_t batch = dot_kernels().panel_batch;
+  const size_t end = std::min(tiling.m, (task + 1) * batch);
+  for (size_t c = 0; c < tiling.k; c += kPanelColumns) {
+    const size_t bytes = std::min(kPanelColumns, tiling.k - c) * sizeof(float);
+    for (size_t i = task * batch; i < end; ++i) {
+      std::memcpy(tiling.out + tile_offset(i, c, tiling.m), tiling.x + i * tiling.k + c, bytes);
+    }
   }
 }
 
 }  // namespace
 
-void multiply_panels(uint32_t dtype, const void* w, size_t rows, size_t columns, const float* x, size_t m, float* y,
-                     size_t y_stride) {
+const float* tiled(const float* x, size_t m, size_t k, const ParallelLoop& loop) {
+  thread_local Scratch scratch;
+  const size_t chunks = (k + kPanelColumns - 1) / kPanelColumns;
+  Tiling tiling{x, m, k, scratch.get<float>(tile_offset(0, chunks * kPanelColumns, m))};
+  const size_t batch = dot_kernels().panel_batch;
+  const size_t tasks = (m + batch - 1) / batch;
+  if (tasks <= 2) {
+    for (size_t task = 0; task < tasks; ++task) tile_activations(&tiling, task);  // quicker than waking a thread
+  } else {
+    loop.run(loop.self, tile_activations, tasks, &tiling);
+  }
+  return tiling.out;
+}
+
+void multiply_panels(uint32_t dtype, const void* w, size_t rows, size_t columns, const float* tiled_x, size_t m,
+                     float* y, size_t y_stride) {
   thread_local Scratch scratch;
   const DotKernels& kernels = dot_kernels();
-  const size_t tile_columns = kernels.tile_columns;
-  float* const panel = scratch.get<float>(kPanelRows * tile_columns);
-  const auto* weights = static_cast<const uint8_t*>(w);
+  float* const panel = scratch.get<float>(kPanelRows * kPanelColumns);
+  const auto* const weights = static_cast<const uint8_t*>(w);
+  const size_t row_bytes = columns * dtype_bytes(dtype);
   for (size_t row = 0; row < rows; row += kPanelRows) {
     const size_t panel_rows = std::min(kPanelRows, rows - row);
-    for (size_t c = 0; c == 0 || c < columns; c += tile_columns) {
-      const size_t count = std::min(tile_columns, columns - c);
-      widen_panel(dtype, weights + row * columns * dtype_bytes(dtype), panel_rows, columns, c, count, panel,
-                  tile_columns);
-      kernels.tiles(panel, panel_rows, count, x + c, columns, m, y + row, y_stride, c != 0);
+    for (size_t c = 0; c == 0 || c < columns; c += kPanelColumns) {
+      const size_t count = std::min(kPanelColumns, columns - c);
+      kernels.fill_panel(dtype, weights + row * row_bytes + c * dtype_bytes(dtype), panel_rows, row_bytes, count,
+                         panel);
+      for (size_t i = 0; i < m; i += kernels.panel_batch) {
+        kernels.multiply_panel(panel, panel_rows, count, tiled_x + tile_offset(i, c, m),
+                               std::min(kernels.panel_batch, m - i), y + i * y_stride + row, y_stride, c != 0);
+      }
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codecs/layout.h"
+#include "matmul/batch.h"
 #include "matmul/panel.h"
 #include "matmul/scratch.h"
 #include "simd/dot.h"
@@ -11,11 +12,11 @@ namespace lpc {
 namespace {
 
 // Outputs a task computes: enough work to be worth handing to another thread, small enough to balance.
-constexpr size_t kOutputsPerTask = 96;
+constexpr size_t kOutputsPerTask = kPanelRows;
 
 struct Call {
   const MatrixRows& rows;
-  const float* x;
+  const float* x;  // arranged if m is at most kFewRows and weights are bf16, tiled if it is more than kBatchRows
   size_t m;
   float* y;
   const DotKernels& kernels;
@@ -27,8 +28,9 @@ void row_outputs(void* context, size_t task) {
   const size_t begin = task * kOutputsPerTask;
   const size_t end = std::min(begin + kOutputsPerTask, rows.row_count);
   const auto* from = static_cast<const uint8_t*>(rows.data) + begin * rows.columns * dtype_bytes(rows.dtype);
-  multiply_panels(rows.dtype, from, end - begin, rows.columns, call.x, call.m, call.y + rows.first_row + begin,
-                  rows.total_rows);
+  const auto multiply_rows = call.m <= kBatchRows ? multiply_batch : multiply_panels;
+  multiply_rows(rows.dtype, from, end - begin, rows.columns, call.x, call.m, call.y + rows.first_row + begin,
+                rows.total_rows);
 }
 
 void fp32_row_outputs(void* context, size_t task) {
@@ -77,6 +79,7 @@ void multiply(const MatrixRows& rows, bool rows_are_outputs, const float* x, siz
   } else if (rows_are_outputs && m == 1 && rows.dtype == LPC_DTYPE_FP32) {
     loop.run(loop.self, fp32_row_outputs, tasks, &call);
   } else {
+    if (rows_are_outputs && m > kBatchRows) call.x = tiled(x, m, rows.columns, loop);
     loop.run(loop.self, rows_are_outputs ? row_outputs : column_outputs, tasks, &call);
   }
 }

@@ -5,6 +5,7 @@
 
 #include "simd/accumulate-inl.h"
 #include "simd/dot.h"
+#include "simd/panel-inl.h"
 #include "simd/tile-inl.h"
 
 namespace lpc {
@@ -84,6 +85,11 @@ inline float dot_fp32(const float* w, const float* x, size_t k) {
 
 inline size_t element_bytes(uint32_t dtype) { return dtype == LPC_DTYPE_FP32 ? 4 : (dtype == LPC_DTYPE_INT8 ? 1 : 2); }
 
+void widen_panel(uint32_t dtype, const void* w, size_t rows, size_t row_bytes, size_t columns, float* out) {
+  fill_panel([dtype](const void* in, size_t count, float* to) { widen(dtype, in, count, to); },
+             static_cast<const uint8_t*>(w), rows, row_bytes, element_bytes(dtype), columns, out);
+}
+
 void rows_fp32(const float* w, size_t k, size_t row_begin, size_t row_end, const float* x, float* y) {
   for (size_t r = row_begin; r < row_end; ++r) y[r] = dot_fp32(w + r * k, x, k);
 }
@@ -127,7 +133,8 @@ uint64_t read(const void* lines, size_t bytes) {
 }
 
 extern const DotKernels kernels;
-const DotKernels kernels = {arrange_activations, rows_bf16, rows_fp32, tiles, kTileColumns, columns, read, widen};
+const DotKernels kernels = {arrange_activations, rows_bf16,   rows_fp32, tiles, kTileColumns, widen_panel,
+                            multiply_panel,      kPanelBatch, columns,   read,  widen};
 
 }  // namespace LPC_SIMD_NAMESPACE
 }  // namespace lpc
