@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,18 +54,26 @@ class Matrix:
 
         Bit for bit the same from either form of the matrix, as long as the SIMD implementation is the same.
         """
+        return self.product(x, transposed, threads, out)()
+
+    def product(
+        self, x: Floats, transposed: bool = True, threads: int = 0, out: Floats | None = None
+    ) -> Callable[[], Floats]:
+        """multiply() to be called again and again: arguments are checked and looked up once, here."""
         outputs, inputs = self.shape if transposed else self.shape[::-1]
         if x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != inputs or not x.flags.c_contiguous:
             raise CodecError(f"x: got {x.dtype} of shape {x.shape}, expected dense float32 of shape (m, {inputs})")
         y = np.empty((len(x), outputs), np.float32) if out is None else out
         if y.dtype != np.float32 or y.shape != (len(x), outputs) or not y.flags.c_contiguous:
             raise CodecError(f"out: got {y.dtype} of shape {y.shape}, expected dense float32 {(len(x), outputs)}")
-        native.check(
-            native.library().lpc_matrix_multiply(
-                self._handle, int(transposed), len(x), x.ctypes.data, x.size, y.ctypes.data, y.size, threads
-            )
-        )
-        return y
+        pointers = x.ctypes.data, x.size, y.ctypes.data, y.size
+        call = partial(native.library().lpc_matrix_multiply, self._handle, int(transposed), len(x), *pointers, threads)
+
+        def multiply(_alive: tuple[Matrix, Floats] = (self, x)) -> Floats:
+            native.check(call())
+            return y
+
+        return multiply
 
     def decode(self, out: npt.NDArray[Any] | None = None, threads: int = 0) -> npt.NDArray[Any]:
         """The matrix as it decodes; from the decoded form a copy."""
