@@ -20,6 +20,7 @@
 struct lpc_matrix {
   lpc::BlobHeader header;
   lpc::MappedMemory memory;  // the decoded matrix, or the segments as they are stored
+  uint64_t bytes = 0;        // of it that are used
   std::optional<lpc::StoredMatrix> stored;
   lpc::RowScales scales;  // of int8; empty without
 };
@@ -28,6 +29,7 @@ namespace {
 
 using lpc::Error;
 
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
 constexpr uint64_t kPiece = uint64_t{128} << 10;  // bytes that a thread copies or reads at a time
 
 void require(const void* pointer, const char* name) {
@@ -46,14 +48,20 @@ lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
   return {matrix.memory.data(), tensor.dtype, tensor.shape[1], 0, tensor.shape[0], tensor.shape[0]};
 }
 
+// In a model small weights lie beside others on huge pages; here each has a page to itself, if it fills a quarter.
+void allocate(lpc_matrix& matrix, uint64_t bytes) {
+  matrix.bytes = bytes;
+  matrix.memory = lpc::MappedMemory(bytes > kHugePage / 4 ? std::max(bytes, kHugePage) : bytes);
+}
+
 void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   const uint32_t dtype = matrix.header.tensor.dtype;
   if (dtype != LPC_DTYPE_BF16 && dtype != LPC_DTYPE_FP16 && dtype != LPC_DTYPE_FP32 && dtype != LPC_DTYPE_INT8) {
     throw Error(LPC_UNSUPPORTED,
                 std::string("blob: got dtype ") + lpc::dtype_name(dtype) + ", expected bf16, fp16, fp32 or int8");
   }
-  matrix.memory = lpc::MappedMemory(matrix.header.decoded_bytes());
-  lpc::decode_rows(matrix.header, blob, 0, matrix.header.rows, {matrix.memory.data(), matrix.memory.size()}, threads);
+  allocate(matrix, matrix.header.decoded_bytes());
+  lpc::decode_rows(matrix.header, blob, 0, matrix.header.rows, {matrix.memory.data(), matrix.bytes}, threads);
 }
 
 void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
@@ -64,13 +72,13 @@ void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
         "blob: expected codec packed, or bitmap with plain values, and dtype bf16, not empty, for the packed form");
   }
   const uint64_t begin = header.segments.front().offset;
-  matrix.memory = lpc::MappedMemory(blob.size() - begin);
+  allocate(matrix, blob.size() - begin);
   std::memcpy(matrix.memory.data(), blob.data() + begin, blob.size() - begin);
   lpc::parallel_for(header.segments.size(), threads, [&](size_t i) {
     const lpc::Segment& segment = header.segments[i];
     lpc::verify_segment(header, i, {matrix.memory.data() + segment.offset - begin, segment.bytes});
   });
-  matrix.stored.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.memory.size()});
+  matrix.stored.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.bytes});
 }
 
 void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y, unsigned threads) {
@@ -175,9 +183,9 @@ extern "C" lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads
     require(matrix, "matrix");
     require(bytes, "bytes");
     std::atomic<uint64_t> sum{0};  // so that no read is left out
-    for_pieces(matrix->memory.size(), threads, [&](uint64_t begin, uint64_t end) {
+    for_pieces(matrix->bytes, threads, [&](uint64_t begin, uint64_t end) {
       sum += lpc::dot_kernels().read(matrix->memory.data() + begin, end - begin);
     });
-    *bytes = matrix->memory.size();
+    *bytes = matrix->bytes;
   });
 }

@@ -17,8 +17,9 @@ namespace {
 
 // A thread takes one run at a time. The last ones are smaller, so that no thread waits long for another. With pieces,
 // each of which is used for all rows of a run, only the last few are.
-constexpr size_t kMostRunBytes = size_t{1} << 20;  // stored
-constexpr size_t kRunRows = 16;                    // a multiple of these
+constexpr size_t kMostRunBytes = size_t{1} << 20;     // stored
+constexpr size_t kLeastRunBytes = size_t{192} << 10;  // or a row: beginning a run takes time too
+constexpr size_t kRunRows = 16;                       // a multiple of these
 constexpr size_t kRunsToCome = 12;
 constexpr size_t kPieceRunsToCome = 4;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
@@ -42,7 +43,7 @@ struct Call {
   std::atomic<size_t> taken{0};  // runs
 };
 
-void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMatrix::Run* next) {
+void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMatrix::Run* next, bool first) {
   const size_t columns = call.matrix.columns();
   for (size_t i = 0; i < call.m; ++i) {
     const float* const x = call.x + i * arranged_columns(columns);
@@ -50,7 +51,8 @@ void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMa
     if (run.raw != nullptr) {
       call.dot.rows_bf16(run.raw, columns, run.begin, run.end, x, y);
     } else {
-      const PackedAhead ahead{call.ahead_bytes, next != nullptr && next->raw == nullptr ? next : nullptr};
+      const PackedAhead ahead{call.ahead_bytes, next != nullptr && next->raw == nullptr ? next : nullptr,
+                              first && i == 0};
       call.packed.dot(call.matrix.tables(), run, ahead, x, y);
     }
   }
@@ -61,10 +63,12 @@ void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMa
 void few_rows(void* context, size_t) {
   Call& call = *static_cast<Call*>(context);
   const auto& runs = call.matrix.runs();
+  bool first = true;
   for (size_t now = call.taken++; now < runs.size();) {
     const bool early = call.threads == 1 || now + kRunsToCome < runs.size();
     const size_t next = early ? call.taken++ : runs.size();
-    multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr);
+    multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr, first);
+    first = !early;
     now = early ? next : call.taken++;
   }
 }
@@ -173,7 +177,7 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
       panels_.push_back(panel);
     }
     for (; run.begin < rows; run.begin = run.end) {
-      const size_t bytes = std::min(rows_left * row_bytes / to_come, kMostRunBytes);
+      const size_t bytes = std::clamp(rows_left * row_bytes / to_come, kLeastRunBytes, kMostRunBytes);
       run.end = std::min(rows, run.begin + std::max<size_t>(bytes / row_bytes / kRunRows, 1) * kRunRows);
       rows_left -= run.count();
       runs_.push_back(run);

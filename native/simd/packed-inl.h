@@ -83,6 +83,8 @@ class Product {
   Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x)
       : tables_(tables), rows_(run.rows), end_(run.end), ahead_(ahead), x_(x) {
     idle_.idle(side_end_);
+    if (!ahead.first) return;
+    for (size_t byte = 0; byte < ahead.bytes; byte += 64) prefetch_far(place(run.begin, 0) + byte);
   }
 
   void multiply(size_t begin, float* y) {

@@ -109,6 +109,7 @@ struct PackedRun {
 struct PackedAhead {
   size_t bytes;           // after the weights that are used
   const PackedRun* next;  // what the same thread will most likely multiply next, of the same matrix; may be null
+  bool first = false;     // whether nothing of the run was prefetched while another one was multiplied
 };
 
 struct PackedKernels {
