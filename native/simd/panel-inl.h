@@ -97,6 +97,13 @@ struct PanelOutput {
   size_t outputs;  // at most kStripRows
   bool add;
 
+  // Outputs are far apart, and needed when the sums are complete.
+  inline __attribute__((always_inline)) void prefetch(size_t rows) const {
+    for (size_t i = 0; i < rows; ++i) {
+      for (size_t r = 0; r < kStripRows; r += 16) __builtin_prefetch(y + i * stride + r, 1, 3);
+    }
+  }
+
   inline __attribute__((always_inline)) void put(size_t i, const FloatVector (&sums)[kPanelVectors]) const {
     float all[kStripRows];
     float* const to = y + i * stride;
@@ -115,6 +122,7 @@ struct PanelOutput {
 
 template <size_t kRows>
 inline void strip_tile(const float* strip, size_t columns, const float* x, const PanelOutput& out) {
+  out.prefetch(kRows);
   FloatVector sums[kRows][kPanelVectors] = {};
   for (size_t c = 0; c < columns; ++c) {
     FloatVector weights[kPanelVectors];
