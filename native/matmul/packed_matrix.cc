@@ -21,7 +21,7 @@ constexpr size_t kMostRunBytes = size_t{1} << 20;     // stored
 constexpr size_t kLeastRunBytes = size_t{192} << 10;  // or a row: beginning a run takes time too
 constexpr size_t kRunRows = 16;                       // a multiple of these
 constexpr size_t kRunsToCome = 12;
-constexpr size_t kPieceRunsToCome = 4;
+constexpr size_t kPieceRunsToCome = 2;
 constexpr size_t kBytesPerPanel = size_t{256} << 10;  // decoded
 constexpr size_t kColumnsPerTask = 256;
 
