@@ -62,12 +62,12 @@ int main(int argc, char** argv) {
   std::vector<uint8_t> stored(4 * raw.size() + 65536), scratch(codec.encode_scratch_bytes(shape));
   const size_t size = codec.encode(shape, params, bytes, stored, scratch);
   const lpc::PackedTables tables = lpc::packed::read_tables(params);
-  const lpc::PackedRows packed = lpc::packed::open_segment(tables.layout, shape, lpc::Bytes(stored).first(size));
+  const lpc::PackedRows packed = lpc::packed::open_segment(tables, shape, lpc::Bytes(stored).first(size));
   for (int i = 0; i < times; ++i) {
     if (name == "bf16") {
       dot.rows_bf16(raw.data(), columns, 0, rows, arranged.data(), y.data());
     } else {
-      lpc::packed_kernels().dot(tables, {packed, 0, rows}, nullptr, arranged.data(), y.data());
+      lpc::packed_kernels().dot(tables, {packed, 0, rows}, {0, nullptr}, arranged.data(), y.data());
     }
   }
   std::printf("%s %.3f\n", lpc::isa_name(lpc::active_isa()), 8.0 * static_cast<double>(size) / (rows * columns));
