@@ -69,7 +69,7 @@ inline __attribute__((always_inline)) void transpose(const float* in, size_t in_
 }
 
 // `rows` rows of `columns` weights, row_bytes apart, as strips of kStripRows rows: column after column, the weights
-// of all its rows; those of missing rows are zero. `widen` is that of DotKernels.
+// of all its rows; lanes of missing rows may hold anything, as put() leaves them out. `widen` is that of DotKernels.
 template <typename Widen>
 inline void fill_panel(const Widen& widen, const uint8_t* w, size_t rows, size_t row_bytes, size_t element_bytes,
                        size_t columns, float* panel) {
