@@ -10,37 +10,61 @@ namespace LPC_SIMD_NAMESPACE {
 
 // What is prefetched while rows are decoded to memory.
 inline constexpr size_t kDecodeAhead = 11264;  // bytes
-inline constexpr size_t kSideRows = 8;
 
-// The side stream of some rows: it is read too slowly for a core to notice that it is a stream.
+// The side streams of the rows to come: they are read too slowly for a core to notice that they are streams.
 class SideAhead {
  public:
-  SideAhead() = default;
-  SideAhead(PackedLayout layout, const PackedRows& rows, size_t begin, size_t end)
-      : side_(rows.side),
-        count_(end - begin),
-        first_(rows.table + 4 * packed_parts_per_row(layout) * begin),
-        last_(rows.table + 4 * packed_parts_per_row(layout) * end) {
-    for (const uint8_t* entry = first_; entry < last_ + 64; entry += 64) prefetch_far(entry);
+  static constexpr size_t kRows = 8;
+
+  // Of a run and then of the next one, if there is one.
+  SideAhead(PackedLayout layout, const PackedRun& run, const PackedRun* next)
+      : run_(run), next_(next), entry_bytes_(4 * packed_parts_per_row(layout)) {
+    if (next_ != nullptr) prefetch_entries(*next_);
   }
 
-  // What row i of them needs, more or less.
-  void prefetch(size_t i) {
-    if (i >= count_) return;
-    if (row_bytes_ == 0) {  // now that the entries are there
-      row_bytes_ = (load_u32(last_) - load_u32(first_)) / count_ + 1;
-      side_ += load_u32(first_);
+  // What the first rows need. `cold`: not even their entries are there.
+  inline __attribute__((always_inline)) void begin(bool cold) const {
+    const PackedRows& rows = run_.rows;
+    if (cold) {
+      prefetch_entries(run_);
+      if (run_.begin == 0) prefetch_lines(rows.side, kRows * (rows.side_bytes / rows.order.rows) / 64 + 1);
     }
-    const uint8_t* const from = side_ + i * row_bytes_;
-    for (size_t byte = 0; byte < row_bytes_; byte += 64) prefetch_far(from + byte);
+    for (size_t r = run_.begin; r < run_.begin + kRows; ++r) prefetch(r);
   }
+
+  // What the row kRows after row r needs.
+  inline __attribute__((always_inline)) void after(size_t r) const { prefetch(r + kRows); }
 
  private:
-  const uint8_t* side_ = nullptr;
-  size_t count_ = 0;
-  size_t row_bytes_ = 0;            // on average; 0: not known yet
-  const uint8_t* first_ = nullptr;  // entries of the row table
-  const uint8_t* last_ = nullptr;
+  static constexpr size_t kEntriesAhead = 256;  // bytes
+
+  static inline __attribute__((always_inline)) void prefetch_lines(const uint8_t* from, size_t count) {
+    for (size_t i = 0; i < count; ++i) prefetch_far(from + 64 * i);
+  }
+
+  inline __attribute__((always_inline)) void prefetch_entries(const PackedRun& run) const {
+    prefetch_lines(run.rows.table + entry_bytes_ * run.begin, kEntriesAhead / 64);
+  }
+
+  // So many lines as most rows have: where that changes, a core guesses wrong which way a branch goes.
+  inline __attribute__((always_inline)) void prefetch(size_t r) const {
+    const PackedRun* run = &run_;
+    if (r >= run_.end) {
+      if (next_ == nullptr) return;
+      r = next_->begin + (r - run_.end);
+      if (r >= next_->end) return;
+      run = next_;
+    }
+    const PackedRows& rows = run->rows;
+    const uint8_t* const entry = rows.table + entry_bytes_ * r;
+    prefetch_far(entry + kEntriesAhead);
+    prefetch_lines(rows.side + load_u32(entry), lines_);
+  }
+
+  const PackedRun& run_;
+  const PackedRun* const next_;
+  const size_t entry_bytes_;
+  const size_t lines_ = run_.rows.side_bytes / run_.rows.order.rows / 64 + 1;
 };
 
 template <typename Decoder>
@@ -49,14 +73,16 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
   constexpr size_t kColumns = Decoder::kColumns;
   const PackedOrder& order = rows.order;
   const Ahead ahead{kDecodeAhead, rows.fixed + order.rows * packed_row_bytes(kLayout, order.columns), nullptr};
+  const PackedRun run{rows, begin, end};
+  const SideAhead side(kLayout, run, nullptr);
   const Decoder checked(tables);
   SideEnd side_end;
   typename Decoder::Row row, idle;
   idle.idle(side_end);
-  StoreSink sink{out};
   for (size_t r = begin; r < end; ++r) {
+    StoreSink sink{out + 2 * order.columns * (r - begin)};
     row.open(tables, rows, r, side_end);
-    if (r + kSideRows < end) SideAhead(kLayout, rows, r + kSideRows, r + kSideRows + 1).prefetch(0);
+    side.after(r);
     size_t c = 0;
     for (const size_t whole = row.unchecked ? Decoder::whole(order.columns) : 0; c < whole;) {
       const size_t some = whole - c < order.piece() ? whole - c : order.piece();
@@ -67,6 +93,11 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
       decoder.end();
       c += some;
     }
+    if (!row.certain()) {
+      row.open(tables, rows, r, side_end);
+      sink = {out + 2 * order.columns * (r - begin)};
+      c = 0;
+    }
     for (; c < order.columns; c += kColumns) {
       const size_t some = order.columns - c < kColumns ? order.columns - c : kColumns;
       checked.add_checked(row, rows.fixed + order.offset(kLayout, r, c), some, sink);
@@ -76,99 +107,126 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
   return end;
 }
 
-// Rows of a run, some at a time.
+// The rows of a run.
 template <typename Decoder>
 class Product {
  public:
   Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x)
-      : tables_(tables), rows_(run.rows), end_(run.end), ahead_(ahead), x_(x) {
-    idle_.idle(side_end_);
-    if (!ahead.first) return;
-    for (size_t byte = 0; byte < ahead.bytes; byte += 64) prefetch_far(place(run.begin, 0) + byte);
+      : tables_(tables), run_(run), ahead_(ahead), side_(kLayout, run, ahead.next), x_(x) {
+    if (ahead.first) prefetch(place(run.begin, 0), ahead.bytes);
+    side_.begin(ahead.first);
   }
 
-  void multiply(size_t begin, float* y) {
-    for (; begin < end_; begin += kMost) some_rows(begin, end_ - begin < kMost ? end_ - begin : kMost, y + begin);
+  void multiply(float* y) {
+    for (size_t r = run_.begin; r < run_.end;) {
+      const size_t begin = r;
+      if (whole_ > 0) r = order_.in_pieces ? pieces(r, y) : rows(r, y);
+      if (r == begin) y[r] = checked(r), ++r;
+    }
   }
 
  private:
   static constexpr PackedLayout kLayout = Decoder::kLayout;
-  static constexpr size_t kColumns = Decoder::kColumns, kMost = Decoder::kRowsTogether;
+  static constexpr size_t kColumns = Decoder::kColumns;
+  static constexpr size_t kMost = 64;  // rows that share a piece of the activations
   using Row = typename Decoder::Row;
   using Position = typename Decoder::Position;
 
+  static inline __attribute__((always_inline)) void prefetch(const uint8_t* from, size_t bytes) {
+    for (size_t byte = 0; byte < bytes; byte += 64) prefetch_far(from + byte);
+  }
+
   const uint8_t* place(size_t row, size_t column) const { return rows_.fixed + order_.offset(kLayout, row, column); }
 
-  void some_rows(size_t begin, size_t count, float* y) {
-    bool unchecked = whole_ > 0;
-    for (size_t i = 0; i < count; ++i) {
-      open_[i].open(tables_, rows_, begin + i, side_end_);
-      unchecked &= open_[i].unchecked;
-    }
-    if (unchecked) return pieces(begin, count, y);
-    for (size_t i = 0; i < count; ++i) y[i] = rest(begin + i, open_[i], 0, Dot{});
-  }
-
-  // Of the rows that are multiplied after those up to `end`.
-  SideAhead side_after(size_t end) const {
-    if (end < end_) return {kLayout, rows_, end, end_ - end < kMost ? end_ : end + kMost};
+  // What the next run begins with.
+  const uint8_t* follow() const {
     const PackedRun* const next = ahead_.next;
-    if (next == nullptr) return {};
-    return {kLayout, next->rows, next->begin, next->end - next->begin < kMost ? next->end : next->begin + kMost};
+    return next == nullptr ? nullptr : next->rows.fixed + next->rows.order.offset(kLayout, next->begin, 0);
   }
 
-  // What to prefetch in the piece from `c` on of the rows from `begin` to `end`: then comes the next piece of the same
-  // rows, then that of the rows after them.
-  Ahead ahead_of(size_t begin, size_t end, size_t c) const {
-    const bool last_piece = order_.columns - c <= order_.piece();
-    const PackedRun* const next = ahead_.next;
-    const uint8_t* follow = nullptr;
-    if (!last_piece) {
-      follow = place(begin, c + order_.piece());
-    } else if (end < end_) {
-      follow = place(end, 0);
-    } else if (next != nullptr) {
-      follow = next->rows.fixed + next->rows.order.offset(kLayout, next->begin, 0);
-    }
-    return {ahead_.bytes, place(begin, c) + (end - begin) * order_.stride(kLayout, c), follow};
-  }
-
-  // Piece by piece, so that a piece of the activations serves all rows.
-  void pieces(size_t begin, size_t count, float* y) {
+  // Rows from `begin` on, to the first one that has to be checked; returns that one.
+  size_t rows(size_t begin, float* y) {
+    Row open[2];  // take turns
+    Row* row = &open[0];
+    Row* next = &open[1];
+    row->open(tables_, rows_, begin, side_end_);
+    if (!row->unchecked) return begin;
+    const size_t row_bytes = packed_row_bytes(kLayout, order_.columns);
+    const uint8_t* at = place(begin, 0);
+    const Ahead ahead{ahead_.bytes, at + (run_.end - begin) * row_bytes, follow()};
     Decoder decoder(tables_);  // nothing else has its address, so that it stays in registers
-    decoder.begin({&open_[0], place(begin, 0)});
-    SideAhead side(kLayout, rows_, begin, begin + count), side_next = side_after(begin + count);
-    for (size_t i = 0; i < kSideRows; ++i) side.prefetch(i);
+    decoder.begin({row, at});
+    for (size_t r = begin;; at += row_bytes) {
+      side_.after(r);
+      bool more = r + 1 < run_.end;
+      if (more) {
+        next->open(tables_, rows_, r + 1, side_end_);
+        more = next->unchecked;
+      }
+      if (!more) next->idle(side_end_);
+      DotSink sink{x_, Dot{}};
+      decoder.add(*row, at, whole_, {next, at + (more ? row_bytes : 0)}, ahead, sink);
+      y[r] = finished(r, *row, decoder, ahead.from(at + packed_row_bytes(kLayout, whole_)), sink.dot);
+      if (++r == run_.end || !more) return r;
+      Row* const last = row;
+      row = next;
+      next = last;
+    }
+  }
+
+  // Some rows from `begin` on, piece by piece, so that a piece of the activations serves all of them. Returns the row
+  // after them, `begin` if one of them has to be checked.
+  size_t pieces(size_t begin, float* y) {
+    Row open[kMost], idle;
+    Dot dots[kMost];
+    const size_t count = run_.end - begin < kMost ? run_.end - begin : kMost;
+    const size_t end = begin + count;
+    idle.idle(side_end_);
+    for (size_t i = 0; i < count; ++i) {
+      open[i].open(tables_, rows_, begin + i, side_end_);
+      if (!open[i].unchecked) return begin;
+    }
+    Decoder decoder(tables_);
+    decoder.begin({&open[0], place(begin, 0)});
     for (size_t c = 0; c < whole_;) {
       const bool last_piece = whole_ - c <= order_.piece();
       const size_t some = last_piece ? whole_ - c : order_.piece();
       const size_t stride = order_.stride(kLayout, c);
-      const Ahead ahead = ahead_of(begin, begin + count, c);
       const uint8_t* at = place(begin, c);
-      const Position next_piece = last_piece ? Position{&idle_, at} : Position{&open_[0], place(begin, c + some)};
+      const Ahead ahead{ahead_.bytes, at + count * stride,
+                        !last_piece ? place(begin, c + some) : (end < run_.end ? place(end, 0) : follow())};
+      const Position next_piece = last_piece ? Position{&idle, at} : Position{&open[0], place(begin, c + some)};
       for (size_t i = 0; i < count; ++i, at += stride) {
-        if (c == 0) side.prefetch(i + kSideRows);
-        if (last_piece && i + kSideRows >= count) side_next.prefetch(i + kSideRows - count);
-        DotSink sink{x_ + c, c == 0 ? Dot{} : dots_[i]};
-        const Position next = i + 1 == count ? next_piece : Position{&open_[i + 1], at + stride};
-        decoder.add(open_[i], at, some, next, ahead, sink);
+        if (c == 0 ? i + SideAhead::kRows < count : last_piece && i + SideAhead::kRows >= count) side_.after(begin + i);
+        DotSink sink{x_ + c, c == 0 ? Dot{} : dots[i]};
+        decoder.add(open[i], at, some, i + 1 == count ? next_piece : Position{&open[i + 1], at + stride}, ahead, sink);
         if (!last_piece) {
-          dots_[i] = sink.dot;
-        } else if (whole_ == order_.columns) {
-          y[i] = sink.dot.sum();
+          dots[i] = sink.dot;
         } else {
-          if (kAhead == 0) decoder.end();
-          prefetch_rest(ahead.from(at + packed_row_bytes(kLayout, some)));
-          y[i] = rest(begin + i, open_[i], whole_, sink.dot);
+          y[begin + i] = finished(begin + i, open[i], decoder, ahead.from(at + packed_row_bytes(kLayout, some)), sink.dot);
         }
       }
       c += some;
     }
+    return end;
   }
 
-  void prefetch_rest(const uint8_t* far) const {
-    const size_t bytes = packed_row_bytes(kLayout, order_.columns - whole_);
-    for (size_t byte = 0; byte < bytes; byte += 64) prefetch_far(far + byte);
+  // The sum of a row, of which `dot` is that of whole_ columns. `far` is what to prefetch for the others.
+  inline __attribute__((always_inline)) float finished(size_t r, Row& row, Decoder& decoder, const uint8_t* far,
+                                                       Dot dot) const {
+    if (!row.certain()) return checked(r);
+    if (whole_ == order_.columns) return dot.sum();
+    if (kAhead == 0) decoder.end();
+    prefetch(far, packed_row_bytes(kLayout, order_.columns - whole_));
+    const Dot copy = dot;  // the other one stays in registers: nothing has its address
+    return rest(r, row, whole_, copy);
+  }
+
+  __attribute__((noinline)) float checked(size_t r) const {
+    SideEnd side_end;
+    Row row;
+    row.open(tables_, rows_, r, side_end);
+    return rest(r, row, 0, Dot{});
   }
 
   // The columns of a row from `c` on.
@@ -183,20 +241,19 @@ class Product {
 
   const PackedTables& tables_;
   const Decoder checked_{tables_};
-  const PackedRows& rows_;
+  const PackedRun& run_;
+  const PackedRows& rows_ = run_.rows;
   const PackedOrder& order_ = rows_.order;
   const size_t whole_ = Decoder::whole(order_.columns);
-  const size_t end_;
   const PackedAhead& ahead_;
+  const SideAhead side_;
   const float* const x_;
   SideEnd side_end_;
-  Row open_[kMost], idle_;
-  Dot dots_[kMost];
 };
 
 template <typename Decoder>
 void dot_with(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x, float* y) {
-  Product<Decoder>(tables, run, ahead, x).multiply(run.begin, y);
+  Product<Decoder>(tables, run, ahead, x).multiply(y);
 }
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {

@@ -78,8 +78,10 @@ struct Ops {
   template <typename Stream>
   static inline __attribute__((always_inline)) Bytes expand(Bytes v, Mask mask, Stream& from) {
     const uint8_t* const at = from.next();
-    from.used += static_cast<size_t>(_mm_popcnt_u64(mask));
-    return expand_bytes(v, mask, at);
+    const size_t count = static_cast<size_t>(_mm_popcnt_u64(mask));
+    from.used += count;
+    if constexpr (Stream::kShort) from.counts |= count;
+    return expand_bytes<Stream::kShort>(v, mask, at);
   }
 
  private:
@@ -88,10 +90,16 @@ struct Ops {
   }
 #if defined(__AVX512VBMI2__)
   // From a register: expanding from memory is slow on some cores.
+  template <bool kShort>
   static inline __attribute__((always_inline)) Bytes expand_bytes(Bytes v, Mask mask, const uint8_t* at) {
+    if constexpr (kShort) {
+      const __m256i few = in_register(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+      return _mm512_mask_expand_epi8(v, mask, _mm512_castsi256_si512(few));
+    }
     return _mm512_mask_expand_epi8(v, mask, load(at));
   }
 #else
+  template <bool>
   static inline __attribute__((always_inline)) Bytes expand_bytes(Bytes v, Mask bits, const uint8_t* at) {
     // Each 16 bytes are filled from where those before them end.
     Bytes source = _mm512_castsi128_si512(load16(at));

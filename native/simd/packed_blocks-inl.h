@@ -30,7 +30,6 @@ template <typename Layout>
 class Blocks {
  public:
   static constexpr PackedLayout kLayout = Layout::kLayout;
-  static constexpr size_t kRowsTogether = Layout::kRowsTogether;
   static constexpr size_t kColumns = 8 * kGroup;
   static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
   using Row = typename Layout::Row;
@@ -119,7 +118,7 @@ class Blocks {
 
   template <size_t kIndex>
   inline __attribute__((always_inline)) void decode(Coded& out) {
-    UncheckedStream escapes(escapes_);
+    typename Layout::Escapes escapes(escapes_);
     for (size_t part = 0; part < kParts; ++part) {
       out.parts[part] = coded<kIndex>(layout_, codes_, part, escapes);
       if constexpr (kAhead > 0) out.parts[part] = in_register(out.parts[part]);  // now, not when it is used

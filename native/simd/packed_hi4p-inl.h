@@ -12,7 +12,6 @@ class Hi4p {
   static constexpr PackedLayout kLayout = PackedLayout::kHi4p;
   static constexpr size_t kColumns = 2 * kGroup;
   static constexpr size_t kBytes = packed_row_bytes(kLayout, kColumns);
-  static constexpr size_t kRowsTogether = 64;
 
   class Row {
    public:
@@ -29,6 +28,7 @@ class Hi4p {
     }
     void idle(const SideEnd&) {}
     bool complete() const { return column_ == kNone && next_ == end_; }
+    static constexpr bool certain() { return true; }
 
    private:
     friend class Hi4p;
