@@ -79,13 +79,13 @@ class Hi4p {
       const size_t until = (here.plain_until() - here.first_) / kColumns;
       const size_t plain = until < count ? until : count;
       for (size_t i = 0; i < plain; ++i, at += kBytes) {
-        prefetch_block(ahead.from(at));
+        prefetch_block(ahead.of(at));
         plain_block(at, sink);
       }
       count -= plain;
       here.first_ += plain * kColumns;
       if (count == 0) break;
-      prefetch_block(ahead.from(at));
+      prefetch_block(ahead.of(at));
       patched_block(here, at, sink);
       --count;
       at += kBytes;
@@ -114,8 +114,8 @@ class Hi4p {
  private:
   static constexpr size_t kNoLane = 2 * kGroup;
 
-  static inline __attribute__((always_inline)) void prefetch_block(const uint8_t* far) {
-    for (size_t line = 0; line < kBytes; line += 64) prefetch_far(far + line);
+  static inline __attribute__((always_inline)) void prefetch_block(Ahead::Lines far) {
+    for (size_t line = 0; line < kBytes / 64; ++line) far.prefetch(line);
   }
 
   // A block without anything to patch.
