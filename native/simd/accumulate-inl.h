@@ -116,16 +116,20 @@ struct Dot {
 };
 
 // Activations in the order of Dot::add; `arranged` has room for k rounded up to whole groups, the rest becomes zero.
-inline void arrange_activations(const float* x, size_t k, float* arranged) {
-  for (size_t group = 0; group < k; group += kGroup, arranged += kGroup) {
-    float columns[kGroup] = {};
-    std::memcpy(columns, x + group, (k - group < kGroup ? k - group : kGroup) * sizeof(float));
-    float* out = arranged;
+inline void arrange_activations(const float* __restrict x, size_t k, float* __restrict arranged) {
+  for (size_t group = 0; group < k; group += kGroup) {
+    float last[kGroup] = {};
+    const float* columns = x + group;
+    if (k - group < kGroup) {
+      std::memcpy(last, columns, (k - group) * sizeof(float));
+      columns = last;
+    }
     for (size_t part = 0; part < kParts; ++part) {
-      for (size_t half = 0; half < 2; ++half) {
-        const float* from = columns + half * kGroup / 2 + part * kHalves;
-        for (size_t odd = 0; odd < 2; ++odd) {
-          for (size_t i = 0; i < kFloats; ++i) *out++ = from[2 * i + odd];
+      for (size_t half = 0; half < 2; ++half, arranged += 2 * kFloats) {
+        const float* const pairs = columns + half * kGroup / 2 + part * kHalves;
+        for (size_t i = 0; i < kFloats; ++i) {
+          arranged[i] = pairs[2 * i];
+          arranged[kFloats + i] = pairs[2 * i + 1];
         }
       }
     }

@@ -113,7 +113,7 @@ class Product {
  public:
   Product(const PackedTables& tables, const PackedRun& run, const PackedAhead& ahead, const float* x)
       : tables_(tables), run_(run), ahead_(ahead), side_(kLayout, run, ahead.next), x_(x) {
-    if (ahead.first) prefetch(place(run.begin, 0), ahead.bytes);
+    if (ahead.first) prefetch(place(run.begin, 0), ahead.bytes / 4);
     side_.begin(ahead.first);
   }
 
@@ -151,6 +151,7 @@ class Product {
     Row* next = &open[1];
     row->open(tables_, rows_, begin, side_end_);
     if (!row->unchecked) return begin;
+    if (ahead_.first && begin == run_.begin) prefetch(place(begin, 0), ahead_.bytes / 2);  // now that others are there
     const size_t row_bytes = packed_row_bytes(kLayout, order_.columns);
     const uint8_t* at = place(begin, 0);
     const Ahead ahead{ahead_.bytes, at + (run_.end - begin) * row_bytes, follow()};
