@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,26 +53,14 @@ class Matrix:
 
         Bit for bit the same from either form of the matrix, as long as the SIMD implementation is the same.
         """
-        return self.product(x, transposed, threads, out)()
-
-    def product(
-        self, x: Floats, transposed: bool = True, threads: int = 0, out: Floats | None = None
-    ) -> Callable[[], Floats]:
-        """multiply() to be called again and again: arguments are checked and looked up once, here."""
         outputs, inputs = self.shape if transposed else self.shape[::-1]
-        if x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != inputs or not x.flags.c_contiguous:
-            raise CodecError(f"x: got {x.dtype} of shape {x.shape}, expected dense float32 of shape (m, {inputs})")
-        y = np.empty((len(x), outputs), np.float32) if out is None else out
-        if y.dtype != np.float32 or y.shape != (len(x), outputs) or not y.flags.c_contiguous:
-            raise CodecError(f"out: got {y.dtype} of shape {y.shape}, expected dense float32 {(len(x), outputs)}")
-        pointers = x.ctypes.data, x.size, y.ctypes.data, y.size
-        call = partial(native.library().lpc_matrix_multiply, self._handle, int(transposed), len(x), *pointers, threads)
-
-        def multiply(_alive: tuple[Matrix, Floats] = (self, x)) -> Floats:
-            native.check(call())
-            return y
-
-        return multiply
+        _check_activations(x, inputs)
+        y = _output(out, (len(x), outputs))
+        multiply = native.library().lpc_matrix_multiply
+        native.check(
+            multiply(self._handle, int(transposed), len(x), x.ctypes.data, x.size, y.ctypes.data, y.size, threads)
+        )
+        return y
 
     def decode(self, out: npt.NDArray[Any] | None = None, threads: int = 0) -> npt.NDArray[Any]:
         """The matrix as it decodes; from the decoded form a copy."""
@@ -84,6 +71,45 @@ class Matrix:
 
     def read(self, threads: int = 0) -> int:
         """Reads all of the matrix's memory as fast as can be, and returns its size in bytes."""
+        return Matrices([self]).read(threads)
+
+
+class Matrices:
+    """Some matrices of one shape, used one after the other without Python between them."""
+
+    def __init__(self, matrices: Sequence[Matrix]) -> None:
+        """CodecError for none, and for matrices of different shapes."""
+        shapes = sorted({matrix.shape for matrix in matrices})
+        if len(shapes) != 1:
+            raise CodecError(f"matrices: got {len(matrices)} of shapes {shapes}, expected some of one shape")
+        self.shape = shapes[0]
+        self._matrices = list(matrices)  # keeps them
+        self._handles = (ctypes.c_void_p * len(matrices))(*[matrix._handle for matrix in matrices])
+
+    def multiply(self, x: Floats, threads: int = 0, out: Floats | None = None) -> Floats:
+        """x [m, inputs] times the transpose of each: [matrices, m, outputs], as Matrix.multiply() gives them."""
+        _check_activations(x, self.shape[1])
+        y = _output(out, (len(self._handles), len(x), self.shape[0]))
+        multiply = native.library().lpc_matrix_multiply_each
+        pointers = x.ctypes.data, x.size, y.ctypes.data, y.size
+        native.check(multiply(self._handles, len(self._handles), 1, len(x), *pointers, threads))
+        return y
+
+    def read(self, threads: int = 0) -> int:
+        """Reads all of their memory as fast as can be, and returns its size in bytes."""
         size = ctypes.c_uint64()
-        native.check(native.library().lpc_matrix_read(self._handle, threads, ctypes.byref(size)))
+        read = native.library().lpc_matrix_read_each
+        native.check(read(self._handles, len(self._handles), threads, ctypes.byref(size)))
         return size.value
+
+
+def _check_activations(x: Floats, inputs: int) -> None:
+    if x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != inputs or not x.flags.c_contiguous:
+        raise CodecError(f"x: got {x.dtype} of shape {x.shape}, expected dense float32 of shape (m, {inputs})")
+
+
+def _output(out: Floats | None, shape: tuple[int, ...]) -> Floats:
+    y = np.empty(shape, np.float32) if out is None else out
+    if y.dtype != np.float32 or y.shape != shape or not y.flags.c_contiguous:
+        raise CodecError(f"out: got {y.dtype} of shape {y.shape}, expected dense float32 {shape}")
+    return y

@@ -174,8 +174,12 @@ _PROTOTYPES = {
         c_int,
         [c_void_p, c_uint32, c_uint64, c_void_p, c_uint64, c_void_p, c_uint64, c_uint32],
     ),
+    "lpc_matrix_multiply_each": (
+        c_int,
+        [POINTER(c_void_p), c_uint64, c_uint32, c_uint64, c_void_p, c_uint64, c_void_p, c_uint64, c_uint32],
+    ),
     "lpc_matrix_decode": (c_int, [c_void_p, c_void_p, c_uint64, c_uint32]),
-    "lpc_matrix_read": (c_int, [c_void_p, c_uint32, POINTER(c_uint64)]),
+    "lpc_matrix_read_each": (c_int, [POINTER(c_void_p), c_uint64, c_uint32, POINTER(c_uint64)]),
 }
 
 

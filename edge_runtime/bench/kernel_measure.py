@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edge_runtime import codec, native
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Floats, Matrix
+from edge_runtime.matrix import Floats, Matrices, Matrix
 
 Row = dict[str, object]
 
@@ -47,14 +47,13 @@ def _check(bf16: Matrix, packed: Matrix, weights: npt.NDArray[np.generic], x: Fl
         raise CodecError("product differs from float64 by more than rounding can explain")
 
 
-def _sampler(calls: list[Callable[[], object]], each: int) -> Callable[[int], float]:
-    """A function that times sample number i: `each` of the calls, other ones every time; gives seconds a call."""
+def _sampler(matrices: list[Matrix], each: int, run: Callable[[Matrices], object]) -> Callable[[int], float]:
+    """A function that times sample number i: `each` of the matrices, other ones every time; gives seconds a matrix."""
 
     def sample(number: int) -> float:
-        chosen = [calls[(number * each + i) % len(calls)] for i in range(each)]
+        chosen = Matrices([matrices[(number * each + i) % len(matrices)] for i in range(each)])
         begin = time.perf_counter()
-        for call in chosen:
-            call()
+        run(chosen)
         return (time.perf_counter() - begin) / each
 
     return sample
@@ -137,17 +136,14 @@ def _timed(call: Callable[[], object]) -> float:
 def _sides(
     matrices: dict[str, list[Matrix]], x: Floats, outputs: int, threads: int, each: int
 ) -> dict[str, Callable[[int], float]]:
-    y = np.empty((len(x), outputs), np.float32)
-
-    def read(matrix: Matrix) -> Callable[[], object]:
-        return lambda: matrix.read(threads)
-
-    sides = {}
-    for name, all_ in matrices.items():
-        sides[name] = _sampler([matrix.product(x, threads=threads, out=y) for matrix in all_], each)
+    y = np.empty((each, len(x), outputs), np.float32)
+    sides = {
+        name: _sampler(all_, each, lambda some: some.multiply(x, threads, y)) for name, all_ in matrices.items()
+    }
     # Never the matrices that the product of the same round takes: part of them would still be in the last-level cache.
     plain = matrices["bf16"]
-    sides["read"] = _sampler([read(matrix) for matrix in [*plain[len(plain) // 2 :], *plain[: len(plain) // 2]]], each)
+    others = [*plain[len(plain) // 2 :], *plain[: len(plain) // 2]]
+    sides["read"] = _sampler(others, each, lambda some: some.read(threads))
     return sides
 
 

@@ -43,6 +43,11 @@ void require_equal(uint64_t got, uint64_t expected, const char* name) {
   }
 }
 
+void require_all(const lpc_matrix* const* matrices, uint64_t count) {
+  if (count != 0) require(matrices, "matrices");
+  for (uint64_t i = 0; i < count; ++i) require(matrices[i], "matrix");
+}
+
 lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
   const lpc_tensor_desc& tensor = matrix.header.tensor;
   return {matrix.memory.data(), tensor.dtype, tensor.shape[1], 0, tensor.shape[0], tensor.shape[0]};
@@ -141,19 +146,29 @@ extern "C" void lpc_matrix_free(lpc_matrix* matrix) { delete matrix; }
 extern "C" lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t rows_are_outputs, uint64_t m,
                                           const float* x, uint64_t x_elements, float* y, uint64_t y_elements,
                                           uint32_t threads) {
+  return lpc_matrix_multiply_each(&matrix, 1, rows_are_outputs, m, x, x_elements, y, y_elements, threads);
+}
+
+extern "C" lpc_status lpc_matrix_multiply_each(const lpc_matrix* const* matrices, uint64_t count,
+                                               uint32_t rows_are_outputs, uint64_t m, const float* x,
+                                               uint64_t x_elements, float* y, uint64_t y_elements, uint32_t threads) {
   return lpc::guarded([&] {
-    require(matrix, "matrix");
     if (rows_are_outputs > 1) throw Error(LPC_INVALID_ARGUMENT, "rows_are_outputs: expected 0 or 1");
-    if (rows_are_outputs == 0 && !matrix->scales.values.empty()) {
-      throw Error(LPC_UNSUPPORTED, "rows_are_outputs: got 0, expected 1 for a matrix with scales");
-    }
-    const uint64_t rows = matrix->header.tensor.shape[0], columns = matrix->header.tensor.shape[1];
     if (m > (uint64_t{1} << 31)) throw Error(LPC_INVALID_ARGUMENT, "m: expected at most 2^31");
-    require_equal(x_elements, m * (rows_are_outputs != 0 ? columns : rows), "x_elements");
-    require_equal(y_elements, m * (rows_are_outputs != 0 ? rows : columns), "y_elements");
+    require_all(matrices, count);
+    for (uint64_t i = 0; i < count; ++i) {
+      if (rows_are_outputs == 0 && !matrices[i]->scales.values.empty()) {
+        throw Error(LPC_UNSUPPORTED, "rows_are_outputs: got 0, expected 1 for a matrix with scales");
+      }
+      const uint64_t rows = matrices[i]->header.tensor.shape[0], columns = matrices[i]->header.tensor.shape[1];
+      require_equal(x_elements, m * (rows_are_outputs != 0 ? columns : rows), "x_elements");
+      require_equal(y_elements, count * m * (rows_are_outputs != 0 ? rows : columns), "y_elements");
+    }
     if (x_elements != 0) require(x, "x");
     if (y_elements != 0) require(y, "y");
-    multiply(*matrix, rows_are_outputs != 0, x, m, y, threads);
+    for (uint64_t i = 0; i < count; ++i) {
+      multiply(*matrices[i], rows_are_outputs != 0, x, m, y + i * (y_elements / count), threads);
+    }
   });
 }
 
@@ -178,14 +193,19 @@ extern "C" lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uin
   });
 }
 
-extern "C" lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads, uint64_t* bytes) {
+extern "C" lpc_status lpc_matrix_read_each(const lpc_matrix* const* matrices, uint64_t count, uint32_t threads,
+                                           uint64_t* bytes) {
   return lpc::guarded([&] {
-    require(matrix, "matrix");
+    require_all(matrices, count);
     require(bytes, "bytes");
     std::atomic<uint64_t> sum{0};  // so that no read is left out
-    for_pieces(matrix->bytes, threads, [&](uint64_t begin, uint64_t end) {
-      sum += lpc::dot_kernels().read(matrix->memory.data() + begin, end - begin);
-    });
-    *bytes = matrix->bytes;
+    *bytes = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+      const lpc_matrix& matrix = *matrices[i];
+      for_pieces(matrix.bytes, threads, [&](uint64_t begin, uint64_t end) {
+        sum += lpc::dot_kernels().read(matrix.memory.data() + begin, end - begin);
+      });
+      *bytes += matrix.bytes;
+    }
   });
 }

@@ -218,10 +218,15 @@ LPC_EXPORT void lpc_matrix_free(lpc_matrix* matrix);
 LPC_EXPORT lpc_status lpc_matrix_multiply(const lpc_matrix* matrix, uint32_t rows_are_outputs, uint64_t m,
                                           const float* x, uint64_t x_elements, float* y, uint64_t y_elements,
                                           uint32_t threads);
+/* The same with each of `count` matrices of one shape in turn: y[count, m, outputs]. */
+LPC_EXPORT lpc_status lpc_matrix_multiply_each(const lpc_matrix* const* matrices, uint64_t count,
+                                               uint32_t rows_are_outputs, uint64_t m, const float* x,
+                                               uint64_t x_elements, float* y, uint64_t y_elements, uint32_t threads);
 /* The matrix as it decodes, without checksums: from the decoded form a copy. */
 LPC_EXPORT lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uint64_t dst_capacity, uint32_t threads);
-/* Reads all of the matrix's memory and gives its size: how fast a product could be at best. */
-LPC_EXPORT lpc_status lpc_matrix_read(const lpc_matrix* matrix, uint32_t threads, uint64_t* bytes);
+/* Reads all memory of each of `count` matrices in turn and gives its size: how fast products could be at best. */
+LPC_EXPORT lpc_status lpc_matrix_read_each(const lpc_matrix* const* matrices, uint64_t count, uint32_t threads,
+                                           uint64_t* bytes);
 
 /* ---- execution provider --------------------------------------------------------------------------------------- */
 
