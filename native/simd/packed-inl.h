@@ -90,7 +90,6 @@ size_t decode_with(const PackedTables& tables, const PackedRows& rows, size_t be
       Decoder decoder(tables);  // nothing else has its address, so that it stays in registers
       decoder.begin({&row, at});
       decoder.add(row, at, some, {&idle, at}, ahead, sink);
-      decoder.end();
       c += some;
     }
     if (!row.certain()) {
@@ -167,7 +166,7 @@ class Product {
       if (!more) next->idle(side_end_);
       DotSink sink{x_, Dot{}};
       decoder.add(*row, at, whole_, {next, at + (more ? row_bytes : 0)}, ahead, sink);
-      y[r] = finished(r, *row, decoder, ahead.of(at + packed_row_bytes(kLayout, whole_)), sink.dot);
+      y[r] = finished(r, *row, ahead.of(at + packed_row_bytes(kLayout, whole_)), sink.dot);
       if (++r == run_.end || !more) return r;
       Row* const last = row;
       row = next;
@@ -204,7 +203,7 @@ class Product {
         if (!last_piece) {
           dots[i] = sink.dot;
         } else {
-          y[begin + i] = finished(begin + i, open[i], decoder, ahead.of(at + packed_row_bytes(kLayout, some)), sink.dot);
+          y[begin + i] = finished(begin + i, open[i], ahead.of(at + packed_row_bytes(kLayout, some)), sink.dot);
         }
       }
       c += some;
@@ -213,11 +212,9 @@ class Product {
   }
 
   // The sum of a row, of which `dot` is that of whole_ columns. `far` is what to prefetch for the others.
-  inline __attribute__((always_inline)) float finished(size_t r, Row& row, Decoder& decoder, Ahead::Lines far,
-                                                       Dot dot) const {
+  inline __attribute__((always_inline)) float finished(size_t r, Row& row, Ahead::Lines far, Dot dot) const {
     if (!row.certain()) return checked(r);
     if (whole_ == order_.columns) return dot.sum();
-    if (kAhead == 0) decoder.end();
     const size_t lines = packed_row_bytes(kLayout, order_.columns - whole_) / 64;
     for (size_t line = 0; line < lines; ++line) far.prefetch(line);
     const Dot copy = dot;  // the other one stays in registers: nothing has its address

@@ -73,11 +73,15 @@ class Blocks {
     return columns % kColumns == kColumns / 2 ? columns : columns / kColumns * kColumns;
   }
 
-  // `columns` columns of `row`, as whole() has them, stored from `at` on; then comes `next`.
+  // `columns` columns of `row`, as whole() has them, stored from `at` on; then comes `next`. What was taken of the row
+  // is noted there.
   template <typename Sink>
   inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t columns, Position next,
                                                  const Ahead& ahead, Sink& sink) {
-    if (kAhead == 0 && row_ != &row) enter(row);
+    if constexpr (kAhead == 0) {
+      row_ = &row;
+      escapes_ = row.escapes;
+    }
     for (; columns >= kColumns; columns -= kColumns, at += kBytes) {
       const Position follow = columns > kColumns ? Position{&row, at + kBytes} : next;
       const Ahead::Lines far = ahead.of(at);
@@ -90,16 +94,15 @@ class Blocks {
       step<6, 8>(at, follow, far, sink);
       step<7, 8>(at, follow, far, sink);
     }
-    if (columns == 0) return;
-    const Ahead::Lines far = ahead.of(at);
-    step<0, 4>(at, next, far, sink);
-    step<1, 4>(at, next, far, sink);
-    step<2, 4>(at, next, far, sink);
-    step<3, 4>(at, next, far, sink);
+    if (columns > 0) {
+      const Ahead::Lines far = ahead.of(at);
+      step<0, 4>(at, next, far, sink);
+      step<1, 4>(at, next, far, sink);
+      step<2, 4>(at, next, far, sink);
+      step<3, 4>(at, next, far, sink);
+    }
+    if constexpr (kAhead == 0) row_->escapes = escapes_;
   }
-
-  // What was taken of the last row is noted there.
-  void end() { row_->escapes = escapes_; }
 
   // `columns` columns at `at`: a block that is cut short by the end of the row, or in a row that is to be checked.
   template <typename Sink>
@@ -119,7 +122,7 @@ class Blocks {
   };
 
   inline __attribute__((always_inline)) void enter(Row& row) {
-    end();
+    row_->escapes = escapes_;
     row_ = &row;
     escapes_ = row.escapes;
   }

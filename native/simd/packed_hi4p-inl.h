@@ -65,7 +65,6 @@ class Hi4p {
   explicit Hi4p(const PackedTables& tables) : table_(Ops::table<4>(tables.level1)) {}
 
   void begin(Position) {}
-  void end() {}
 
   static constexpr size_t whole(size_t columns) { return columns / kColumns * kColumns; }
 

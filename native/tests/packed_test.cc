@@ -60,12 +60,12 @@ Segment encode(const std::vector<uint16_t>& values, size_t columns, PackedLayout
   return segment;
 }
 
-// All layouts and row lengths, with few escapes and with nothing but escapes.
+// All layouts and row lengths, with few escapes, with up to about 32 in a group of 64, and with nothing but escapes.
 template <typename Check>
 void for_each_segment(size_t rows, const Check& check) {
   for (PackedLayout layout : kLayouts) {
     for (size_t columns : kColumns) {
-      for (uint64_t one_in : {256, 1}) {
+      for (uint64_t one_in : {256, 3, 2, 1}) {
         const std::vector<uint16_t> values = weights(rows * columns, one_in);
         const Segment segment = encode(values, columns, layout);
         CHECK(!segment.stored.empty());
