@@ -37,6 +37,7 @@ struct Call {
   size_t m;
   float* y;
   size_t threads;  // 0: not known
+  const std::vector<PackedMatrix::Run>& runs = threads == 1 ? matrix.segments() : matrix.runs();
   const size_t ahead_bytes = threads == 1 ? kAheadAlone : kAheadBeside;
   const PackedKernels& packed = packed_kernels();
   const DotKernels& dot = dot_kernels();
@@ -59,16 +60,17 @@ void multiply_run(const Call& call, const PackedMatrix::Run& run, const PackedMa
 }
 
 // Takes run after run, and each one before the last is multiplied, so that its first weights can be prefetched. Not the
-// last few, which another thread may be waiting for. Whichever task comes first takes them all.
+// last few, which another thread may be waiting for: of them the one is prefetched that is left for this thread if the
+// others are as fast. Whichever task comes first takes them all.
 void few_rows(void* context, size_t) {
   Call& call = *static_cast<Call*>(context);
-  const auto& runs = call.matrix.runs();
-  bool first = true;
+  const auto& runs = call.runs;
+  size_t prefetched = runs.size();
   for (size_t now = call.taken++; now < runs.size();) {
     const bool early = call.threads == 1 || now + kRunsToCome < runs.size();
-    const size_t next = early ? call.taken++ : runs.size();
-    multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr, first);
-    first = !early;
+    const size_t next = early ? call.taken++ : now + std::max<size_t>(call.threads, 2);
+    multiply_run(call, runs[now], next < runs.size() ? &runs[next] : nullptr, now != prefetched);
+    prefetched = next;
     now = early ? next : call.taken++;
   }
 }
@@ -172,6 +174,8 @@ PackedMatrix::PackedMatrix(const BlobHeader& header, size_t first_segment, size_
     } else {
       run.rows = packed::open_segment(tables_, {header.tensor.dtype, rows, header.row_bytes}, bytes);
     }
+    segments_.push_back(run);
+    segments_.back().end = rows;
     for (Run panel = run; panel.begin < rows; panel.begin = panel.end) {
       panel.end = std::min(rows, panel.begin + kPanelRows);
       panels_.push_back(panel);
@@ -203,7 +207,7 @@ void multiply(const PackedMatrix& matrix, bool rows_are_outputs, const float* x,
   if (m <= kFewRows) call.x = arranged(x, m, matrix.columns());
   if (m > kBatchRows) call.x = tiled(x, m, matrix.columns(), loop);
   if (m <= kFewRows) {
-    loop.run(loop.self, few_rows, matrix.runs().size(), &call);
+    loop.run(loop.self, few_rows, call.runs.size(), &call);
   } else {
     loop.run(loop.self, several_rows, matrix.panels().size(), &call);
   }

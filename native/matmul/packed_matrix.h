@@ -38,6 +38,8 @@ class PackedMatrix {
   size_t row_count() const { return row_count_; }
   // All rows in order, in runs of about equal size.
   const std::vector<Run>& runs() const { return runs_; }
+  // The same in runs of whole segments, for one thread.
+  const std::vector<Run>& segments() const { return segments_; }
   // The same in runs of at most kPanelRows rows.
   const std::vector<Run>& panels() const { return panels_; }
   // A run's rows to `out`: dense bf16, any alignment.
@@ -48,7 +50,7 @@ class PackedMatrix {
   size_t columns_;
   size_t total_rows_;
   size_t row_count_ = 0;
-  std::vector<Run> runs_, panels_;
+  std::vector<Run> runs_, segments_, panels_;
 };
 
 // As multiply() in matmul/product.h: the share of these rows in y[m, outputs] = x[m, inputs] . W. Nothing is allocated

@@ -118,9 +118,13 @@ class Product {
 
   void multiply(float* y) {
     for (size_t r = run_.begin; r < run_.end;) {
-      const size_t begin = r;
-      if (whole_ > 0) r = order_.in_pieces ? pieces(r, y) : rows(r, y);
-      if (r == begin) y[r] = checked(r), ++r;
+      const size_t done = whole_ == 0 ? r : order_.in_pieces ? pieces(r, y) : rows(r, y);
+      if (done == r) {
+        y[r] = checked_row(r);
+        ++r;
+      } else {
+        r = done;
+      }
     }
   }
 
@@ -143,7 +147,7 @@ class Product {
     return next == nullptr ? nullptr : next->rows.fixed + next->rows.order.offset(kLayout, next->begin, 0);
   }
 
-  // Rows from `begin` on, to the first one that has to be checked; returns that one.
+  // Rows from `begin` on, one after the other; returns the first one that has to be checked, or the run's end.
   size_t rows(size_t begin, float* y) {
     Row open[2];  // take turns
     Row* row = &open[0];
@@ -213,7 +217,7 @@ class Product {
 
   // The sum of a row, of which `dot` is that of whole_ columns. `far` is what to prefetch for the others.
   inline __attribute__((always_inline)) float finished(size_t r, Row& row, Ahead::Lines far, Dot dot) const {
-    if (!row.certain()) return checked(r);
+    if (!row.certain()) return checked_row(r);
     if (whole_ == order_.columns) return dot.sum();
     const size_t lines = packed_row_bytes(kLayout, order_.columns - whole_) / 64;
     for (size_t line = 0; line < lines; ++line) far.prefetch(line);
@@ -221,7 +225,7 @@ class Product {
     return rest(r, row, whole_, copy);
   }
 
-  __attribute__((noinline)) float checked(size_t r) const {
+  __attribute__((noinline)) float checked_row(size_t r) const {
     SideEnd side_end;
     Row row;
     row.open(tables_, rows_, r, side_end);
@@ -256,6 +260,7 @@ void dot_with(const PackedTables& tables, const PackedRun& run, const PackedAhea
 }
 
 inline size_t decode_rows(const PackedTables& tables, const PackedRows& rows, size_t begin, size_t end, uint8_t* out) {
+  if (begin == end) return end;
   switch (tables.layout) {
     case PackedLayout::kE2p3: return decode_with<Blocks<TwoLevels<PackedLayout::kE2p3>>>(tables, rows, begin, end, out);
     case PackedLayout::kE3p3: return decode_with<Blocks<TwoLevels<PackedLayout::kE3p3>>>(tables, rows, begin, end, out);

@@ -12,8 +12,8 @@ namespace LPC_SIMD_NAMESPACE {
 inline constexpr size_t kAhead = kParts == 1 ? 4 : 0;
 
 // What is prefetched into the second-level cache while a block is used: what lies `bytes` farther on, which may be in
-// what follows these rows. And once more half as far on: a core drops prefetches while it has many under way (AMD Zen 4,
-// where decoding is faster than memory: 24 GB/s, 29 with the second one).
+// what follows these rows. And once more half as far on: a core drops prefetches while it has many under way (AMD Zen
+// 4, where decoding is faster than memory: 24 GB/s, 29 with the second one).
 struct Ahead {
   size_t bytes;
   const uint8_t* end;     // of the rows
@@ -29,7 +29,9 @@ struct Ahead {
       prefetch_far(again + 64 * line);
     }
   };
-  inline __attribute__((always_inline)) Lines of(const uint8_t* at) const { return {from(at, bytes), from(at, bytes / 2)}; }
+  inline __attribute__((always_inline)) Lines of(const uint8_t* at) const {
+    return {from(at, bytes), from(at, bytes / 2)};
+  }
 
  private:
   const uint8_t* from(const uint8_t* at, size_t distance) const {

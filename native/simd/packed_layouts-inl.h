@@ -49,8 +49,8 @@ struct UncheckedStream {
 };
 inline constexpr size_t kBlockRoom = 8 * kGroup + 1;
 
-// The same, of which 64 lanes take less than kShortTake bytes at a time; more would be undefined. Loads of 64 bytes
-// mostly need two lines, and cost as much time as the rest of a group's (AMD Zen 4: 9.7 for 9.3 cycles a group).
+// The same, of which 64 lanes take less than kShortTake bytes at a time; more would be undefined. A load of 64 bytes
+// mostly needs two lines of the cache, and loads are what a core is short of (AMD Zen 4: 9.7 for 9.3 cycles a group).
 struct ShortStream : UncheckedStream {
   static constexpr bool kShort = true;
 
