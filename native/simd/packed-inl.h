@@ -168,7 +168,7 @@ class Product {
         more = next->unchecked;
       }
       if (!more) next->idle(side_end_);
-      DotSink sink{x_, Dot{}};
+      NewDotSink sink(x_);
       decoder.add(*row, at, whole_, {next, at + (more ? row_bytes : 0)}, ahead, sink);
       y[r] = finished(r, *row, ahead.of(at + packed_row_bytes(kLayout, whole_)), sink.dot);
       if (++r == run_.end || !more) return r;
@@ -182,7 +182,7 @@ class Product {
   // after them, `begin` if one of them has to be checked.
   size_t pieces(size_t begin, float* y) {
     Row open[kMost], idle;
-    Dot dots[kMost];
+    Dot dots[kMost] = {};
     const size_t count = run_.end - begin < kMost ? run_.end - begin : kMost;
     const size_t end = begin + count;
     idle.idle(side_end_);
@@ -202,7 +202,7 @@ class Product {
       const Position next_piece = last_piece ? Position{&idle, at} : Position{&open[0], place(begin, c + some)};
       for (size_t i = 0; i < count; ++i, at += stride) {
         if (c == 0 ? i + SideAhead::kRows < count : last_piece && i + SideAhead::kRows >= count) side_.after(begin + i);
-        DotSink sink{x_ + c, c == 0 ? Dot{} : dots[i]};
+        DotSink sink{x_ + c, dots[i]};
         decoder.add(open[i], at, some, i + 1 == count ? next_piece : Position{&open[i + 1], at + stride}, ahead, sink);
         if (!last_piece) {
           dots[i] = sink.dot;

@@ -79,7 +79,8 @@ class Blocks {
   // is noted there.
   template <typename Sink>
   inline __attribute__((always_inline)) void add(Row& row, const uint8_t* at, size_t columns, Position next,
-                                                 const Ahead& ahead, Sink& sink) {
+                                                 const Ahead& ahead, Sink& result) {
+    auto sink = result.start();
     if constexpr (kAhead == 0) {
       row_ = &row;
       escapes_ = row.escapes;
@@ -104,6 +105,7 @@ class Blocks {
       step<3, 4>(at, next, far, sink);
     }
     if constexpr (kAhead == 0) row_->escapes = escapes_;
+    result.end(sink);
   }
 
   // `columns` columns at `at`: a block that is cut short by the end of the row, or in a row that is to be checked.

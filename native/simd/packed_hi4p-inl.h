@@ -72,7 +72,7 @@ class Hi4p {
   template <typename Sink>
   __attribute__((noinline)) void add(Row& row, const uint8_t* at, size_t columns, Position, const Ahead& ahead,
                                      Sink& result) const {
-    Sink sink = result;
+    auto sink = result.start();
     Row here = row;
     for (size_t count = columns / kColumns; count > 0;) {
       const size_t until = (here.plain_until() - here.first_) / kColumns;
@@ -91,7 +91,7 @@ class Hi4p {
       here.first_ += kColumns;
     }
     row = here;
-    result = sink;
+    result.end(sink);
   }
 
   // The last block of a row, cut short by its end.
