@@ -12,7 +12,7 @@ from test_packed_codec import LAYOUTS, weights
 
 from edge_runtime import codec, native
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Floats, Matrix
+from edge_runtime.matrix import Floats, Matrices, Matrix
 
 # A sum of k products in float32, in at most 64 partial sums of ceil(k / 64) or more products each, has an error below
 # (k / 4 + 16) * 2^-24 times the sum of the products' magnitudes (Higham, Accuracy and Stability, 3.1); the matrix as
@@ -92,6 +92,25 @@ def test_matrix_read_reads_the_bytes_that_it_holds() -> None:
     blob = codec.encode(codec_arrays.normal("bf16", (512, 1024)), "packed:e3+3")
     assert Matrix(blob).read() == 2 * 512 * 1024
     assert 11 * 512 * 128 <= Matrix(blob, "packed").read() <= len(blob)
+
+
+def test_products_of_several_matrices_are_those_of_each() -> None:
+    arrays = [weights(96, 320, seed=seed) for seed in (1, 2, 3)]
+    matrices = [Matrix(codec.encode(array, "packed:hi3"), "packed") for array in arrays]
+    x = activations(2, 320)
+    expected = np.stack([matrix.multiply(x) for matrix in matrices])
+    assert Matrices(matrices).multiply(x).tobytes() == expected.tobytes()
+    assert Matrices(matrices).read() == sum(matrix.read() for matrix in matrices)
+
+
+def test_matrices_of_different_shapes_or_none_are_an_error() -> None:
+    matrices = [Matrix(codec.encode(np.zeros((4, columns), np.float32), "stored")) for columns in (8, 16)]
+    with pytest.raises(CodecError, match=r"got 2 of shapes \[\(4, 8\), \(4, 16\)\], expected some of one shape"):
+        Matrices(matrices)
+    with pytest.raises(CodecError, match="got 0 of shapes"):
+        Matrices([])
+    with pytest.raises(CodecError, match=r"out: .* expected dense float32 \(1, 2, 4\)"):
+        Matrices(matrices[:1]).multiply(np.zeros((2, 8), np.float32), out=np.zeros((2, 4), np.float32))
 
 
 def test_matrix_of_another_codec_cannot_stay_packed() -> None:

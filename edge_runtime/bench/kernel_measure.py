@@ -137,9 +137,7 @@ def _sides(
     matrices: dict[str, list[Matrix]], x: Floats, outputs: int, threads: int, each: int
 ) -> dict[str, Callable[[int], float]]:
     y = np.empty((each, len(x), outputs), np.float32)
-    sides = {
-        name: _sampler(all_, each, lambda some: some.multiply(x, threads, y)) for name, all_ in matrices.items()
-    }
+    sides = {name: _sampler(all_, each, lambda some: some.multiply(x, threads, y)) for name, all_ in matrices.items()}
     # Never the matrices that the product of the same round takes: part of them would still be in the last-level cache.
     plain = matrices["bf16"]
     others = [*plain[len(plain) // 2 :], *plain[: len(plain) // 2]]

@@ -164,8 +164,8 @@ inline float dot_row(const uint8_t* weights, size_t k, const float* x) {
 }
 
 // Longer rows, some at a time: they share the activations, and the rows to follow are prefetched, once more when half
-// of them are still to come (AMD Zen 4, rows of 5632: 29.5 for 27.5 GB/s). Shorter vectors have no registers for the sums
-// of more rows.
+// of them are still to come (AMD Zen 4, rows of 5632: 29.5 for 27.5 GB/s). Shorter vectors have no registers for the
+// sums of more rows.
 inline constexpr size_t kRowsTogether = kParts == 1 ? 16 : 4;
 
 inline void dot_long_rows(const uint8_t* weights, size_t k, const float* x, float* y) {
