@@ -135,13 +135,6 @@ TEST(test_capi_describe_and_decode_rows_agree_with_the_tensor) {
 
 TEST(test_capi_last_error_belongs_to_the_thread) {
   check_error(lpc_implementation(nullptr), LPC_INVALID_ARGUMENT, "name: null pointer");
-  const lpc_matrix* none = nullptr;
-  float y;
-  check_error(lpc_matrix_multiply(none, 1, 1, &y, 1, &y, 1, 1), LPC_INVALID_ARGUMENT, "matrix: null pointer");
-  check_error(lpc_matrix_multiply_each(nullptr, 1, 1, 1, &y, 1, &y, 1, 1), LPC_INVALID_ARGUMENT,
-              "matrices: null pointer");
-  check_error(lpc_matrix_multiply_each(&none, 1, 1, 1, &y, 1, &y, 1, 1), LPC_INVALID_ARGUMENT, "matrix: null pointer");
-  check_error(lpc_matrix_read_each(&none, 1, 1, &size), LPC_INVALID_ARGUMENT, "matrix: null pointer");
   std::thread([] { CHECK(std::strcmp(lpc_last_error(), "") == 0); }).join();
   CHECK_CONTAINS(lpc_last_error(), "name: null pointer");
 }
