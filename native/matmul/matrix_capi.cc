@@ -29,7 +29,6 @@ namespace {
 
 using lpc::Error;
 
-constexpr uint64_t kHugePage = uint64_t{2} << 20;
 constexpr uint64_t kPiece = uint64_t{128} << 10;  // bytes that a thread copies or reads at a time
 
 void require(const void* pointer, const char* name) {
@@ -53,10 +52,9 @@ lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
   return {matrix.memory.data(), tensor.dtype, tensor.shape[1], 0, tensor.shape[0], tensor.shape[0]};
 }
 
-// In a model small weights lie beside others on huge pages; here each has a page to itself, if it fills a quarter.
 void allocate(lpc_matrix& matrix, uint64_t bytes) {
   matrix.bytes = bytes;
-  matrix.memory = lpc::MappedMemory(bytes > kHugePage / 4 ? std::max(bytes, kHugePage) : bytes);
+  matrix.memory = lpc::MappedMemory(lpc::whole_huge_pages(bytes));
 }
 
 void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {

@@ -7,6 +7,13 @@
 
 namespace lpc {
 
+inline constexpr size_t kHugePage = size_t{2} << 20;  // bytes
+
+// What to map for `bytes` of weights: whole huge pages, unless most of one would be wasted.
+constexpr size_t whole_huge_pages(size_t bytes) {
+  return bytes > kHugePage / 4 ? (bytes + kHugePage - 1) / kHugePage * kHugePage : bytes;
+}
+
 class MappedMemory {
  public:
   MappedMemory() = default;

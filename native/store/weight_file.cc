@@ -13,8 +13,6 @@ namespace lpc {
 namespace {
 
 constexpr uint64_t kPage = WeightFile::kPageBytes;
-constexpr uint64_t kHugePage = uint64_t{2} << 20;
-constexpr uint64_t kHugeFrom = kHugePage / 4;  // below, a whole huge page would be wasted
 
 uint64_t page_floor(uint64_t bytes) { return bytes / kPage * kPage; }
 uint64_t page_ceil(uint64_t bytes) { return page_floor(bytes + kPage - 1); }
@@ -28,7 +26,7 @@ void release_pages(int descriptor, uint64_t offset, uint64_t bytes) {
 void StagingBuffer::reserve(size_t bytes) {
   if (bytes <= memory_.size()) return;
   memory_ = MappedMemory();  // give back before taking
-  memory_ = MappedMemory(bytes > kHugeFrom ? (bytes + kHugePage - 1) / kHugePage * kHugePage : page_ceil(bytes));
+  memory_ = MappedMemory(page_ceil(whole_huge_pages(bytes)));
 }
 
 WeightFile::WeightFile(const std::string& path, const FileOptions& options)
