@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
 from checkpoints import shared_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,3 +31,16 @@ def golden(model: str) -> list[dict[str, Any]]:
     """Return the records of a checkpoint: prompt, prompt_ids, greedy_ids, text, last_logits_first8."""
     records: list[dict[str, Any]] = json.loads((checkpoint_folder(model) / "golden.json").read_text(encoding="utf-8"))
     return records
+
+
+def old_onnxruntime() -> Path:
+    """Return the folder that holds onnxruntime 1.23.2; skips the test where there is none."""
+    old = os.environ.get("LPC_ORT_1_23")
+    if not old:
+        pytest.skip("LPC_ORT_1_23 is not set: the folder of `pip install --target FOLDER onnxruntime==1.23.2`")
+    return Path(old).resolve()
+
+
+def with_old_onnxruntime() -> dict[str, str]:
+    """Return the environment of a process that imports it; skips as `old_onnxruntime`."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(old_onnxruntime()), os.environ.get("PYTHONPATH")]))}

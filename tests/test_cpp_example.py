@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from real_models import ROOT, ExportModel, golden
+from real_models import ROOT, ExportModel, golden, old_onnxruntime
 
 from edge_runtime import native
 
@@ -55,10 +55,7 @@ def packages_of(version: str) -> Path:
         import onnxruntime
 
         return Path(onnxruntime.__file__).parents[1]
-    old = os.environ.get("LPC_ORT_1_23")
-    if not old:
-        pytest.skip("LPC_ORT_1_23 is not set: the folder of `pip install --target FOLDER onnxruntime==1.23.2`")
-    return Path(old)
+    return old_onnxruntime()
 
 
 @pytest.mark.parametrize("version", ["installed", "1.23"])

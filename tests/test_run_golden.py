@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-from real_models import CODECS, MODELS, ExportModel, RunPython, checkpoint_folder, golden
+from real_models import CODECS, MODELS, ExportModel, RunPython, checkpoint_folder, golden, with_old_onnxruntime
 
 from edge_runtime.session import Model, ProviderName, load
 
@@ -68,13 +66,10 @@ def test_generate_greedy_equals_transformers(
 def test_generate_greedy_onnxruntime_1_23_equals_transformers(
     model_name: str, codec: str, provider: str, export_model: ExportModel, run_python: RunPython
 ) -> None:
-    old = os.environ.get("LPC_ORT_1_23")
-    if not old:
-        pytest.skip("LPC_ORT_1_23 is not set: the folder of `pip install --target FOLDER onnxruntime==1.23.2`")
-    paths = os.pathsep.join(filter(None, [str(Path(old).resolve()), os.environ.get("PYTHONPATH")]))
+    environment = with_old_onnxruntime()
     file = checkpoint_folder(model_name) / "golden.json"
     arguments = (str(export_model(model_name, codec)), provider, str(file))
-    done = run_python(OLD_ONNXRUNTIME, *arguments, env={"PYTHONPATH": paths})
+    done = run_python(OLD_ONNXRUNTIME, *arguments, env=environment)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["version"].startswith("1.23.")

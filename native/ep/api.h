@@ -21,6 +21,7 @@ inline constexpr uint32_t kOrtApiVersion = 23;
 inline constexpr const char* kProviderName = "LpcExecutionProvider";
 inline constexpr const char* kDomain = "lpc";
 inline constexpr const char* kDecompress = "Decompress";
+inline constexpr int64_t kOperatorVersion = 1;  // of the domain; docs/compatibility.md
 
 struct Api {
   const OrtApi* ort = nullptr;

@@ -1,8 +1,8 @@
 #include "ep/claim.h"
 
-#include <filesystem>
-
 #include "ep/dequantize.h"
+#include "ep/external_data.h"
+#include "store/data_file.h"
 
 namespace lpc {
 namespace {
@@ -26,12 +26,7 @@ std::vector<Consumer> consumers_of(const Api& api, const OrtValueInfo* value) {
 bool is_external_constant(const Api& api, const OrtValueInfo* value) {
   bool constant = false;
   api.check(api.ort->ValueInfo_IsConstantInitializer(value, &constant));
-  if (!constant) return false;
-  OrtExternalInitializerInfo* info = nullptr;
-  api.check(api.ort->ValueInfo_GetExternalInitializerInfo(value, &info));
-  const bool external = info != nullptr;
-  api.ort->ReleaseExternalInitializerInfo(info);
-  return external;
+  return constant && external_data(api, value).has_value();
 }
 
 // "" when the consumer can be computed here; else the reason why not.
@@ -143,23 +138,18 @@ Pair fused_pair(const Api& api, const OrtGraph* graph) {
   return pair;
 }
 
-BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress) {
+BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress,
+                     const std::string& folder_option) {
   BlobPlace place;
   place.tensor = string_attribute(api, decompress, "tensor");
   place.layer = int_attribute(api, decompress, "layer", 0);
   place.transpose = int_attribute(api, decompress, "transpose", 0) != 0;
   place.shape = ints_attribute(api, decompress, "shape");
-  OrtExternalInitializerInfo* info = nullptr;
-  api.check(api.ort->ValueInfo_GetExternalInitializerInfo(node_inputs(api, decompress)[0], &info));
-  if (info == nullptr) throw Error(LPC_FORMAT_ERROR, "tensor " + place.tensor + ": its blob is not external data");
-  const std::filesystem::path file = api.ort->ExternalInitializerInfo_GetFilePath(info);
-  place.offset = static_cast<uint64_t>(api.ort->ExternalInitializerInfo_GetFileOffset(info));
-  place.bytes = api.ort->ExternalInitializerInfo_GetByteSize(info);
-  api.ort->ReleaseExternalInitializerInfo(info);
-  const ORTCHAR_T* model_path = nullptr;
-  api.check(api.ort->Graph_GetModelPath(graph, &model_path));
-  const bool relative = file.is_relative() && model_path != nullptr && !std::filesystem::exists(file);
-  place.file = relative ? (std::filesystem::path(model_path).parent_path() / file).string() : file.string();
+  const auto data = external_data(api, node_inputs(api, decompress)[0]);
+  if (!data) throw Error(LPC_FORMAT_ERROR, "tensor " + place.tensor + ": its blob is not external data");
+  place.offset = data->offset;
+  place.bytes = data->bytes;
+  place.file = data_file(model_folder(api, graph, folder_option), data->file);
   return place;
 }
 

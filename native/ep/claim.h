@@ -43,7 +43,8 @@ struct BlobPlace {
   std::vector<int64_t> shape;  // stored
 };
 
-// Throws LPC_FORMAT_ERROR when the blob is not external data.
-BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress);
+// Throws LPC_FORMAT_ERROR when the blob is not external data, and as data_file; `folder_option` as in model_folder.
+BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress,
+                     const std::string& folder_option);
 
 }  // namespace lpc

@@ -166,7 +166,7 @@ class DecompressOp : public OrtCustomOp {
     GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
     GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
     GetStartVersion = [](const OrtCustomOp*) { return 1; };
-    GetEndVersion = [](const OrtCustomOp*) { return 1; };
+    GetEndVersion = [](const OrtCustomOp*) { return static_cast<int>(kOperatorVersion); };
     CreateKernelV2 = create_kernel;
     KernelComputeV2 = compute;
     KernelDestroy = destroy;

@@ -110,6 +110,7 @@ ProviderOptions parse_options(const std::function<std::string(const char*)>& ent
   options.file.bus_limit_bytes_per_s =
       number_option("bus_limit_bytes_per_s", entry("bus_limit_bytes_per_s"), uint64_t{1} << 48);
   options.trace_file = entry("trace_file");
+  options.model_folder = entry("model_folder");
   return options;
 }
 

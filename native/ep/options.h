@@ -24,7 +24,8 @@ struct ProviderOptions {
   uint32_t transcode_layout = 0;          // lpc_packed_layout; 0: the quickest to compute from here
   uint64_t ring_bytes = 0;                // 0: the two largest neighbouring layers
   FileOptions file;
-  std::string trace_file;  // "": none
+  std::string trace_file;    // "": none
+  std::string model_folder;  // "": where the model was loaded from
 
   Residence residence_of(int64_t layer) const;
 };
@@ -35,8 +36,7 @@ struct ProviderOptions {
 //   session_id             any text
 //   decode_threads         0 to 256; 0: one a core
 //   product_threads        0 to 256: products run on so many threads, which stay awake from one to the next; 0: on
-//   those
-//                          of the session
+//                          those of the session
 //   residence              "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed": where each layer's weights live.
 //                          transcoded: in memory in codec packed, whatever the file has; what packed does not take is
 //                          resident. on_demand is the same as streamed: rows that a Gather asks for are always read
@@ -47,6 +47,7 @@ struct ProviderOptions {
 //   read_mode              auto, direct or buffered
 //   bus_limit_bytes_per_s  imitates a slower bus; 0: no limit
 //   trace_file             a Chrome trace of the session is written there when it closes
+//   model_folder           where the data files lie that the model names; needed by one that is made from bytes
 ProviderOptions parse_options(const std::function<std::string(const char*)>& entry);
 
 }  // namespace lpc

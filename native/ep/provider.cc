@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/parallel.h"
+#include "ep/external_data.h"
 #include "ep/gather_node.h"
 #include "ep/placement.h"
 #include "ep/sessions.h"
@@ -36,6 +37,11 @@ Provider::~Provider() {
 }
 
 void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
+  try {
+    check_graph(api_, graph, options_.model_folder);
+  } catch (const Error&) {
+    refused_ = std::current_exception();
+  }
   const Claims claims = find_claims(api_, graph);
   for (const Pair& pair : claims.pairs) {
     OrtNodeFusionOptions fusion{};
@@ -63,8 +69,9 @@ Provider::Part& Provider::part_of(const std::string& file) {
 }
 
 std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNode* fused) {
+  if (refused_) std::rethrow_exception(refused_);
   const Pair pair = fused_pair(api_, graph);
-  const BlobPlace place = blob_place(api_, graph, pair.decompress);
+  const BlobPlace place = blob_place(api_, graph, pair.decompress, options_.model_folder);
   Part& part = part_of(place.file);
   auto blob =
       std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset, place.bytes);
@@ -103,6 +110,7 @@ std::shared_ptr<const CancelFlag> Provider::cancel_flag_of(const OrtRunOptions* 
 }
 
 void Provider::run_start(const OrtRunOptions* options) {
+  if (refused_) std::rethrow_exception(refused_);
   build_schedules();
   const auto cancel = cancel_flag_of(options);
   auto part = parts_.begin();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,7 +52,8 @@ class Provider : public OrtEp {
   const ProviderOptions options_;
   const OrtLogger* logger_;
   std::shared_ptr<Observer> observer_;
-  std::mutex mutex_;  // guards building the schedules
+  std::exception_ptr refused_;  // why the graph may not be run: ONNX Runtime ignores an error of GetCapability
+  std::mutex mutex_;            // guards building the schedules
   bool scheduled_ = false;
   // By file, in one order everywhere, so that two sessions never wait for each other's.
   std::map<FileId, Part> parts_;

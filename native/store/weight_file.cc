@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "store/data_file.h"
 
 namespace lpc {
 namespace {
@@ -31,7 +32,7 @@ void StagingBuffer::reserve(size_t bytes) {
 
 WeightFile::WeightFile(const std::string& path, const FileOptions& options)
     : path_(path), limiter_(options.bus_limit_bytes_per_s), trial_(options.mode) {
-  descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a named pipe would wait for its writer
   if (descriptor_ < 0) {
     const int reason = errno;
     throw Error(reason == ENOENT ? LPC_NOT_FOUND : LPC_IO_ERROR,
@@ -42,6 +43,12 @@ WeightFile::WeightFile(const std::string& path, const FileOptions& options)
     const int reason = errno;
     close(descriptor_);
     throw Error(LPC_IO_ERROR, path + ": cannot stat the weight file: " + std::strerror(reason));
+  }
+  try {
+    require_regular(path, status.st_mode);
+  } catch (...) {
+    close(descriptor_);
+    throw;
   }
   id_ = {static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino),
          static_cast<uint64_t>(status.st_size),
