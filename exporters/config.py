@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.files import parse_json
+from exporters.source_files import read_source
 
 # Keys that change a model's numbers in some family, with the values that change nothing. A family that does not read
 # such a key cannot honour it, so any other value is refused.
@@ -65,14 +68,16 @@ _REQUIRED = object()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; ConfigError if it is absent, unreadable, not JSON or not an object."""
+    """Return the JSON object in `path`; ConfigError if it is absent, not JSON or not an object.
+
+    ExportError if it cannot be read, is no regular file, or is a Git LFS pointer.
+    """
+    if not os.path.lexists(path):
+        raise ConfigError(f"{path}: not found; expected a file that every Hugging Face model folder has")
+    content = read_source(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: not found; expected a file that every Hugging Face model folder has") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        value = parse_json(content.decode("utf-8"))
+    except ValueError as error:
         raise ConfigError(f"{path}: is not JSON ({error}); fetch the file again") from None
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: is a JSON {type(value).__name__}, expected an object; fetch the file again")

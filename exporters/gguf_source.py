@@ -67,6 +67,7 @@ class GgufFile:
 
     def __init__(self, path: Path, reader: Any, config: dict[str, Any]) -> None:
         self.path = path
+        self.metadata: dict[str, Any] = {}
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.tensors: dict[str, TensorInfo] = {}

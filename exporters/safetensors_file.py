@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, BinaryIO, TypeGuard
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import ExportError, FormatError
+from edge_runtime.errors import FormatError
+from edge_runtime.printable import printable
+from exporters.source_files import SourceMaps, open_source
 
 # Bits an element, for every dtype name that the format knows: sizes are checked even for tensors that nobody reads.
 _BITS = {
@@ -51,16 +52,19 @@ class SafetensorsFile:
     Raises ExportError if the file cannot be opened and FormatError (file, offset, field) if it is malformed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, maps: SourceMaps | None = None) -> None:
         self.path = path
-        try:
-            with path.open("rb") as file:
-                self._size = file.seek(0, 2)
-                file.seek(0)
-                self.tensors = _parse_header(path, file.read(_LENGTH_BYTES), self._size, file.read)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise ExportError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        self._maps = maps or SourceMaps()
+        with open_source(path) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            header, data_start = _read_header(path, file, size)
+        metadata = header.pop("__metadata__", None)
+        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+        """What the writer noted beside the tensors: for one that shares the data of another, the name of the other."""
+        self.tensors = {name: _parse_entry(path, name, entry, data_start) for name, entry in header.items()}
+        _check_tiling(path, self.tensors, data_start, size)
+        self._maps.of(path)
 
     def read(self, name: str) -> NDArray[Any]:
         """Return tensor `name` as a read-only view of its shape (bfloat16, float16 or float32); no bytes are copied.
@@ -77,7 +81,7 @@ class SafetensorsFile:
         if info.nbytes == 0:
             return np.empty(info.shape, dtype)
         count = info.nbytes // dtype.itemsize
-        return np.frombuffer(self._map, dtype, count, info.offset).reshape(info.shape)
+        return np.frombuffer(self._maps.of(self.path), dtype, count, info.offset).reshape(info.shape)
 
     def prefetch(self, name: str) -> None:
         """Let the system begin to read the tensor from the device."""
@@ -89,16 +93,15 @@ class SafetensorsFile:
 
     def close(self) -> None:
         """Unmap the file. Views that callers still hold keep it mapped until they die."""
-        with contextlib.suppress(BufferError):
-            self._map.close()
+        self._maps.close()
 
     def _advise(self, info: TensorInfo, advice: int) -> None:
-        if info.nbytes:
-            begin = info.offset - info.offset % mmap.PAGESIZE
-            self._map.madvise(advice, begin, info.offset + info.nbytes - begin)
+        self._maps.advise(self.path, info.offset, info.nbytes, advice)
 
 
-def _parse_header(path: Path, prefix: bytes, size: int, read: Any) -> dict[str, TensorInfo]:
+def _read_header(path: Path, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """Return the header and the offset of the data that follow it."""
+    prefix = file.read(_LENGTH_BYTES)
     if len(prefix) < _LENGTH_BYTES:
         raise _malformed(path, 0, "header length", f"the file has {size} bytes, expected at least {_LENGTH_BYTES}")
     length = int.from_bytes(prefix, "little")
@@ -107,12 +110,7 @@ def _parse_header(path: Path, prefix: bytes, size: int, read: Any) -> dict[str, 
     if length > size - _LENGTH_BYTES:
         rest = size - _LENGTH_BYTES
         raise _malformed(path, 0, "header length", f"is {length}, but {rest} bytes follow: the file is truncated")
-    header = _load_json(path, read(length))
-    header.pop("__metadata__", None)
-    data_start = _LENGTH_BYTES + length
-    tensors = {name: _parse_entry(path, name, entry, data_start) for name, entry in header.items()}
-    _check_tiling(path, tensors, data_start, size)
-    return tensors
+    return _load_json(path, file.read(length)), _LENGTH_BYTES + length
 
 
 def _load_json(path: Path, text: bytes) -> dict[str, Any]:
@@ -120,13 +118,13 @@ def _load_json(path: Path, text: bytes) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in pairs:
             if key in result:
-                raise _malformed(path, _LENGTH_BYTES, "header", f"names {key} more than once")
+                raise _malformed(path, _LENGTH_BYTES, "header", f"names {printable(key)} more than once")
             result[key] = value
         return result
 
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(path, _LENGTH_BYTES, "header", f"is not JSON ({error}): corrupt, or not safetensors") from None
     if not isinstance(header, dict):
         raise _malformed(path, _LENGTH_BYTES, "header", f"is a JSON {type(header).__name__}, expected an object")
@@ -138,24 +136,40 @@ def _parse_entry(path: Path, name: str, entry: Any, data_start: int) -> TensorIn
         return _malformed(path, _LENGTH_BYTES, name, what)
 
     if not isinstance(entry, Mapping):
-        raise bad(f"is {entry!r}, expected an object with dtype, shape and data_offsets")
+        raise bad(f"is {_short(entry)}, expected an object with dtype, shape and data_offsets")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in _BITS:
-        raise bad(f"dtype is {dtype!r}, expected one of {', '.join(sorted(_BITS))}")
+        raise bad(f"dtype is {_short(dtype)}, expected one of {', '.join(sorted(_BITS))}")
     if not _is_sizes(shape):
-        raise bad(f"shape is {shape!r}, expected a list of sizes")
+        raise bad(f"shape is {_short(shape)}, expected a list of sizes")
     if not _is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise bad(f"data_offsets is {offsets!r}, expected [begin, end] with begin <= end")
-    elements = 1
-    for extent in shape:
-        elements *= extent
+        raise bad(f"data_offsets is {_short(offsets)}, expected [begin, end] with begin <= end")
+    elements = _elements(shape)
     if elements > _MAX_ELEMENTS:
-        raise bad(f"shape {shape} has more elements than any file can hold")
+        raise bad(f"shape {_short(shape)} has more elements than any file can hold")
     expected = (elements * _BITS[dtype] + 7) // 8
     begin, end = offsets
     if end - begin != expected:
-        raise bad(f"data_offsets hold {end - begin} bytes, but {dtype} {shape} needs {expected}")
+        raise bad(f"data_offsets hold {end - begin} bytes, but {dtype} {_short(shape)} needs {expected}")
     return TensorInfo(name, dtype, tuple(shape), path, data_start + begin, expected)
+
+
+def _elements(shape: list[int]) -> int:
+    """Return the product; anything above _MAX_ELEMENTS stands for more than that."""
+    if 0 in shape:
+        return 0
+    elements = 1
+    for extent in shape:
+        elements *= extent
+        if elements > _MAX_ELEMENTS:
+            break
+    return elements
+
+
+def _short(value: Any) -> str:
+    """Return `value` as Python writes it, cut where it is long."""
+    text = ascii(value if not isinstance(value, list | str) else value[:80])
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _is_sizes(value: Any) -> TypeGuard[list[int]]:
@@ -180,4 +194,5 @@ def _check_tiling(path: Path, tensors: Mapping[str, TensorInfo], data_start: int
 
 
 def _malformed(path: Path, offset: int, field: str, what: str) -> FormatError:
+    field = printable(field)
     return FormatError(f"{path}: byte {offset}: {field} {what}", file=str(path), offset=offset, field=field)

@@ -86,7 +86,7 @@ def _of_checkpoint(checkpoint: Checkpoint, tokenizer: Path) -> Plan:
             graph=architecture.graph,
             genai_config=genai_config.make(architecture, checkpoint.config),
             copied=files,
-            warnings=architecture.warnings,
+            warnings=(*checkpoint.warnings, *architecture.warnings),
         )
 
 

@@ -28,6 +28,7 @@ class CausalLM:
         self.layers = c.integer(layers_key)
         self.positions = c.integer(positions_key, positions)
         self.vocabulary = c.integer("vocab_size")
+        _complete_names(checkpoint, embedding, head)
         self.tied, self._warnings = _is_tied(checkpoint, c.flag("tie_word_embeddings", tied), embedding, head)
         self.g = Graph(self.model_type)
         self.io = DecoderIO(self.g, self.layers, heads.kv_heads, heads.head_dim)
@@ -104,9 +105,21 @@ def prefix_of(checkpoint: Checkpoint, tensor: str, prefixes: tuple[str, ...]) ->
     return next((prefix for prefix in prefixes if f"{prefix}{tensor}" in checkpoint.tensors), prefixes[0])
 
 
+def _complete_names(checkpoint: Checkpoint, embedding: str, head: str) -> None:
+    """Give the tensors of a base model that was saved without its head the prefix that they have in the whole model."""
+    prefix, _, rest = embedding.partition(".")
+    if f"{embedding}.weight" not in checkpoint.tensors and f"{rest}.weight" in checkpoint.tensors:
+        checkpoint.add_prefix(f"{prefix}.", head)
+
+
 def _is_tied(checkpoint: Checkpoint, tied: bool, embedding: str, head: str) -> tuple[bool, tuple[str, ...]]:
-    """As transformers does it: a head that is stored and differs from the embedding is used, whatever config says."""
+    """As transformers does it: a head that is stored and differs from the embedding is used, whatever config says.
+
+    Of two names for one tensor a checkpoint may store either.
+    """
     head, table = f"{head}.weight", f"{embedding}.weight"
+    if tied and head in checkpoint.tensors and table not in checkpoint.tensors:
+        checkpoint.alias(table, head)
     stored = head in checkpoint.tensors and table in checkpoint.tensors
     if not tied or not stored or checkpoint.same_values(table, head):
         return tied, ()
