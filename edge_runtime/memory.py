@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
-from edge_runtime.errors import BoardError, ConfigError
+from edge_runtime.errors import BoardError, BudgetError, ConfigError
 
 RESERVE_BYTES = 256 << 20
 """Left to the rest of the system when no budget is given."""
@@ -21,26 +22,45 @@ _UNITS = {
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)")
 _MEMINFO = re.compile(r"^(\w+):\s+(\d+) kB", re.MULTILINE)
 _NO_LIMIT = 1 << 60  # cgroup v1 writes about 2^63 where there is no limit
+LARGEST_BYTES = (1 << 63) - 1
 _ROOT = Path("/")
 
 
 def parse_size(text: str) -> int:
     """Return bytes for a size such as "4.5GiB", "700MB", "2g" or "1000"; GB is 10^9, GiB is 2^30.
 
-    Raises ConfigError for anything else, and for a size below one byte.
+    Raises ConfigError for anything else, for a size below one byte, and for 2^63 bytes or more.
     """
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None or match.group(2) not in _UNITS:
         raise ConfigError(f"size is {text!r}; expected a number and a unit, such as 4.5GiB, 700MB or 1000000")
-    size = int(float(match.group(1)) * _UNITS[match.group(2)])
-    if size < 1:
-        raise ConfigError(f"size is {text!r}; expected at least one byte")
-    return size
+    size = Decimal(match.group(1)) * _UNITS[match.group(2)]
+    if not 1 <= size <= LARGEST_BYTES:
+        raise ConfigError(f"size is {text!r}; expected at least one byte, and less than 2^63")
+    return int(size)
 
 
 def parse_rate(text: str) -> float:
     """Return bytes a second for "1.5GB/s" (the "/s" may be left out); raises ConfigError."""
     return float(parse_size(re.sub(r"/s(ec)?$", "", text.strip().lower())))
+
+
+@dataclass(frozen=True)
+class GroupLimit:
+    """What a control group lets its processes take together, and what they use and cannot drop, in bytes.
+
+    `file` says so; `consequence` is what the kernel does to a process that takes more.
+    """
+
+    limit: int
+    used: int
+    file: Path
+    consequence: str
+
+    @property
+    def room(self) -> int:
+        """Bytes left."""
+        return max(0, self.limit - self.used)
 
 
 @dataclass(frozen=True)
@@ -83,33 +103,41 @@ def meminfo(root: Path, field: str) -> int:
     return int(fields[field]) * 1024
 
 
-def cgroup_limit(root: Path = _ROOT) -> int | None:
-    """Return the smallest memory limit of this process's control group and the groups above it, in bytes, or None."""
-    limits = [limit for limit, _ in _cgroups(root)]
-    return min(limits, default=None)
+def cgroup_limit(root: Path = _ROOT) -> GroupLimit | None:
+    """Return the smallest memory limit of this process's control group and the groups above it, or None."""
+    return min(_cgroups(root), key=lambda group: group.limit, default=None)
 
 
 def cgroup_room(root: Path = _ROOT) -> int | None:
     """Return the bytes left in the tightest control group, page cache that can be dropped counted as free, or None."""
-    rooms = [max(0, limit - used) for limit, used in _cgroups(root)]
-    return min(rooms, default=None)
+    return min((group.room for group in _cgroups(root)), default=None)
 
 
-def _cgroups(root: Path) -> list[tuple[int, int]]:
-    """(limit, bytes in use that cannot be dropped) of each limiting group from this process's own up to the root."""
-    found = []
+def require_within_group(budget: int, root: Path = _ROOT) -> None:
+    """BudgetError with both numbers if `budget` (bytes) is above what the control groups let this process take."""
+    tightest = cgroup_limit(root)
+    if tightest is None or budget <= tightest.limit:
+        return
+    raise BudgetError(
+        f"memory budget: got {budget} bytes ({budget >> 20} MiB), but the control group of this process allows "
+        f"{tightest.limit} ({tightest.limit >> 20} MiB; {tightest.file}): it would be {tightest.consequence}; "
+        "give a budget below that, or raise the limit"
+    )
+
+
+def _cgroups(root: Path) -> list[GroupLimit]:
+    """The limits of all groups from this process's own up to the root."""
+    found: list[GroupLimit] = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, group = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
-            mount, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            mount, limits_of = root / "sys/fs/cgroup", _limits_v2
         elif "memory" in controllers.split(","):
-            mount, names = (
-                root / "sys/fs/cgroup/memory",
-                ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-            )
+            mount, limits_of = root / "sys/fs/cgroup/memory", _limits_v1
         else:
             continue
-        found += [pair for folder in _upwards(mount, group) if (pair := _limit_and_use(folder, names)) is not None]
+        for folder in _upwards(mount, group):
+            found += limits_of(folder)
     return found
 
 
@@ -119,14 +147,31 @@ def _upwards(mount: Path, group: str) -> list[Path]:
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
 
 
-def _limit_and_use(folder: Path, names: tuple[str, str, str]) -> tuple[int, int] | None:
-    limit = _read(folder / names[0]).strip()
-    if not limit.isdigit() or int(limit) >= _NO_LIMIT:
-        return None
-    used = _read(folder / names[1]).strip()
-    dropped = re.search(rf"^{names[2]} (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
-    cache = int(dropped.group(1)) if dropped else 0
-    return int(limit), max(0, (int(used) if used.isdigit() else 0) - cache)
+def _limits_v2(folder: Path) -> list[GroupLimit]:
+    used = _used(folder / "memory.current", folder / "memory.stat", "inactive_file")
+    limits = ((folder / "memory.max", "killed"), (folder / "memory.high", "slowed down to a crawl"))
+    return [GroupLimit(limit, used, file, end) for file, end in limits if (limit := _bytes(file)) is not None]
+
+
+def _limits_v1(folder: Path) -> list[GroupLimit]:
+    """Of a group of version 1. Groups above it that a container does not show are in its statistics all the same."""
+    file, stat = folder / "memory.limit_in_bytes", folder / "memory.stat"
+    above = re.search(r"^hierarchical_memory_limit (\d+)$", _read(stat), re.MULTILINE)
+    limits = [limit for limit in (_bytes(file), int(above.group(1)) if above else None) if limit is not None]
+    used = _used(folder / "memory.usage_in_bytes", stat, "total_inactive_file")
+    return [GroupLimit(limit, used, file, "killed") for limit in limits if limit < _NO_LIMIT]
+
+
+def _used(file: Path, stat: Path, droppable: str) -> int:
+    """Bytes in use less the page cache that is dropped when memory is short."""
+    dropped = re.search(rf"^{droppable} (\d+)$", _read(stat), re.MULTILINE)
+    return max(0, (_bytes(file) or 0) - (int(dropped.group(1)) if dropped else 0))
+
+
+def _bytes(file: Path) -> int | None:
+    """The number in the file; None where it is missing or says "max"."""
+    text = _read(file).strip()
+    return int(text) if text.isdigit() else None
 
 
 def _read(file: Path) -> str:

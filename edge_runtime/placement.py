@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edge_runtime.memory import default_budget
+from edge_runtime.budget import ledger
+from edge_runtime.errors import BudgetError
+from edge_runtime.memory import default_budget, require_within_group
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, Plan, plan_for
-from edge_runtime.plan.model import ModelShape
+from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ModelShape
 
 PART_BYTES = 16 << 20
 """What the provider decodes and multiplies in one piece (kPartBytes in native/store/schedule.cc)."""
-_RING_PARTS = 3  # the least that the provider's ring must hold
-_PROCESS_BYTES = 300 << 20  # Python, onnxruntime, activations and a moderate KV cache
+_RING_PARTS = 3
+_PART_SLACK = 16 << 10  # segments of a part begin at multiples of 64 bytes
+_FALLBACK_COPIES = 5  # of a decoded weight: as it is, widened to float32, and that transposed
+_MODERATE_BYTES = 204 << 20  # activations and a moderate KV cache, where the user names no budget for them
 
 
 @dataclass(frozen=True)
 class Placement:
-    """`residence` and `ring_bytes` are the provider options of these names; `plan` tells why, if one was made."""
+    """`residence` and `ring_bytes` are the provider options of these names; `plan` tells why, if one was made.
+
+    `weight_bytes` is what the weights take in memory with all that is needed to read them, `text_bytes` what a text
+    takes beside them: KV cache, activations of `prefill_chunk` prompt tokens a pass (None: as the caller wants).
+    """
 
     residence: str
     ring_bytes: int
     plan: Plan | None = None
+    weight_bytes: int = 0
+    text_bytes: int = 0
+    prefill_chunk: int | None = None
 
     def options(self) -> dict[str, str]:
         return {"residence": self.residence, "ring_bytes": str(self.ring_bytes)}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A model that asks for a place, as `place` describes it."""
+
+    package: Package
+    shape: ModelShape
+    memory_budget: int | None
+    context_length: int | None
+    prefill_chunk: int | None
+    transcode: bool
+    weights: object
+    figures: Callable[[], Figures]
+
+    def text_bytes(self, chunk: int) -> int:
+        """What a text takes beside the weights, with `chunk` prompt tokens a pass."""
+        return self.shape.text_bytes(self.context_length or self.shape.context_length, "fp32", chunk)
+
+    @property
+    def moderate_bytes(self) -> int:
+        """The same where nobody named a budget for it: texts are rarely as long as the context."""
+        return min(_MODERATE_BYTES, self.text_bytes(self.prefill_chunk or PREFILL_CHUNKS[0]))
 
 
 def place(
@@ -37,43 +72,128 @@ def place(
     prefill_chunk: int | None,
     transcode: bool,
     figures: Callable[[], Figures],
+    layout: str = "auto",
 ) -> Placement:
     """Choose where the weights of `package` live.
 
-    Without a budget (bytes), everything stays in memory if that leaves room on this machine: in this machine's packed
-    layout with `transcode`, else as it is stored. Otherwise, and always with a budget, a plan made from `figures`
-    decides; BudgetError with the smallest budget that works.
+    The budget (bytes) is the smallest of `memory_budget` and those of the models that this process has loaded: what
+    they take is taken. Without any, everything stays in memory if that leaves room on this machine: in the packed
+    layout `layout` with `transcode`, else as it is stored. Otherwise, and always with a budget, a plan made from
+    `figures` decides; BudgetError with the smallest budget that works, and for a budget above the limit of this
+    process's control group. Weights that a loaded model has in memory already are shared.
     """
-    if memory_budget is None:
-        memory_budget = default_budget()
-        for state in _whole_states(package, transcode):
-            if _kept_bytes(package, state) <= memory_budget:
-                return Placement(f"0-{len(package.layers)}:{state}", 0)
+    if memory_budget is not None:
+        require_within_group(memory_budget)
+    wanted = _Wanted(
+        package, ModelShape.of(package, transcode=transcode), memory_budget, context_length, prefill_chunk, transcode,
+        weights_of(package, layout if transcode else "off"), figures,
+    )  # fmt: skip
+    with ledger.lock:
+        try:
+            return _place(wanted)
+        except BudgetError:
+            if not ledger.collect():
+                raise
+        return _place(wanted)
+
+
+def weights_of(package: Package, layout: str) -> object:
+    """Return what is equal for models that may share their weights: the file, its version, and the form in memory."""
+    file = os.stat(package.data_file)
+    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, layout
+
+
+def _place(wanted: _Wanted) -> Placement:
+    budget = ledger.budget(wanted.memory_budget)
+    twin = ledger.twin(wanted.weights)
+    if budget is None:
+        room = default_budget() - ledger.promised
+        if twin is not None and wanted.moderate_bytes <= room:
+            return replace(twin.placement, plan=None, text_bytes=wanted.moderate_bytes, prefill_chunk=None)
+        return _whole(wanted, room) or _planned(wanted, room, 0)
+    others = ledger.taken
+    return (twin and _shared(wanted, twin.placement, budget - PROCESS_BYTES - others)) or _planned(
+        wanted, budget, others
+    )
+
+
+def _shared(wanted: _Wanted, placed: Placement, room: int) -> Placement | None:
+    """The placement of another model on the same weights, if `room` is left for a text."""
+    for chunk in [wanted.prefill_chunk] if wanted.prefill_chunk else PREFILL_CHUNKS:
+        if wanted.text_bytes(chunk) <= room:
+            return replace(placed, plan=None, text_bytes=wanted.text_bytes(chunk), prefill_chunk=chunk)
+    return None
+
+
+def _whole(wanted: _Wanted, room: int) -> Placement | None:
+    """Everything in memory, in the best form that leaves room."""
+    for state in _whole_states(wanted):
+        weights = _weight_bytes(wanted.package, state)
+        if weights + _MODERATE_BYTES + PROCESS_BYTES <= room:
+            residence = f"0-{len(wanted.package.layers)}:{state}"
+            return Placement(residence, 0, weight_bytes=weights, text_bytes=wanted.moderate_bytes)
+    return None
+
+
+def _planned(wanted: _Wanted, budget: int, others: int) -> Placement:
+    """As a plan says; `others` are the bytes of the budget that other models have."""
     plan = plan_for(
-        package,
-        figures(),
-        memory_budget,
-        context_length=context_length,
-        prefill_chunk=prefill_chunk,
-        transcode=transcode,
-    ).require()
-    return Placement(plan.provider_option(), max(plan.ring_bytes, _RING_PARTS * (PART_BYTES + 64)), plan)
+        wanted.package,
+        wanted.figures(),
+        max(budget, 1),
+        context_length=wanted.context_length,
+        prefill_chunk=wanted.prefill_chunk,
+        process_bytes=PROCESS_BYTES + others,
+        transcode=wanted.transcode,
+    )
+    if plan.verdict == "impossible":
+        raise BudgetError(f"{plan.model}: {plan.headline()}{ledger.others_line() if others else ''}")
+    text = wanted.text_bytes(plan.prefill_chunk)
+    return Placement(
+        plan.provider_option(),
+        max(plan.ring_bytes, _least_ring_bytes(wanted.shape)),
+        plan,
+        weight_bytes=plan.memory.total - plan.memory.process - text,
+        text_bytes=text,
+        prefill_chunk=plan.prefill_chunk,
+    )
 
 
-def _whole_states(package: Package, transcode: bool) -> list[str]:
+def _least_ring_bytes(shape: ModelShape) -> int:
+    """The least that the provider's ring must hold: three of the largest parts, as decoded or as stored."""
+    largest = max((max(tensor.stored, tensor.decoded) for tensor in shape.tensors), default=0)
+    return _RING_PARTS * (min(PART_BYTES, largest) + _PART_SLACK)
+
+
+def place_fallback(
+    package: Package, *, memory_budget: int | None, context_length: int | None, prefill_chunk: int | None
+) -> Placement:
+    """Return what `package` takes in plain onnxruntime: the mapped file, and one decoded weight at a time.
+
+    BudgetError for a budget above the limit of this process's control group.
+    """
+    if memory_budget is not None:
+        require_within_group(memory_budget)
+    shape = ModelShape.of(package, transcode=False)
+    largest = max((tensor.decoded for tensor in shape.tensors), default=0)
+    text = shape.text_bytes(context_length or shape.context_length, "fp32", prefill_chunk or PREFILL_CHUNKS[0])
+    weights = int(package.manifest["data"]["bytes"]) + _FALLBACK_COPIES * largest
+    return Placement("fallback", 0, weight_bytes=weights, text_bytes=min(text, _MODERATE_BYTES))
+
+
+def _whole_states(wanted: _Wanted) -> list[str]:
     """The states that all layers may have where nothing is planned, the better first.
 
     Packed weights may have another machine's layout, but serve as they are where memory is short.
     """
-    shape = ModelShape.of(package, transcode=transcode)
-    gains = any(tensor.transcoded is not None for tensor in shape.tensors)
-    states = ["transcoded"] if gains or (transcode and "packed" in shape.codecs) else []
+    gains = any(tensor.transcoded is not None for tensor in wanted.shape.tensors)
+    states = ["transcoded"] if gains or (wanted.transcode and "packed" in wanted.shape.codecs) else []
     return states if gains else [*states, "resident"]
 
 
-def _kept_bytes(package: Package, state: str) -> int:
-    """An upper bound of what a run takes with every weight kept: no encoded weight is larger than decoded."""
+def _weight_bytes(package: Package, state: str) -> int:
+    """An upper bound of what kept weights and their ring take: no encoded weight is larger than decoded."""
     layers = [layer.decoded_bytes for layer in package.layers]
     ring = max((a + b for a, b in itertools.pairwise(layers)), default=sum(layers))
     weights = sum(layers) if state == "transcoded" else int(package.manifest["data"]["bytes"])
-    return weights + ring + _PROCESS_BYTES
+    return weights + ring

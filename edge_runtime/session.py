@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
 from edge_runtime.board import figures_for
+from edge_runtime.budget import Share, ledger
 from edge_runtime.codec import PACKED_LAYOUTS
-from edge_runtime.errors import BudgetError, ConfigError
+from edge_runtime.errors import BoardError, BudgetError, ConfigError
 from edge_runtime.generate import Generation
-from edge_runtime.memory import available_bytes
+from edge_runtime.memory import LARGEST_BYTES, available_bytes
 from edge_runtime.package import Package
-from edge_runtime.placement import Placement, place
+from edge_runtime.placement import Placement, place, place_fallback, weights_of
+from edge_runtime.plan import Figures
 from edge_runtime.provider import SessionStats
 from edge_runtime.sampling import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P, Sampler, SamplingParams
 from edge_runtime.sequence import Graph, SequenceDecoder, runtime_error
@@ -31,6 +33,10 @@ DEFAULT_MAX_NEW_TOKENS = 128
 PREFILL_CHUNK = 512
 """Prompt tokens in one forward pass: bounds the memory of logits and activations, and a pass over the weights is cheap
 beside the arithmetic of so many tokens."""
+
+MOST_THREADS = 256
+MOST_BUS_BYTES_PER_S = 1 << 48
+"""Both of native/ep/options.cc."""
 
 _LOG_WARNINGS, _LOG_FATAL = 2, 4
 _session_numbers = itertools.count()
@@ -57,60 +63,101 @@ def load(
     `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
     threads for arithmetic and for decompression (0: chosen by onnxruntime and by the provider). `context_length` lowers
     the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass (default: 512, or
-    what a plan chooses within the budget). `memory_budget` is all that the process may take, in bytes: what does not
-    fit is streamed from the file for every token (default: what this machine has left). `board` is the profile (a name
-    or a file of `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the
-    board that this is, its fastest). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads
-    past the page cache, "buffered" through it, "auto" whichever the first reads show to be faster. `transcode` "auto"
-    keeps bf16 weights that stay in memory in the packed layout that this machine computes from quickest, whatever codec
-    the file has: the first pass takes longer, every other one less. The name of a layout keeps them in that one, "off"
-    as they are stored. `trace` is a file that gets a Chrome trace of reading, decoding, waiting and computing when the
-    model is closed. `debug` lets onnxruntime log to stderr.
+    what a plan chooses within the budget). `memory_budget` is all that the process may take, in bytes, with all models
+    that it has loaded, as long as they live: the smallest budget stated holds for all. What does not fit is streamed
+    from the file for every token (default: what this machine has left). `board` is the profile (a name or a file of
+    `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the board that this
+    is, its fastest). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads past the page
+    cache, "buffered" through it, "auto" whichever the first reads show to be faster. `transcode` "auto" keeps bf16
+    weights that stay in memory in the packed layout that this machine computes from quickest, whatever codec the file
+    has: the first pass takes longer, every other one less. The name of a layout keeps them in that one, "off" as they
+    are stored. `trace` is a file that gets a Chrome trace of reading, decoding, waiting and computing when the model is
+    closed. `debug` lets onnxruntime log to stderr.
 
     Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
-    BudgetError for a budget that is too small, RuntimeUnavailableError without a usable onnxruntime or native library.
+    BudgetError for a budget that is too small or above the limit of the control group, RuntimeUnavailableError without
+    a usable onnxruntime or native library.
     """
     package = Package.open(path)
-    if provider not in ("lpc", "cpu"):
-        raise ConfigError(f"provider is {provider!r}; expected 'lpc' or 'cpu'")
-    if threads < 0:
-        raise ConfigError(f"threads is {threads}; expected 0 (automatic) or more")
-    if prefill_chunk is not None and prefill_chunk < 1:
-        raise ConfigError(f"prefill_chunk is {prefill_chunk}; expected 1 or more")
-    if context_length is not None and not 2 <= context_length <= package.context_length:
-        raise ConfigError(
-            f"context_length is {context_length}; expected 2 to {package.context_length}, which is this model's limit"
-        )
-    if transcode not in ("auto", "off", *PACKED_LAYOUTS):
-        raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(PACKED_LAYOUTS)}")
+    _check_arguments(package, provider, threads, context_length, prefill_chunk, memory_budget, bus_limit, transcode)
     tokenizer = Tokenizer(package)
+    share = _take_share(
+        package, provider, memory_budget, context_length, prefill_chunk, transcode,
+        lambda: figures_for(board, storage=storage, threads=threads, bus_limit=bus_limit),
+    )  # fmt: skip
+    placement = share.placement
     session_id = f"lpc-{os.getpid()}-{next(_session_numbers)}"
-    choices = {lpc_provider.OPTION_SESSION_ID: session_id, lpc_provider.OPTION_DECODE_THREADS: str(threads)}
-    placement = None
-    if provider == "lpc":
-        placement = place(
-            package,
-            memory_budget=memory_budget,
-            context_length=context_length,
-            prefill_chunk=prefill_chunk,
-            transcode=transcode != "off",
-            figures=lambda: figures_for(board, storage=storage, threads=threads, bus_limit=bus_limit),
-        )
-        choices |= placement.options() | {"read_mode": read_mode, "bus_limit_bytes_per_s": str(int(bus_limit or 0))}
-        choices |= {"trace_file": str(trace)} if trace else {}
-        choices |= {lpc_provider.OPTION_TRANSCODE_LAYOUT: transcode} if transcode != "off" else {}
-        choices |= {lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0)))}
-    session = open_session(package, choices if provider == "lpc" else None, threads, debug)
+    choices = {
+        lpc_provider.OPTION_SESSION_ID: session_id,
+        lpc_provider.OPTION_DECODE_THREADS: str(threads),
+        lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0))),
+        "read_mode": read_mode,
+        "bus_limit_bytes_per_s": str(int(bus_limit or 0)),
+        **placement.options(),
+        **({"trace_file": str(trace)} if trace else {}),
+        **({lpc_provider.OPTION_TRANSCODE_LAYOUT: transcode} if transcode != "off" else {}),
+    }
+    try:
+        session = open_session(package, choices if provider == "lpc" else None, threads, debug)
+        graph = Graph.of(session, package, uses_provider=provider == "lpc")
+    except BaseException:
+        ledger.give_back(share)
+        raise
+    ledger.hold(share, graph)
     return Model(
         package=package,
         tokenizer=tokenizer,
-        graph=Graph.of(session, package, uses_provider=provider == "lpc"),
+        graph=graph,
         provider=provider,
         session_id=session_id,
         context_length=context_length or package.context_length,
-        prefill_chunk=placement.plan.prefill_chunk if placement and placement.plan else prefill_chunk or PREFILL_CHUNK,
-        placement=placement,
+        prefill_chunk=placement.prefill_chunk or prefill_chunk or PREFILL_CHUNK,
+        share=share,
     )
+
+
+def _take_share(
+    package: Package, provider: str, memory_budget: int | None, context_length: int | None,
+    prefill_chunk: int | None, transcode: str, figures: Callable[[], Figures],
+) -> Share:  # fmt: skip
+    """Place the model in what other models leave of the process's budget; BudgetError."""
+    text: dict[str, Any] = {"context_length": context_length, "prefill_chunk": prefill_chunk}
+    with ledger.lock:
+        if provider == "lpc":
+            placement = place(
+                package, memory_budget=memory_budget, transcode=transcode != "off", layout=transcode, figures=figures,
+                **text,
+            )  # fmt: skip
+        else:
+            placement = place_fallback(package, memory_budget=memory_budget, **text)
+        share = Share(placement, memory_budget, weights_of(package, transcode if provider == "lpc" else provider))
+        ledger.take(share, package.path)
+    return share
+
+
+def _check_arguments(
+    package: Package, provider: str, threads: int, context_length: int | None, prefill_chunk: int | None,
+    memory_budget: int | None, bus_limit: float | None, transcode: str,
+) -> None:  # fmt: skip
+    """ConfigError for an argument out of its range."""
+    if provider not in ("lpc", "cpu"):
+        raise ConfigError(f"provider is {provider!r}; expected 'lpc' or 'cpu'")
+    longest = package.context_length
+    _require_whole("threads", threads, 0, MOST_THREADS, f"0 (automatic) to {MOST_THREADS}")
+    _require_whole("prefill_chunk", prefill_chunk, 1, None, "1 or more")
+    _require_whole("context_length", context_length, 2, longest, f"2 to {longest}, which is this model's limit")
+    _require_whole("memory_budget", memory_budget, 1, LARGEST_BYTES, "a number of bytes from 1 to 2^63 - 1")
+    if bus_limit and not 1 <= bus_limit <= MOST_BUS_BYTES_PER_S:
+        raise ConfigError(f"bus_limit is {bus_limit}; expected 1 to {MOST_BUS_BYTES_PER_S} bytes a second")
+    if transcode not in ("auto", "off", *PACKED_LAYOUTS):
+        raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(PACKED_LAYOUTS)}")
+
+
+def _require_whole(name: str, value: Any, least: int, most: int | None, expected: str) -> None:
+    """ConfigError unless `value` is None or a whole number in its range."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not (whole and least <= value and (most is None or value <= most)):
+        raise ConfigError(f"{name} is {value!r}; expected {expected}")
 
 
 class Model:
@@ -126,17 +173,17 @@ class Model:
         session_id: str,
         context_length: int,
         prefill_chunk: int,
-        placement: Placement | None,
+        share: Share,
     ) -> None:
         """Use `load`."""
-        self.placement = placement
+        self.placement: Placement | None = share.placement if provider == "lpc" else None
         self.package = package
         self.tokenizer = tokenizer
         self.provider: ProviderName = provider
         self.session_id = session_id
         self.context_length = context_length
         self._graph = graph
-        self._has_room = False
+        self._share = share
         self._prefill_chunk = prefill_chunk
 
     def generate(
@@ -161,9 +208,8 @@ class Model:
         prompt_ids = self.prompt_ids(prompt)
         if max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens is {max_new_tokens}; expected 1 or more")
-        self._require_room()
         new_tokens = min(max_new_tokens, self.context_length - len(prompt_ids))
-        decoder = SequenceDecoder(self._graph, len(prompt_ids) + new_tokens - 1, self._prefill_chunk)
+        decoder = self._decoder(len(prompt_ids) + new_tokens - 1)
         stream = self.tokenizer.stream(prompt_ids)
         return Generation(decoder, stream, Sampler(params), prompt_ids, new_tokens, self.package.eos_ids)
 
@@ -185,7 +231,7 @@ class Model:
         self._check_ids(checked)
         if len(checked) > self.context_length:
             raise ConfigError(f"{len(checked)} tokens are more than the context, which holds {self.context_length}")
-        decoder = SequenceDecoder(self._graph, len(checked), self._prefill_chunk)
+        decoder = self._decoder(len(checked))
         return np.concatenate([chunk[0] for chunk in decoder.prefill_chunks(checked)])
 
     def prompt_passes(self, tokens: int) -> int:
@@ -194,26 +240,28 @@ class Model:
 
     def decoder(self, capacity: int) -> SequenceDecoder:
         """Return an empty text of at most `capacity` positions, for callers that choose every token themselves."""
-        return SequenceDecoder(self._graph, capacity, self._prefill_chunk)
+        return self._decoder(capacity)
 
     def stats(self) -> SessionStats | None:
         """What the provider did for this model so far; None with provider "cpu", where nobody counts."""
         return lpc_provider.session_stats(self.session_id) if self.provider == "lpc" else None
 
-    def _require_room(self) -> None:
-        """BudgetError if the memory that the plan counts on has gone since: before the weights are loaded, once."""
-        plan = self.placement.plan if self.placement is not None else None
-        if plan is None or self._has_room:
-            return
-        memory, left = plan.memory, available_bytes()
-        need = memory.decoded + memory.transcoded + memory.resident + memory.ring
-        if need > left:
-            raise BudgetError(
-                f"{self.package.path}: the weights and their ring take {need >> 20} MiB, but only {left >> 20} MiB are "
-                "left: this machine's memory, or the limit of its control group, has shrunk since the plan was made; "
-                "load the model again with a smaller memory budget"
-            )
-        self._has_room = True
+    def _decoder(self, capacity: int) -> SequenceDecoder:
+        """An empty text; BudgetError if the memory for the weights has gone since the model was loaded: once."""
+        if not self._share.begun:
+            need = ledger.to_come(self._share)
+            try:
+                left = available_bytes()
+            except BoardError:  # nobody knows here
+                left = need
+            if need > left:
+                raise BudgetError(
+                    f"{self.package.path}: the weights and a text take {need >> 20} MiB, but only {left >> 20} MiB are "
+                    "left: this machine's memory, or the limit of its control group, has shrunk since the plan was "
+                    "made; load the model again with a smaller memory budget"
+                )
+            self._share.begun = True
+        return SequenceDecoder(self._graph, capacity, self._prefill_chunk)
 
     def _check_ids(self, ids: list[int]) -> None:
         if not ids:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import memory
-from edge_runtime.errors import BoardError, ConfigError
+from edge_runtime.errors import BoardError, BudgetError, ConfigError
 
 MEMINFO = "MemTotal:        7802844 kB\nMemFree:          312340 kB\nMemAvailable:    4023972 kB\nCached: 1 kB\n"
 
@@ -20,9 +20,16 @@ def write(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
+def limit_of(root: Path) -> tuple[int, str]:
+    limit = memory.cgroup_limit(root)
+    assert limit is not None
+    return limit.limit, limit.file.name
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("9223372036854775807", (1 << 63) - 1),
         ("4.5GiB", 4_831_838_208),
         ("700MB", 700_000_000),
         ("2g", 2_000_000_000),
@@ -37,7 +44,11 @@ def test_parse_size_accepts_decimal_and_binary_units(text: str, expected: int) -
     assert memory.parse_size(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1GB", "4.5 XB", "1e9", "nan", "inf", "4,5GB", "0", "0.1B", "1 2MB"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "GiB", "-1GB", "4.5 XB", "1e9", "nan", "inf", "4,5GB", "0", "0.1B", "1 2MB", "9" * 400, "9223372036854775808",
+     "1e400", "9" * 30 + "TiB"],
+)  # fmt: skip
 def test_parse_size_refuses_what_is_no_size(text: str) -> None:
     with pytest.raises(ConfigError, match="size is"):
         memory.parse_size(text)
@@ -65,7 +76,7 @@ def test_available_cgroup_v2_takes_the_tightest_group_above(tmp_path: Path) -> N
             "sys/fs/cgroup/user.slice/run.scope/memory.max": "max\n",
         },
     )
-    assert memory.cgroup_limit(root) == 700_000_000
+    assert limit_of(root) == (700_000_000, "memory.max")
     assert memory.available_bytes(root) == 500_000_000  # limit - (in use - cache that can be dropped)
 
 
@@ -81,8 +92,39 @@ def test_available_cgroup_v1_reads_the_memory_controller(tmp_path: Path) -> None
             f"{group}/memory.stat": "inactive_file 1\ntotal_inactive_file 50000000\n",
         },
     )
-    assert memory.cgroup_limit(root) == 524_288_000
+    assert limit_of(root) == (524_288_000, "memory.limit_in_bytes")
     assert memory.available_bytes(root) == 524_288_000 - 150_000_000
+
+
+def test_available_cgroup_v2_high_limit_counts_as_well(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/a"
+    files = {"memory.max": "900000000", "memory.high": "600000000", "memory.current": "100000000"}
+    root = write(tmp_path, {"proc/self/cgroup": "0::/a\n", **{f"{group}/{k}": v for k, v in files.items()}})
+    assert limit_of(root) == (600_000_000, "memory.high")
+    assert memory.available_bytes(root) == 500_000_000
+    with pytest.raises(BudgetError, match=r"got 700000000 .* allows 600000000 .*memory\.high\): .* slowed down"):
+        memory.require_within_group(700_000_000, root)
+
+
+def test_available_cgroup_v1_group_above_that_a_container_hides_is_in_the_statistics(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/memory"
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/docker/0123abcd\n",
+            f"{group}/memory.limit_in_bytes": "9223372036854771712\n",
+            f"{group}/memory.usage_in_bytes": "1000\n",
+            f"{group}/memory.stat": "hierarchical_memory_limit 400000000\ntotal_inactive_file 0\n",
+        },
+    )
+    assert limit_of(root) == (400_000_000, "memory.limit_in_bytes")
+
+
+def test_budget_above_the_group_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    root = write(tmp_path, {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "500000000"})
+    memory.require_within_group(500_000_000, root)
+    with pytest.raises(BudgetError, match=r"got 500000001 bytes .* allows 500000000 .*a/memory\.max\): .* killed"):
+        memory.require_within_group(500_000_001, root)
 
 
 def test_available_group_path_of_the_host_in_a_container_uses_the_mounted_group(tmp_path: Path) -> None:
@@ -94,7 +136,7 @@ def test_available_group_path_of_the_host_in_a_container_uses_the_mounted_group(
             "sys/fs/cgroup/memory/memory.usage_in_bytes": "1000\n",
         },
     )
-    assert memory.cgroup_limit(root) == 1_000_000_000
+    assert limit_of(root) == (1_000_000_000, "memory.limit_in_bytes")
 
 
 def test_available_group_in_excess_of_its_limit_leaves_nothing(tmp_path: Path) -> None:

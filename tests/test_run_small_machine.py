@@ -53,6 +53,28 @@ def test_memory_limit_counts_the_page_cache_and_holds(export_model: ExportModel,
     assert group.out_of_memory_kills == 0
 
 
+def test_memory_limit_below_the_budget_is_refused_with_both_numbers(
+    export_model: ExportModel, group: ControlGroup
+) -> None:
+    done = group.run(command(export_model("demo_model", "lz4"), "--memory-budget", "301MB"), cwd=ROOT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"got 301000000 bytes .* allows (2999\d{5}|300000000) ", done.stderr)
+    assert done.stderr.count("\n") == 1
+    assert group.out_of_memory_kills == 0
+
+
+def test_memory_limit_of_a_group_above_counts(export_model: ExportModel, group: ControlGroup) -> None:
+    inner = group.memory_folder / "inner"
+    inner.mkdir()
+    try:
+        joined = ["/bin/sh", "-c", f'echo $$ > {inner}/cgroup.procs && exec "$@"', "sh"]
+        done = group.run([*joined, *command(export_model("demo_model", "lz4"), "--memory-budget", "1GB")], cwd=ROOT)
+    finally:
+        inner.rmdir()
+    assert done.returncode == 1
+    assert re.search(r"got 1000000000 bytes .* allows (2999\d{5}|300000000) ", done.stderr)
+
+
 def test_memory_limit_is_what_lpc_run_plans_for_by_itself(export_model: ExportModel, group: ControlGroup) -> None:
     done = group.run(command(export_model("demo_model", "lz4"), "--plan", "--json"), cwd=ROOT)
     budget = json.loads(done.stdout)["budget_bytes"]

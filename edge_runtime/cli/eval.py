@@ -38,7 +38,7 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="All that may be used by each model, such as 4.5GiB.",
+    help="All that may be used, by both models together, such as 4.5GiB.  [default: what is available]",
 )
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: automatic.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

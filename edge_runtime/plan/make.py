@@ -15,7 +15,6 @@ from edge_runtime.plan.model import (
     PREFILL_CHUNKS,
     PROCESS_BYTES,
     READ_AHEAD,
-    ROW_SEGMENT_BYTES,
     STAGING_BYTES,
     Layer,
     ModelShape,
@@ -120,14 +119,13 @@ class _Planner:
 
     def _others(self, context: int, chunk: int) -> MemoryPlan:
         """The memory that is neither weights nor ring."""
-        on_demand = 2 * ROW_SEGMENT_BYTES * sum(layer.on_demand for layer in self._shape.layers)
         return MemoryPlan(
             decoded=0,
             transcoded=0,
             resident=0,
             ring=0,
             staging=(self._figures.threads + READ_AHEAD) * STAGING_BYTES,
-            on_demand=on_demand,
+            on_demand=self._shape.segment_bytes(),
             kv_cache=self._shape.kv_bytes(context, self._kv_dtype),
             activations=self._shape.activation_bytes(context, chunk),
             process=self._process,

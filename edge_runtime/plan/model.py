@@ -134,6 +134,15 @@ class ModelShape:
         per_token = self.vocab_size + 2 * self.heads * context_length + 6 * self.hidden_size + 3 * widest
         return 4 * chunk * per_token
 
+    def segment_bytes(self) -> int:
+        """Bytes of memory for the rows of a table: the segment that they are in, as stored and decoded."""
+        return 2 * ROW_SEGMENT_BYTES * sum(layer.on_demand for layer in self.layers)
+
+    def text_bytes(self, context_length: int, kv_dtype: str, chunk: int) -> int:
+        """Bytes that a model takes beside its weights: KV cache, activations, rows of tables; ConfigError."""
+        kv, activations = self.kv_bytes(context_length, kv_dtype), self.activation_bytes(context_length, chunk)
+        return kv + activations + self.segment_bytes()
+
     def on_demand_bytes(self) -> int:
         """Bytes read a token for rows fetched on demand."""
         return sum(min(ROW_SEGMENT_BYTES, layer.stored) for layer in self.layers if layer.on_demand)
