@@ -73,7 +73,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def kill_half_way(model: Path, out: Path, codec: str, blob_bytes: int) -> int:
     """Export and kill the process when half of the data file is written; return how many bytes there are."""
-    data = out.with_name(f"{out.name}.partial") / "model.lpc"
+    data = out.with_name(f"{out.name}.partial") / "package" / "model.lpc"
     with subprocess.Popen(command(model, out, codec), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not data.exists() or data.stat().st_size < blob_bytes // 2:
             if process.poll() is not None:

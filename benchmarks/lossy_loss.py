@@ -32,6 +32,7 @@ from exporters.export import ExportOptions, export, trial
 from exporters.lossy import LossyExport, opened
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
+from exporters.working import Working, scratch
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (None, 6.0, 5.0, 4.0, 3.5)
@@ -73,18 +74,19 @@ def main() -> int:
     )
     worse = points = 0
     with tempfile.TemporaryDirectory() as folder:
-        near, reference = Path(folder) / "out", Path(folder) / "reference"
+        reference = Path(folder) / "reference"
         export(options.model, reference, ExportOptions(codec="stored"))
         texts = (options.calibration, options.test) if options.test else written(load(reference), Path(folder))
         base = LossyOptions(
             quantize=True, calibration=texts[0], text=texts[1], documents=True, reference=reference, measure=True
         )
-        with opened(options.model, near, base, 0) as run:
+        with scratch(Path(folder)) as work:
+            run = opened(options.model, work, base, 0)
             for pair in pairs(base):
                 if options.points and not any(each in pair.name for each in options.points):
                     continue
-                naive = side(options.model, near, pair.codec, pair.naive, run)
-                ours = no_larger(options.model, near, pair, naive.bits, run)
+                naive = side(options.model, work, pair.codec, pair.naive, run)
+                ours = no_larger(options.model, work, pair, naive.bits, run)
                 points += 1
                 worse += report(pair.name, naive, ours)
     print(f"ours is worse at {worse} of {points} points")
@@ -114,18 +116,18 @@ def pairs(base: LossyOptions) -> Iterator[Pair]:
             yield Pair(f"{sparsity:.0%} pruned, {pattern}", "bitmap", naive, ours)
 
 
-def side(model: Path, near: Path, codec: str, lossy: LossyOptions, run: LossyExport, most: float = 16) -> Side:
+def side(model: Path, work: Working, codec: str, lossy: LossyOptions, run: LossyExport, most: float = 16) -> Side:
     """Export, and measure unless it takes more than `most` bits a weight."""
-    with trial(model, near, ExportOptions(codec=codec), replace(lossy, measure=False), run) as result:
-        fits = result.bits_per_weight <= most
-        return Side(result.bits_per_weight, run.observe(result.out) if fits else None)
+    result = trial(model, work, ExportOptions(codec=codec), replace(lossy, measure=False), run)
+    fits = result.bits_per_weight <= most
+    return Side(result.bits_per_weight, run.observe(result.out) if fits else None)
 
 
-def no_larger(model: Path, near: Path, pair: Pair, bits: float, run: LossyExport) -> Side:
+def no_larger(model: Path, work: Working, pair: Pair, bits: float, run: LossyExport) -> Side:
     """Ours with at most `bits` a weight."""
     lossy = pair.ours
     for _ in range(MOST_MOVES):
-        found = side(model, near, pair.codec, lossy, run, bits + 0.001)
+        found = side(model, work, pair.codec, lossy, run, bits + 0.001)
         over = found.bits - bits
         if found.observed is not None:
             return found

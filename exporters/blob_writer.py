@@ -15,14 +15,14 @@ ALIGNMENT = 4096
 
 
 class BlobWriter:
-    """Appends to one file, after its first `keep` bytes. OSError goes to the caller; use as a context manager, which
-    flushes to the device."""
+    """Writes one file from its beginning; of one that is there already, `keep` takes over what lies where it would be
+    written. OSError goes to the caller; use as a context manager, which cuts the file to its size and flushes it to the
+    device."""
 
-    def __init__(self, path: Path, keep: int = 0) -> None:
-        self._file = path.open("r+b" if keep else "wb", buffering=0)
-        self._file.truncate(keep)
-        self._file.seek(keep)
-        self.size = keep
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = open(os.open(path, flags, 0o666), "r+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
+        self.size = 0
 
     def append(self, array: NDArray[Any]) -> Extent:
         """Write the array's bytes at the next multiple of 4096 and return where they lie."""
@@ -30,6 +30,16 @@ class BlobWriter:
         offset = self.size
         self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return Extent(offset, self.size - offset)
+
+    def fits(self, extent: Extent) -> bool:
+        """Tell whether the next array would be written where `extent` begins."""
+        return extent.offset == self.size + -self.size % ALIGNMENT
+
+    def keep(self, extent: Extent) -> None:
+        """Take over what lies in `extent`, which fits."""
+        self._write(bytes(-self.size % ALIGNMENT))
+        self.size += extent.length
+        self._file.seek(self.size)
 
     def sync(self) -> None:
         """Wait until everything appended is on the device."""
@@ -41,6 +51,7 @@ class BlobWriter:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if kind is None:
+                self._file.truncate(self.size)
                 os.fsync(self._file.fileno())
         finally:
             self._file.close()

@@ -38,6 +38,10 @@ _INTERRUPTED = 130
 _TERMINATED = 143
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
 @click.command("lpc-export", epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
@@ -84,14 +88,15 @@ _TERMINATED = 143
 @lossy_options
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
 @click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
+@click.option("--restart", is_flag=True, help="Drop what an export to OUT that did not end left, and begin anew.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
     model: Path, out: Path | None, codec: str, objective: str, partial: float | str | None, board: str | None,
-    dtype: str, tokenizer: Path | None, verify: bool, force: bool, threads: int, as_json: bool, debug: bool,
-    **lossy: Any,
+    dtype: str, tokenizer: Path | None, verify: bool, force: bool, restart: bool, threads: int, as_json: bool,
+    debug: bool, **lossy: Any,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
@@ -100,8 +105,8 @@ def command(
 
     The weights stay bit for bit what they were, unless --quantize or --prune ask for a loss, which is measured.
 
-    OUT appears only when it is whole: a failed or interrupted export leaves nothing behind, and one that was killed
-    goes on where it was when it is started again.
+    OUT appears only when it is whole. What a failed, interrupted or killed export has finished is kept in OUT.partial,
+    and the same command goes on from there.
 
     Further commands: inspect, verify, frontier (see lpc-export inspect --help).
     """
@@ -126,6 +131,7 @@ def command(
             threads=threads,
             tokenizer=tokenizer,
             lossy=transforms,
+            restart=restart,
         )
         target = out or _default_out(model)
         if seconds:
@@ -179,21 +185,25 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
         from exporters.export import ExportOptions
 
         board = board_of(lossy["plan_for"], lossy["memory_budget"]) if lossy["plan_for"] else None
-        near = _default_out(model).absolute()
-        points = [point for _, point in frontier.frontier(model, near, base, board, ExportOptions(threads=threads))]
+        name = _default_out(model).name.removesuffix("-lpc")
+        found = frontier.frontier(model, Path.cwd(), base, board, ExportOptions(threads=threads))
+        points = [point for _, point in found]
         if svg is not None:
-            svg.write_text(frontier.svg(points, f"{near.name.removesuffix('-lpc')}: loss over size"), encoding="utf-8")
+            svg.write_text(frontier.svg(points, f"{name}: loss over size"), encoding="utf-8")
         click.echo(json.dumps(frontier.as_dict(points)) if as_json else frontier.table(points))
 
 
 @contextlib.contextmanager
 def _failing(debug: bool, interrupted: str) -> Iterator[None]:
-    """Turn what goes wrong inside into one line and an exit status; SIGTERM ends it like Ctrl-C, cleaning up."""
+    """Turn what goes wrong inside into one line and an exit status; SIGTERM ends it like Ctrl-C, cleaning up.
+
+    The line of an interruption says what is kept, or `interrupted`."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except KeyboardInterrupt:
-        _fail(interrupted, _INTERRUPTED)
+    except KeyboardInterrupt as error:
+        text = f"interrupted: {error}" if str(error) else interrupted
+        _fail(text, _TERMINATED if isinstance(error, _Terminated) else _INTERRUPTED)
     except Exception as error:
         from edge_runtime.errors import LpcError
 
@@ -250,12 +260,12 @@ def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, An
     from dataclasses import replace
 
     from exporters import frontier
-    from exporters.staging import check_target
+    from exporters.replacing import check_target
 
     check_target(out.absolute(), options.force)
     assert options.lossy is not None
     board = board_of(lossy["plan_for"], lossy["memory_budget"])
-    found = frontier.frontier(model, out.absolute(), options.lossy, board, options, say=lambda line: None)
+    found = frontier.frontier(model, out.absolute().parent, options.lossy, board, options, say=lambda line: None)
     click.echo(frontier.table([point for _, point in found]), err=True)
     candidate, point = frontier.fastest_enough(found, seconds)
     click.echo(f"lpc-export: chosen for {seconds:g} s/token: {point.name}", err=True)
@@ -371,7 +381,7 @@ def peak_rss_bytes() -> int:
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:
-    raise SystemExit(_TERMINATED)
+    raise _Terminated
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
-import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from edge_runtime import native
 from exporters import __version__, codec_choice, dtypes, genai_config, manifest, room
 from exporters.dtypes import KEEP
+from exporters.graph import DATA_FILE
 from exporters.manifest import WrittenTensor
 from exporters.plan import Plan
 from exporters.progress import Progress
+from exporters.publish import working_folder
+from exporters.replacing import check_target
 from exporters.sources import TOKENIZER_CONFIG, open_plan
-from exporters.staging import MANIFEST, check_target, copy_file, staging, write_json, writing
+from exporters.staging import MANIFEST, MODEL_FILE, copy_file, write_json, writing
 from exporters.verify import verify
 from exporters.weight_writer import WeightWriter, Written
+from exporters.working import REFERENCE, Working
 
 if TYPE_CHECKING:
     from exporters.lossy import LossyExport
     from exporters.transforms.options import LossyOptions
 
 DTYPES = (KEEP, *dtypes.NUMPY)
-MODEL_FILE = "model.onnx"
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """`codec` is one of codec_choice.CODECS; `dtype` is keep, bf16, fp16 or fp32; `threads` 0 is one a core.
 
-    `tokenizer` is a folder with tokenizer.json, for a source that lacks one. `lossy` asks for transforms.
+    `tokenizer` is a folder with tokenizer.json, for a source that lacks one. `lossy` asks for transforms. `restart`
+    drops what an export that did not end left, instead of going on with it.
     """
 
     codec: str = codec_choice.AUTO
@@ -46,13 +52,14 @@ class ExportOptions:
     threads: int = 0
     tokenizer: Path | None = None
     lossy: LossyOptions | None = None
+    restart: bool = False
 
 
 @dataclass(frozen=True)
 class ExportResult:
     """Figures of a finished export. Sizes in bytes, times in seconds, rates in MB (10^6) of source a second.
 
-    `resumed` counts the weights that a killed export had finished; `plain` those left uncompressed.
+    `resumed` counts the weights that another export had finished; `plain` those left uncompressed.
     """
 
     out: Path
@@ -86,67 +93,79 @@ def export(model: str | Path, out: str | Path, options: ExportOptions | None = N
 
     `model` is a Hugging Face folder, an ONNX file or a folder with one, a GGUF file, or the name of a model on the
     Hugging Face Hub. Progress goes to stderr. Raises ConfigError, ExportError or FormatError; `out` is then as it was
-    before. What a killed export finished is taken over.
+    before. What a killed or failed export finished is taken over.
     """
     start = time.monotonic()
     options = options or ExportOptions()
     target = Path(os.path.abspath(out))
     check_target(target, options.force)
-    if options.lossy is None or not options.lossy.changes:
-        return _export(model, target, options, start)
-    from exporters import lossy
+    asked = options.lossy if options.lossy is not None and options.lossy.changes else None
+    if asked is not None:
+        from exporters import lossy
 
-    lossy.refuse_quantized(model)
-    with lossy.opened(model, target, options.lossy, options.threads) as run:
-
-        def measured(attempt: LossyOptions) -> ExportResult:
-            with trial(model, target, options, attempt, run) as result:
-                return result
-
-        chosen = lossy.chosen(run, measured)
-        return _export(model, target, replace(options, lossy=chosen), start, run)
-
-
-def _export(
-    model: str | Path, target: Path, options: ExportOptions, start: float, lossy: LossyExport | None = None
-) -> ExportResult:
-    plan = open_plan(model, options.dtype, options.tokenizer)
-    try:
-        with staging(target, options.force) as folder:
-            if lossy is not None:
-                plan = lossy.transformed(plan, options.lossy)
-            return _run(plan, folder, target, options, start, lossy)
-    finally:
-        plan.tensors.close()
+        lossy.refuse_quantized(model)
+    with (
+        contextlib.closing(open_plan(model, options.dtype, options.tokenizer)) as plan,
+        working_folder(target, options.force, _begun(model, options, asked), options.restart) as work,
+    ):
+        if asked is None:
+            return _run(plan, work, target, options, start)
+        run = lossy.opened(model, work, asked, options.threads)
+        chosen = lossy.chosen(run, lambda attempt: trial(model, work, options, attempt, run))
+        return _run(run.transformed(plan, chosen), work, target, replace(options, lossy=chosen), start, run)
 
 
-@contextlib.contextmanager
+def _begun(model: str | Path, options: ExportOptions, lossy: LossyOptions | None) -> dict[str, Any]:
+    """What an export that goes on must agree with: options, and the inputs' paths, whose content is compared later."""
+    library = native.library().lpc_version().decode()
+    asked: dict[str, Any] = {
+        "version": f"{__version__} {library}", "codec": codec_choice.in_full(options.codec), "dtype": options.dtype,
+    }  # fmt: skip
+    inputs = {"model": str(model)}
+    if Path(model).exists():
+        inputs["model"] = os.path.abspath(model)
+    if lossy is not None:
+        every = dataclasses.asdict(lossy)
+        files = {name: every.pop(name) for name in ("calibration", "text", "reference")}
+        asked |= every
+        inputs |= {name: os.path.abspath(path) for name, path in files.items() if path is not None}
+    return {"options": json.loads(json.dumps(asked)), "inputs": inputs}
+
+
+def reference(model: str | Path, work: Working, threads: int) -> Path:
+    """Export losslessly into a part of a working folder, which is kept for as long as that, and return the package."""
+    with contextlib.closing(open_plan(model)) as plan:
+        part = work.inner(REFERENCE)
+        _run(plan, part, part.package, ExportOptions(codec="stored", verify=False, threads=threads), time.monotonic())
+    return part.package
+
+
 def trial(
-    model: str | Path, target: Path, options: ExportOptions, attempt: LossyOptions, lossy: LossyExport
-) -> Iterator[ExportResult]:
-    """Export beside the target and measure; the folder is deleted again at the end."""
-    place = target.with_name(f"{target.name}.trial")
-    changed = replace(options, lossy=attempt, verify=False, force=place.exists())
-    try:
-        yield _export(model, place, changed, time.monotonic(), lossy)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    model: str | Path, work: Working, options: ExportOptions, attempt: LossyOptions | None, lossy: LossyExport
+) -> ExportResult:
+    """Export into a part of a working folder and measure; the next trial takes its place."""
+    with contextlib.closing(open_plan(model, options.dtype, options.tokenizer)) as plan:
+        part, changed = work.inner("trial"), replace(options, lossy=attempt, verify=False)
+        if attempt is None:
+            return _run(plan, part, part.package, changed, time.monotonic())
+        return _run(lossy.transformed(plan, attempt), part, part.package, changed, time.monotonic(), lossy)
 
 
 def _run(
-    plan: Plan, folder: Path, target: Path, options: ExportOptions, start: float, lossy: LossyExport | None
+    plan: Plan, work: Working, target: Path, options: ExportOptions, start: float, lossy: LossyExport | None = None
 ) -> ExportResult:
     """Write everything, verify it, measure a loss, and return the figures."""
-    weights = WeightWriter(plan, folder, options.codec, options.dtype, options.threads)
-    room.check(folder, plan, options.codec, options.dtype, weights.kept_bytes())
     with writing(target):
+        work.keep_only(DATA_FILE)
+        weights = WeightWriter(plan, work, options.codec, options.dtype, options.threads)
+        room.check(work.path, plan, options.codec, options.dtype, weights.kept_bytes())
         written = weights.run()
         not_finite = [tensor.name for tensor in written.tensors if tensor.nan] + _fill_parameters(plan)
-        _write_rest(plan, folder, written)
-    verify_seconds = _verify(folder, written, options.threads) if options.verify else 0.0
+        _write_rest(plan, work.package, written)
+    verify_seconds = _verify(work.package, written, options.threads) if options.verify else 0.0
     loss = None
     if lossy is not None and options.lossy is not None and options.lossy.measure:
-        loss = lossy.measure(folder)
+        loss = lossy.measure(work.package)
     blobs = [tensor for tensor in written.tensors if not tensor.plain]
     totals = manifest.totals(blobs)
     return ExportResult(
@@ -232,4 +251,4 @@ def _nan_warning(names: Sequence[str]) -> list[str]:
     return [f"NaN in {', '.join(names[:4])}{rest}: kept as it is, but the model will not compute anything useful"]
 
 
-__all__ = ["ExportOptions", "ExportResult", "export", "trial", "DTYPES", "KEEP"]
+__all__ = ["ExportOptions", "ExportResult", "export", "reference", "trial", "DTYPES", "KEEP"]

@@ -1,13 +1,12 @@
 """The frontier of size, speed and loss: one model exported in many ways, measured, and predicted for a board.
 
-Every candidate is really exported beside the target, evaluated against the lossless reference, and deleted again; only
+Every candidate is really exported, evaluated against the lossless reference, and deleted again; only
 the seconds a token are a prediction, the plan's for the board.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -19,10 +18,11 @@ import click
 from edge_runtime.errors import ExportError
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
-from exporters.export import ExportOptions, ExportResult, export, trial
+from exporters.export import ExportOptions, ExportResult, trial
 from exporters.lossy import LossyExport, opened, refuse_quantized
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
+from exporters.working import Working, scratch
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (6.0, 5.0, 4.0)
@@ -78,17 +78,18 @@ def candidates(base: LossyOptions) -> list[Candidate]:
 
 
 def frontier(
-    model: str | Path, near: Path, base: LossyOptions, board: Board | None, options: ExportOptions,
+    model: str | Path, place: Path, base: LossyOptions, board: Board | None, options: ExportOptions,
     chosen: Sequence[Candidate] = (), say: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> list[tuple[Candidate, Point]]:  # fmt: skip
-    """Export and measure every candidate beside the path `near`; `say` hears of each as it is done."""
+    """Export and measure every candidate, in a folder made for it in `place`; `say` hears of each as it is done."""
     refuse_quantized(model)
     measured = replace(base, quantize=True, measure=True, target_bits=None, max_kl=None)
     found: list[tuple[Candidate, Point]] = []
-    with opened(model, near, measured, options.threads) as run:
+    with scratch(place) as work:
+        run = opened(model, work, measured, options.threads)
         for candidate in chosen or candidates(base):
             try:
-                point = _point(model, near, candidate, board, options, run)
+                point = _point(model, work, candidate, board, options, run)
             except ExportError as error:
                 say(f"{candidate.name}: {error}")
                 continue
@@ -173,18 +174,12 @@ def svg(points: Sequence[Point], title: str) -> str:
 
 
 def _point(
-    model: str | Path, near: Path, candidate: Candidate, board: Board | None, options: ExportOptions, run: LossyExport
-) -> Point:
-    asked = replace(options, codec=candidate.codec, lossy=candidate.lossy)
-    if candidate.lossy is None:
-        place = near.with_name(f"{near.name}.trial")
-        try:
-            result = export(model, place, replace(asked, verify=False, force=place.exists()))
-            return _of(candidate.name, result, board, place)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-    with trial(model, near, asked, candidate.lossy, run) as result:
-        return _of(candidate.name, result, board, result.out)
+    model: str | Path, work: Working, candidate: Candidate, board: Board | None, options: ExportOptions,
+    run: LossyExport,
+) -> Point:  # fmt: skip
+    asked = replace(options, codec=candidate.codec)
+    result = trial(model, work, asked, candidate.lossy, run)
+    return _of(candidate.name, result, board, result.out)
 
 
 def _of(name: str, result: ExportResult, board: Board | None, folder: Path) -> Point:

@@ -9,7 +9,7 @@ from exporters.architectures import Architecture
 from exporters.config import ConfigReader, read_json
 
 FILE = "genai_config.json"
-_GENERATION = "generation_config.json"
+GENERATION = "generation_config.json"
 PROVIDER_OPTIONS: list[dict[str, Any]] = [{get_ep_name(): {}}]
 # What onnxruntime-genai 0.18 calls decoder-only families; "decoder" is its name for any other with these inputs, GPT-2
 # among them: "gpt2" stands for one with a combined cache.
@@ -42,7 +42,7 @@ def make(architecture: Architecture, config: ConfigReader) -> dict[str, Any]:
 
     ConfigError if generation_config.json is there and not a JSON object.
     """
-    path = config.path.parent / _GENERATION
+    path = config.path.parent / GENERATION
     generation = read_json(path) if path.is_file() else {}
     tokens = _token_ids(config, generation)
     search = dict(_SEARCH, max_length=architecture.decoder.context_length)

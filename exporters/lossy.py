@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +19,14 @@ from exporters.inspect import read_manifest
 from exporters.plan import Plan
 from exporters.progress import TOKENS, Progress
 from exporters.sources import onnx_file, open_plan
-from exporters.staging import MANIFEST
+from exporters.staging import MANIFEST, write_json
 from exporters.transforms.calibrate import Calibration, calibrate, input_widths, second_moments
 from exporters.transforms.compensate import Moments
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.passes import Transform
 from exporters.transforms.structure import changeable
+from exporters.verify import verify_against
+from exporters.working import Working
 
 if TYPE_CHECKING:
     from exporters.export import ExportResult
@@ -64,7 +63,7 @@ def refuse_quantized(model: str | Path) -> None:
 
 
 class LossyExport:
-    """What a lossy export knows of its reference: texts and calibration. Used inside `opened`."""
+    """What a lossy export knows of its reference: texts and calibration."""
 
     def __init__(self, options: LossyOptions, reference: Path, threads: int) -> None:
         self.options, self._reference, self._threads = options, reference, threads
@@ -115,26 +114,25 @@ def needs_reference(options: LossyOptions) -> bool:
     return options.calibrates or options.measure or options.max_kl is not None
 
 
-@contextlib.contextmanager
-def opened(model: str | Path, out: Path, options: LossyOptions, threads: int) -> Iterator[LossyExport]:
-    """Give what a lossy export of `model` needs; a reference that was made for it is deleted again."""
+def opened(model: str | Path, work: Working, options: LossyOptions, threads: int) -> LossyExport:
+    """Return what a lossy export of `model` needs; a reference is made in the working folder if `options` have none."""
     if not needs_reference(options):
-        yield LossyExport(options, out, threads)
-        return
+        return LossyExport(options, work.path, threads)
     if options.reference is not None:
-        manifest = read_manifest(options.reference)
-        if not manifest.get("lossless"):
-            raise ConfigError(f"{options.reference}: is lossy itself; expected a lossless export as the reference")
-        yield LossyExport(options, options.reference, threads)
-        return
-    from exporters.export import ExportOptions, export
+        _check_reference(options.reference, model)
+        return LossyExport(options, options.reference, threads)
+    from exporters.export import reference
 
-    made = out.with_name(f"{out.name}.reference")
-    try:
-        export(model, made, ExportOptions(codec="stored", verify=False, force=made.exists(), threads=threads))
-        yield LossyExport(options, made, threads)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    return LossyExport(options, reference(model, work, threads), threads)
+
+
+def _check_reference(folder: Path, model: str | Path) -> None:
+    """ConfigError or ExportError for a reference that is lossy, or another model's."""
+    manifest = read_manifest(folder)
+    if not manifest.get("lossless"):
+        raise ConfigError(f"{folder}: is lossy itself; expected a lossless export as the reference")
+    with Progress("comparing the reference", manifest["totals"]["source_bytes"]) as progress:
+        verify_against(folder, str(model), progress.advance)
 
 
 def chosen(run: LossyExport, trial: Callable[[LossyOptions], ExportResult]) -> LossyOptions:
@@ -169,9 +167,8 @@ def write_loss(folder: Path, loss: Evaluation) -> None:
     path = folder / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["lossy"]["loss"] = loss.as_dict()
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    path.unlink()
+    write_json(path, manifest)
 
 
 def _texts(model: Model, options: LossyOptions) -> tuple[Windows, Windows, str]:

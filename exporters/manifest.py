@@ -40,6 +40,7 @@ class WrittenTensor:
     plain: bool = False  # not a blob: the elements themselves, because no codec pays
     direct: bool = False  # computed from as stored, which the codec alone does not tell
     scale_bytes: int = 0  # of an int8 weight's scales, which lie elsewhere
+    source: str = ""  # what it was made from: a hash of the source's bytes and of how the graph uses them
 
     def at(self, extent: Extent) -> WrittenTensor:
         """Return the same weight with its place."""

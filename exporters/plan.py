@@ -99,3 +99,7 @@ class Plan:
     checked: bool = True  # the finished graph must pass onnx.checker
     warnings: tuple[str, ...] = ()
     transform: Transform | None = None
+
+    def close(self) -> None:
+        """Unmap the files."""
+        self.tensors.close()

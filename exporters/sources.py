@@ -14,7 +14,7 @@ from exporters.dtypes import KEEP
 from exporters.plan import Plan
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     TOKENIZER,
     TOKENIZER_CONFIG,
     "special_tokens_map.json",
@@ -52,7 +52,7 @@ def open_plan(model: str | Path, dtype: str = KEEP, tokenizer: Path | None = Non
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """Return what `folder` holds of a tokenizer."""
-    return [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 def onnx_file(path: Path) -> Path | None:

@@ -1,9 +1,11 @@
-"""Reads, converts, encodes and writes weight after weight, in the order of use; takes up where a killed export was."""
+"""Reads, converts, encodes and writes weight after weight, in the order of use; takes over what another export of the
+same source has finished."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
-from edge_runtime import native
 from edge_runtime.errors import ExportError, LpcError
-from exporters import __version__, dtypes, journal
+from exporters import dtypes, journal
 from exporters.blob_writer import BlobWriter
 from exporters.codec_choice import Encoder, in_full
 from exporters.graph import DATA_FILE, Extent, Weight
 from exporters.manifest import WrittenConstant, WrittenTensor
 from exporters.plan import Plan
 from exporters.progress import Progress
-from exporters.verify import DataFile, hash_of
+from exporters.takeover import described, source_hash, taken_over
+from exporters.verify import hash_of
+from exporters.working import Working
 
 _OVERLAP_BYTES = 160 << 20  # two weights up to this size are in memory at once: one is written, one encoded
 _PLAIN_RATIO = 0.99  # where the graph takes plain data, a blob must be smaller than this
@@ -32,7 +35,7 @@ _UNSYNCED = 4  # times as many may be under way to the device: then writing wait
 
 @dataclass(frozen=True)
 class Written:
-    """What went into the data file; sizes in bytes, `seconds` of encoding and writing, `resumed` weights kept."""
+    """What went into the data file; sizes in bytes, `seconds` of encoding and writing, `resumed` weights taken over."""
 
     tensors: list[WrittenTensor]
     constants: list[WrittenConstant]
@@ -44,62 +47,78 @@ class Written:
 class WeightWriter:
     """Writes the weights of one plan. `codec` and `dtype` as in ExportOptions; `threads` 0 is one a core."""
 
-    def __init__(self, plan: Plan, folder: Path, codec: str, dtype: str, threads: int) -> None:
-        self.plan, self.graph, self.folder = plan, plan.graph, folder
+    def __init__(self, plan: Plan, work: Working, codec: str, dtype: str, threads: int) -> None:
+        self.plan, self.graph, self.work = plan, plan.graph, work
+        self._data = work.package / DATA_FILE
         self._codec, self._dtype, self._threads = in_full(codec), dtype, threads
-        self._key = self._fingerprint()
+        self._finished = journal.Finished(work.path, self._key())
         self._tensors: list[WrittenTensor] = []
         self._constants: list[WrittenConstant] = []
 
     def kept_bytes(self) -> int:
-        """Size of what a killed export of the same source and options left; not verified yet."""
-        return _end([record for record, _ in journal.read(self.folder, self._key)])
+        """Size of what another export of the same source and options left; not verified yet."""
+        return min(self._finished.end, self._data.stat().st_size) if self._data.exists() else 0
 
     def run(self) -> Written:
         """Write every weight that is not there yet, then the large constants."""
-        entries = self._resume()
-        kept = [record for record, _ in entries]
+        kept = taken_over(self.plan, self.work, self._finished, self._threads)
         total = sum(self.plan.tensors.tensors[name].nbytes for name in self.graph.weights)
-        with Progress("encoding", total) as progress:
-            progress.skip(sum(record.source_bytes for record in kept))
-            with BlobWriter(self.folder / DATA_FILE, _end(kept)) as writer:
-                self._tensors = [*kept, *self._write_all(entries, writer, progress)]
-                self._place()
-                for name, array in self.graph.constants.items():
-                    self._constant(name, array, writer)
-                size = writer.size
-        return Written(self._tensors, self._constants, size, progress.seconds, len(kept))
+        with Progress("encoding", total) as progress, BlobWriter(self._data) as writer:
+            self._tensors, resumed = self._write_all(kept, writer, progress)
+            self._place()
+            for name, array in self.graph.constants.items():
+                self._constant(name, array, writer)
+            size = writer.size
+        return Written(self._tensors, self._constants, size, progress.seconds, resumed)
 
-    def _write_all(self, kept: list[journal.Entry], writer: BlobWriter, progress: Progress) -> list[WrittenTensor]:
-        """Write the weights after `kept`; the next one is read from the device meanwhile."""
-        weights, source = list(self.graph.weights.values())[len(kept) :], self.plan.tensors
-        found = self.plan.transform.found if self.plan.transform else None
-        log = journal.Journal(self.folder, self._key, kept, found)
+    def _write_all(
+        self, kept: dict[str, journal.Entry], writer: BlobWriter, progress: Progress
+    ) -> tuple[list[WrittenTensor], int]:
+        """Write the weights, or take over those of `kept` that lie in their places; return all, and how many those are.
+        The next one is read from the device meanwhile."""
+        weights, source, resumed = list(self.graph.weights.values()), self.plan.tensors, 0
+        transform = self.plan.transform
+        log = journal.Journal(self.work.path, self._key(), self._finished, transform.found if transform else None)
         line = _Line(writer, log, self._codec, self._threads)
         try:
             for weight, following in itertools.zip_longest(weights, weights[1:]):
-                if following is not None:
+                if weight.tensor in kept and self._take(kept[weight.tensor], line):
+                    resumed += 1
+                    progress.skip(source.tensors[weight.tensor].nbytes)
+                    continue
+                if following is not None and following.tensor not in kept:
                     source.prefetch(following.tensor)
                 self._write(weight, line)
                 progress.advance(source.tensors[weight.tensor].nbytes)
-            return line.finish()
+            return line.finish(), resumed
+        except BaseException:
+            line.note_finished()
+            raise
         finally:
             line.close()
+
+    def _take(self, entry: journal.Entry, line: _Line) -> bool:
+        """Take over a finished weight; False if it lies in another place now, or is not what the passes left."""
+        record, found = entry
+        if not line.fits(record) or (self.plan.transform and not self.plan.transform.restore(record.name, found)):
+            return False
+        line.keep(record)
+        return True
 
     def _write(self, weight: Weight, line: _Line) -> None:
         """Read and convert one weight and hand it on."""
         source = self.plan.tensors
         info = source.tensors[weight.tensor]
         array = source.read(weight.tensor)
-        source_dtype, source_bytes = blobs.dtype_name(array.dtype), array.nbytes
+        known = {"source_dtype": blobs.dtype_name(array.dtype), "source_bytes": array.nbytes}
         stored, changed, scale_bytes = self._transform(array, weight, info.file)
         if stored is not array:
+            known["source"] = source_hash(array, weight, lambda: source.release(weight.tensor))
             source.release(weight.tensor)
             del array
         line.add(
-            stored, weight, lambda: source.release(weight.tensor), source_dtype=source_dtype,
-            source_bytes=source_bytes, changed=changed, scale_bytes=scale_bytes,
-        )  # fmt: skip
+            stored, weight, lambda: source.release(weight.tensor), changed=changed, scale_bytes=scale_bytes, **known
+        )
 
     def _transform(self, array: NDArray[Any], weight: Weight, file: Path) -> tuple[NDArray[Any], int, int]:
         """Return the array as it is stored, how many elements changed, and the bytes of its scales."""
@@ -139,37 +158,9 @@ class WeightWriter:
         self._constants.append(WrittenConstant(name, array.shape, extent, hash_of(array), dtype))
         self.graph.place_constant(name, extent)
 
-    def _resume(self) -> list[journal.Entry]:
-        """Return the weights that a killed export finished and that still decode to what was hashed then."""
-        finished = journal.read(self.folder, self._key)
-        path = self.folder / DATA_FILE
-        if not finished or not path.is_file() or path.stat().st_size < finished[0][0].extent.length:
-            return []
-        kept = []
-        with Progress("checking what is there", sum(record.decoded_bytes for record, _ in finished)) as progress:
-            data = DataFile(path, self._threads)
-            for (record, found), weight in zip(finished, self.graph.weights.values(), strict=False):
-                if record.name != weight.tensor or not _intact(data, record):
-                    break
-                if self.plan.transform is not None and not self.plan.transform.restore(record.name, found):
-                    break
-                kept.append((record, found))
-                progress.advance(record.decoded_bytes)
-            data.close()
-        return kept
-
-    def _fingerprint(self) -> str:
-        infos = self.plan.tensors.tensors
-        weights = []
-        for weight in self.graph.weights.values():
-            info = infos[weight.tensor]
-            weights.append([weight.tensor, weight.shape, weight.layer, weight.by_row, weight.fixed,
-                            info.dtype, str(info.file.resolve()), info.offset, info.nbytes])  # fmt: skip
-        files = {info.file for info in infos.values()}
-        states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)]
-        library = native.library().lpc_version().decode()
-        passes = self.plan.transform.key if self.plan.transform else ""
-        return journal.fingerprint([__version__, library, self._codec, self._dtype, passes, weights, states])
+    def _key(self) -> str:
+        """Identifies the passes and what they were decided from; the weights themselves are told by their hashes."""
+        return journal.fingerprint([self._codec, self._dtype, self.plan.transform.key if self.plan.transform else ""])
 
 
 class _Line:
@@ -186,7 +177,8 @@ class _Line:
         self._syncing: Future[None] | None = None
         self._pool = ThreadPoolExecutor(3)
         self._records: list[WrittenTensor] = []
-        self._noted, self._synced = 0, writer.size
+        self._fresh: list[WrittenTensor] = []  # those of them that the journal is to note
+        self._noted, self._synced = 0, 0
 
     def add(self, array: NDArray[Any], weight: Weight, release: Callable[[], None], **source: Any) -> None:
         """Hash and encode one weight; return when its own memory is no longer needed.
@@ -199,6 +191,7 @@ class _Line:
         examined = self._pool.submit(lambda: (hash_of(array), dtypes.has_nan(array)))
         encoded = self._encoders[0].encode(array, weight)
         digest, nan = examined.result()
+        source.setdefault("source", described(digest, array, weight))
         plain = weight.fixed and encoded.blob.nbytes > _PLAIN_RATIO * array.nbytes
         record = WrittenTensor(
             name=weight.tensor, layer=weight.layer, dtype=blobs.dtype_name(array.dtype), shape=weight.shape,
@@ -215,12 +208,28 @@ class _Line:
             self._wait()
         release()
 
+    def fits(self, record: WrittenTensor) -> bool:
+        """Tell whether a finished weight lies where it would be written now."""
+        self._wait()
+        return self._writer.fits(record.extent)
+
+    def keep(self, record: WrittenTensor) -> None:
+        """Take over a finished weight that fits."""
+        self._writer.keep(record.extent)
+        self._records.append(record)
+
     def finish(self) -> list[WrittenTensor]:
         """Wait for the last weight and return all, in order."""
         self._wait()
         self._wait_for_sync()
-        self._sync(len(self._records), self._writer.size)
+        self._sync(len(self._fresh), self._writer.size)
         return self._records
+
+    def note_finished(self) -> None:
+        """After a failure: let the journal know what could be written whole, as far as that still goes."""
+        for step in (self._wait, self._wait_for_sync, lambda: self._sync(len(self._fresh), self._writer.size)):
+            with contextlib.suppress(OSError, LpcError):
+                step()
 
     def close(self) -> None:
         """Stop the threads and give the memory back."""
@@ -230,17 +239,19 @@ class _Line:
             encoder.close()
 
     def _append(self, blob: NDArray[Any], record: WrittenTensor) -> None:
-        self._records.append(record.at(self._writer.append(blob)))
+        record = record.at(self._writer.append(blob))
+        self._records.append(record)
+        self._fresh.append(record)
         ahead = self._writer.size - self._synced
         if ahead < _SYNC_BYTES or (self._syncing and not self._syncing.done() and ahead < _UNSYNCED * _SYNC_BYTES):
             return
         self._wait_for_sync()
-        self._syncing = self._pool.submit(self._sync, len(self._records), self._writer.size)
+        self._syncing = self._pool.submit(self._sync, len(self._fresh), self._writer.size)
 
     def _sync(self, records: int, size: int) -> None:
-        """Bring the first `records` weights to the device, and then say so in the journal; they end at `size`."""
+        """Bring the first `records` fresh weights to the device, and then say so in the journal; they end at `size`."""
         self._writer.sync()
-        self._journal.add(self._records[self._noted : records])
+        self._journal.add(self._fresh[self._noted : records])
         self._noted, self._synced = records, size
 
     def _wait_for_sync(self) -> None:
@@ -252,14 +263,3 @@ class _Line:
         if self._writing is not None:
             self._writing.result()
             self._writing = None
-
-
-def _intact(data: DataFile, record: WrittenTensor) -> bool:
-    try:
-        return data.hash_of_tensor(record) == record.hash
-    except LpcError:
-        return False
-
-
-def _end(records: Sequence[WrittenTensor]) -> int:
-    return max((record.extent.offset + record.extent.length for record in records), default=0)

@@ -166,19 +166,27 @@ def test_export_called_from_python_leaves_its_callers_signal_handlers(model: Pat
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_export_leaves_nothing(model: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
+@pytest.mark.parametrize("finished", [0, 4])
+def test_interrupted_export_keeps_what_is_finished(
+    model: Path, tmp_path: Path, number: signal.Signals, status: int, finished: int
+) -> None:
     command = [sys.executable, "-c", SLOW, str(model), "-o", str(tmp_path / "out")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
+        for _ in range(finished + 1):
+            assert process.stdout.readline() == "begun\n"
         assert (tmp_path / "out.partial").is_dir()
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == status
-    assert "Traceback" not in errors
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+    kept = f"what is finished is kept in {tmp_path}/out.partial: the same command goes on from there"
+    assert errors.splitlines()[-1] == f"lpc-export: interrupted: {kept if finished else 'nothing was written'}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", *(["out.partial"] if finished else [])]
+    if finished:
+        again = json.loads(run(model, "-o", tmp_path / "out", "--json").stdout)
+        assert again["resumed"] >= finished - 2
 
 
 def test_killed_export_leaves_nothing_that_looks_finished(model: Path, tmp_path: Path) -> None:

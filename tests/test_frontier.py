@@ -43,9 +43,7 @@ def test_frontier_measures_every_candidate_and_leaves_nothing_behind(tmp_path: P
     ]
     slow = Figures.assumed("slow", 1, bus=Rate(1e6))
     said: list[str] = []
-    found = frontier.frontier(
-        DEMO, tmp_path / "out", base, Board(slow, 300 << 20), ExportOptions(), chosen, say=said.append
-    )
+    found = frontier.frontier(DEMO, tmp_path, base, Board(slow, 300 << 20), ExportOptions(), chosen, say=said.append)
     points = {entry.name: entry for _, entry in found}
     assert list(points) == ["stored", "ans", "int8 ans", "half bitmap"]
     assert "cannot be reached" in said[-1]

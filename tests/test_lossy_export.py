@@ -185,7 +185,7 @@ def test_weights_and_activations_that_are_not_finite_are_errors(tmp_path: Path, 
         write_safetensors(source / "model.safetensors", changed)
         with pytest.raises(ExportError, match=r"holds a NaN|are not finite on this text"):
             export(source, tmp_path / "out", chosen)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+        assert not (tmp_path / "out").exists()
 
 
 def test_already_quantized_model_is_refused(tmp_path: Path) -> None:

@@ -81,9 +81,12 @@ class Transform:
 
     @property
     def key(self) -> str:
-        """Identifies the passes and what they were decided from."""
+        """Identifies the passes, what they were decided from, and what was decided for all weights together."""
         asked = dataclasses.asdict(self.options) | {"calibration": self._calibration.digest()}
-        return json.dumps(asked, default=str, sort_keys=True)
+        for place in ("text", "reference", "measure"):
+            asked.pop(place)
+        decided = [self._threshold, sorted(self._norms.items()), self._step, self._factors.digest()]
+        return json.dumps([asked, decided], default=str, sort_keys=True)
 
     def weight(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
         """Return what becomes of a weight, how many elements changed, and the bytes of its scales."""

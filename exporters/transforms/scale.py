@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from exporters.transforms.calibrate import Activations
@@ -36,6 +37,16 @@ class Factors:
     rows: dict[str, Floats] = field(default_factory=dict)
     parameters: dict[str, tuple[Floats, float]] = field(default_factory=dict)  # with the offset that is added later
     steps: dict[str, float] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """A hash of all of them."""
+        digest = xxhash.xxh3_128(repr(sorted(self.steps.items())).encode())
+        offsets = {name: factors for name, (factors, _) in self.parameters.items()}
+        for kind in (self.columns, self.rows, offsets):
+            for name, factors in sorted(kind.items()):
+                digest.update(f"{name} {factors.shape}".encode())
+                digest.update(np.ascontiguousarray(factors).tobytes())
+        return str(digest.hexdigest())
 
 
 @dataclass(frozen=True)
