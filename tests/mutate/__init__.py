@@ -1,0 +1,1 @@
+"""Mutated inputs, each tried in a process of its own: `python -m mutate --help` (docs/security.md)."""
