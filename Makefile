@@ -2,6 +2,7 @@
 # make test   everything that is tested
 # make lint   formats, types, warnings
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
+# make mutate mutated packages, sources and answers by the thousand; MUTATE="--seed 2 --only gguf" and the like
 # make bench  the benchmarks that run anywhere in a minute
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
 # make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup wheel wheel-arm64 test-board
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate clean setup wheel wheel-arm64 test-board
 
 setup: $(VENV)/.installed
 
@@ -67,6 +68,11 @@ fuzz: setup
 	  -DLPC_BUILD_TESTS=OFF -DLPC_BUILD_FUZZERS=ON -DLPC_SANITIZE=address,undefined,fuzzer-no-link
 	$(BIN)/cmake --build build/fuzz --target fuzzers
 	$(BIN)/python native/fuzz/run.py build/fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
+
+MUTATE ?=
+
+mutate: setup
+	PYTHONPATH=tests $(BIN)/python -m mutate $(MUTATE)
 
 lint: setup
 	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples

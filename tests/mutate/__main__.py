@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that forks has no threads
 
-from mutate import child, harness, kinds  # noqa: E402
+from mutate import child, harness, kinds
 
 
 def main() -> int:

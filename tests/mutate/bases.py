@@ -28,7 +28,13 @@ def demo(folder: Path) -> Path:
     """The demo model, whose tokenizer has merges, a decoder and a configuration."""
     source = ROOT / "examples" / "demo_model"
     folder.mkdir()
-    for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ):
         shutil.copy(source / name, folder)
     return folder
 

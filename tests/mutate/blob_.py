@@ -113,7 +113,9 @@ def _sealed(blob: bytes, rng: random.Random) -> bytes:
 
 def _number(old: bytes, rng: random.Random) -> int:
     value, top = int.from_bytes(old, "little"), (1 << 8 * len(old)) - 1
-    return rng.choice((0, 1, top, top >> 1, (value + 1) & top, (value - 1) & top, value << 1 & top, rng.randint(0, top)))
+    return rng.choice(
+        (0, 1, top, top >> 1, (value + 1) & top, (value - 1) & top, value << 1 & top, rng.randint(0, top))
+    )
 
 
 BLOB_CHANGES: tuple[tuple[Any, int], ...] = ((field, 3), (entry, 3), (segment, 4), (parameters, 1), (header_byte, 1))

@@ -72,7 +72,9 @@ def recoded(data: bytes, rng: random.Random) -> bytes:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise NotApplicable from None
-    return rng.choice((text.encode(rng.choice(_ENCODINGS), "replace"), text.replace("\n", "\r\n").encode(), data + b"\0"))
+    return rng.choice(
+        (text.encode(rng.choice(_ENCODINGS), "replace"), text.replace("\n", "\r\n").encode(), data + b"\0")
+    )
 
 
 def on_file(change: Callable[[bytes, random.Random], bytes], name: str | None = None) -> Callable[..., str]:

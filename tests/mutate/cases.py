@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from mutate.verdict import Verdict
 
@@ -14,6 +14,11 @@ _MOST_STEPS = 6
 
 Mutator = Callable[[Path, random.Random], str]
 """Changes an input below a folder, and returns what it did; NotApplicable if it finds nothing to change."""
+
+
+Weights = Mapping[str, int]
+Mutators = Mapping[str, tuple[Mutator, int]]
+"""By name, with how often each is chosen."""
 
 
 class NotApplicable(Exception):  # noqa: N818 (no error: the mutation is left out)
@@ -50,11 +55,11 @@ class Case:
 
 
 class Kind(Protocol):
-    """A kind of input: its unmutated bases, its mutators with their weights, and the judge."""
+    """A kind of input: its unmutated bases, its mutators, the manners of its use, and the judge."""
 
-    name: str
-    mutators: Mapping[str, tuple[Mutator, int]]
-    manners: Mapping[str, int]
+    name: ClassVar[str]
+    mutators: ClassVar[Mutators]
+    manners: ClassVar[Weights]
     bases: tuple[str, ...]
 
     def prepare(self, place: Path) -> None:

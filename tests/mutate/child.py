@@ -111,22 +111,8 @@ def _text(descriptor: int) -> str:
 
 def warm_up() -> None:
     """Import what the commands import, and register the provider; starts no thread of ours."""
-    import edge_runtime.cli.bench
-    import edge_runtime.cli.console
-    import edge_runtime.cli.remote
-    import edge_runtime.cli.run
-    import edge_runtime.plan
-    import edge_runtime.remote.many
-    import edge_runtime.session
-    import exporters.cli
-    import exporters.export
-    import exporters.gguf_source
-    import exporters.inspect
-    import exporters.onnx_source
     from edge_runtime import provider
 
     with contextlib.suppress(ImportError):
-        import gguf
+        pass
     provider.register()
-
-

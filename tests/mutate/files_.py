@@ -12,6 +12,10 @@ from mutate.bytes_ import regular
 from mutate.cases import NotApplicable
 
 SPARSE_BYTES = (3 << 30, 20 << 30)
+_ADDED = (
+    "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "added_tokens.json", "config.json",
+    "special_tokens_map.json", "extra.bin", "x.safetensors", "y.onnx", ".hidden",
+)  # fmt: skip
 
 
 def swapped(folder: Path, rng: random.Random) -> str:
@@ -40,7 +44,9 @@ def gone(folder: Path, rng: random.Random) -> str:
 def replaced(folder: Path, rng: random.Random) -> str:
     """Something that is no regular file, or a huge one, lies in a file's place."""
     file = rng.choice(regular(folder))
-    what = rng.choice(("pipe", "folder", "socket", "zero", "null", "loop", "dangling", "sparse", "mem", "moved", "empty"))
+    what = rng.choice(
+        ("pipe", "folder", "socket", "zero", "null", "loop", "dangling", "sparse", "mem", "moved", "empty")
+    )
     data = file.read_bytes() if what == "moved" else b""
     file.unlink()
     if what == "pipe":
@@ -65,8 +71,7 @@ def replaced(folder: Path, rng: random.Random) -> str:
 
 def added(folder: Path, rng: random.Random) -> str:
     """A file that nobody asked for."""
-    name = rng.choice(("tokenizer_config.json", "chat_template.jinja", "generation_config.json", "added_tokens.json",
-                       "special_tokens_map.json", "config.json", "extra.bin", "x.safetensors", "y.onnx", ".hidden"))  # fmt: skip
+    name = rng.choice(_ADDED)
     file = folder / name
     if file.exists() or file.is_symlink():
         raise NotApplicable

@@ -19,7 +19,18 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: 
 _STRING, _ARRAY = 8, 9
 _NUMPY = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 30: np.dtype(ml_dtypes.bfloat16)}
 _NUMBERS = (0, 1, 2, 3, 7, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
-_TEXTS = (b"", b"llama", b"qwen2", b"x" * 5000, b"\xff\xfe", b"\x1b[31m", b"yarn", b"linear", b"none", b"blk.0.attn_q.weight")
+_TEXTS = (
+    b"",
+    b"llama",
+    b"qwen2",
+    b"x" * 5000,
+    b"\xff\xfe",
+    b"\x1b[31m",
+    b"yarn",
+    b"linear",
+    b"none",
+    b"blk.0.attn_q.weight",
+)
 
 
 @dataclass

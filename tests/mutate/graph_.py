@@ -120,7 +120,9 @@ def node(model: onnx.ModelProto, rng: random.Random) -> str:
         model.graph.node.remove(chosen)
         model.graph.node.insert(rng.randrange(len(model.graph.node) + 1), copy)
     elif way == "type":
-        chosen.op_type = rng.choice(("Abs", "Identity", "Transpose", "Decompress", "MatMul", "Gemm", "Gather", "", "Loop"))
+        chosen.op_type = rng.choice(
+            ("Abs", "Identity", "Transpose", "Decompress", "MatMul", "Gemm", "Gather", "", "Loop")
+        )
     elif way == "domain":
         chosen.domain = rng.choice(("", "lpc", "com.microsoft", "nobody"))
     else:

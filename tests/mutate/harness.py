@@ -139,7 +139,8 @@ def kept(kind: Kind, case: Case, found: Verdict, place: Path, keep: Path) -> Cas
     (target / "case.json").write_text(json.dumps({"reason": found.reason, **asdict(small)}, indent=1), encoding="utf-8")
     script = target / "run.sh"
     script.write_text(
-        f'#!/bin/sh\n# {ascii(found.reason)[1:-1][:400]}\ncd "$(dirname "$0")" || exit\nulimit -v {ADDRESS_BYTES >> 10}\n'
+        f"#!/bin/sh\n# {ascii(found.reason)[1:-1][:400]}\n"
+        f'cd "$(dirname "$0")" || exit\nulimit -v {ADDRESS_BYTES >> 10}\n'
         f"PATH={Path(sys.executable).parent}:$PATH exec timeout {WALL_SECONDS:.0f} {kind.script(small)}\n",
         encoding="utf-8",
     )
@@ -150,7 +151,7 @@ def kept(kind: Kind, case: Case, found: Verdict, place: Path, keep: Path) -> Cas
 def _results(pipes: list[int]) -> Iterator[tuple[str, str, str]]:
     """Yield what the jobs report until all of them have ended."""
     chooser = selectors.DefaultSelector()
-    rest = {pipe: b"" for pipe in pipes}
+    rest = dict.fromkeys(pipes, b"")
     for pipe in pipes:
         chooser.register(pipe, selectors.EVENT_READ)
     while chooser.get_map():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mutate import bytes_, child, files_, graph_, json_, reading, verdict
-from mutate.cases import Case
+from mutate.cases import Case, Mutators, Weights
 from mutate.sources import Source, on_files, verified
 from mutate.verdict import Verdict, failed
 
@@ -44,9 +44,9 @@ class Onnx(Source):
     name = "onnx"
     file = _FILE
     runs = False
-    manners = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1}
+    manners: ClassVar[Weights] = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1}
     bases = ("matmul", "transpose_matmul", "gemm_transposed", "gather", "tied_table_first", "cast", "nbits")
-    mutators = on_files() | {
+    mutators: ClassVar[Mutators] = on_files() | {
         "graph": (graph_.on_graph(_FILE, *graph_.CHANGES), 40),
         "config": (json_.on_json("config.json"), 1),
         **{f"graph {c.__name__}": (bytes_.on_file(c, _FILE), 3) for c in (bytes_.flipped, bytes_.cut, bytes_.extended)},
@@ -59,7 +59,9 @@ class Onnx(Source):
 
         folder.mkdir(parents=True)
         if base == "nbits":
-            packed = np.random.default_rng(0).choice(np.array([0x88, 0x89, 0x98], np.uint8), (96, 2, 16), p=[0.9, 0.05, 0.05])
+            packed = np.random.default_rng(0).choice(
+                np.array([0x88, 0x89, 0x98], np.uint8), (96, 2, 16), p=[0.9, 0.05, 0.05]
+            )
             nbits(folder, packed).rename(folder / _FILE)
             (folder / "in").rmdir()
             return
@@ -70,7 +72,14 @@ class Onnx(Source):
             nodes, shapes, inputs, columns, _ = PATTERNS[base]
             dtype = "float32"
         weights = {name: weight(shape, dtype) for name, shape in shapes.items()}
-        make(folder / _FILE, nodes, weights, {"y": ["n", columns]}, inputs, external=base in ("gemm_transposed", "gather", "tied_table_first"))
+        make(
+            folder / _FILE,
+            nodes,
+            weights,
+            {"y": ["n", columns]},
+            inputs,
+            external=base in ("gemm_transposed", "gather", "tied_table_first"),
+        )
 
     def checked(self, case: Case, folder: Path, out: Path) -> Verdict | None:
         wrong = _difference(folder, out)
@@ -91,7 +100,9 @@ class Onnx(Source):
             target = place / f"out{use_provider:d}.npz"
             done = child.run(partial(_outputs, out / "model.onnx", use_provider, target), [], place)
             if done.status:
-                return failed(f"the source runs, what was exported does not (provider {use_provider}): {done.stderr[-300:]!r}")
+                return failed(
+                    f"the source runs, what was exported does not (provider {use_provider}): {done.stderr[-300:]!r}"
+                )
             if not _alike(expected, _loaded(target), exactly=not use_provider):
                 return failed(f"the exported folder computes something else (provider {use_provider})")
         return None

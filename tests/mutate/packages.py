@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mutate import bases, bytes_, child, files_, graph_, json_, sealing, verdict
 from mutate.blob_ import BLOB_CHANGES, exchanged, on_blob
-from mutate.cases import Case, Mutator, mutate
+from mutate.cases import Case, Mutators, Weights, mutate
 from mutate.child import Done
 from mutate.verdict import FAILED, OTHER, SAME, WARNED, Verdict, failed
 
@@ -26,9 +26,9 @@ _MANNERS = {
 _ON_BYTES = (bytes_.flipped, bytes_.cut, bytes_.extended, bytes_.overwritten)
 
 
-def mutators() -> dict[str, tuple[Mutator, int]]:
+def mutators() -> Mutators:
     """Every mutation of a package, with its weight."""
-    found: dict[str, tuple[Mutator, int]] = {
+    found: Mutators = {
         "manifest": (json_.on_json("lpc.json"), 16),
         "configuration": (json_.on_json("genai_config.json"), 12),
         "tokenizer": (json_.on_json("tokenizer*.json"), 10),
@@ -52,8 +52,17 @@ class Packages:
     """The kind `package`."""
 
     name = "package"
-    mutators = mutators()
-    manners = {"run": 60, "two": 4, "cpu": 14, "stored": 8, "budget": 3, "plan": 2, "inspect": 3, "verify": 6}
+    mutators: ClassVar[Mutators] = mutators()
+    manners: ClassVar[Weights] = {
+        "run": 60,
+        "two": 4,
+        "cpu": 14,
+        "stored": 8,
+        "budget": 3,
+        "plan": 2,
+        "inspect": 3,
+        "verify": 6,
+    }
     bases = tuple(bases.PACKAGES)
 
     def __init__(self, only: tuple[str, ...] = ()) -> None:
@@ -121,7 +130,9 @@ class Packages:
             return Verdict(WARNED)
         if not sealing.is_sealed(folder, base):
             return self._other(case, folder, got)
-        return failed(f"other tokens without a word: {got} instead of {known}; changed: {sealing.changed(folder, base)}")
+        return failed(
+            f"other tokens without a word: {got} instead of {known}; changed: {sealing.changed(folder, base)}"
+        )
 
     def _other(self, case: Case, folder: Path, got: dict[str, Any]) -> Verdict:
         """Another model, validly sealed: the second implementation, the fallback op, must get the same from it."""

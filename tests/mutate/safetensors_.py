@@ -124,7 +124,7 @@ def _shape(header: dict[str, Any], rng: random.Random) -> str:
     shape = entry["shape"] if isinstance(entry.get("shape"), list) else [1]
     entry["shape"] = rng.choice(
         (shape[::-1], [*shape, 1], shape[:-1], [0, *shape[1:]], [-1, *shape[1:]], [1 << 62, *shape], [shape], None, [],
-         [1 << 32, 1 << 32], [str(extent) for extent in shape], [float(extent) for extent in shape if type(extent) is int])
+         [1 << 32, 1 << 32], [str(extent) for extent in shape], [1.0, *shape[1:]])
     )  # fmt: skip
     return f"{name} of shape {entry['shape']}"
 
@@ -141,7 +141,9 @@ def _names(header: dict[str, Any], rng: random.Random) -> str:
     if way == "gone":
         del header[name]
     elif way == "renamed":
-        header[rng.choice((name + "x", "", "\x1b[31m", "model.layers.9.x", "lm_head.weight", "a" * 3000))] = header.pop(name)
+        header[rng.choice((name + "x", "", "\x1b[31m", "model.layers.9.x", "lm_head.weight", "a" * 3000))] = header.pop(
+            name
+        )
     elif way == "exchanged":
         header[name], header[other] = header[other], header[name]
     elif way == "copy":

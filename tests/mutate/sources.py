@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mutate import bases, bytes_, child, files_, gguf_, json_, reading, safetensors_, verdict
-from mutate.cases import Case, Mutator, NotApplicable, mutate
+from mutate.cases import Case, Mutators, NotApplicable, Weights, mutate
 from mutate.packages import export
 from mutate.verdict import FAILED, OTHER, SAME, Verdict, failed
 
@@ -17,9 +17,9 @@ _ON_BYTES = (bytes_.flipped, bytes_.cut, bytes_.extended, bytes_.overwritten, by
 _PLAIN_NORMS = ("llama", "sharded", "demo")
 
 
-def on_files() -> dict[str, tuple[Mutator, int]]:
+def on_files() -> Mutators:
     """Mutations that any folder can have."""
-    found: dict[str, tuple[Mutator, int]] = {
+    found: Mutators = {
         "swapped": (files_.swapped, 2),
         "gone": (files_.gone, 2),
         "replaced": (files_.replaced, 5),
@@ -32,8 +32,8 @@ class Source:
     """A kind of source. Subclasses say how it is written, and what its weights are."""
 
     name = ""
-    mutators: dict[str, tuple[Mutator, int]] = {}
-    manners = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1, "fp32": 1}
+    mutators: ClassVar[Mutators] = {}
+    manners: ClassVar[Weights] = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1, "fp32": 1}
     bases: tuple[str, ...] = ()
     file = ""
     runs = True
@@ -85,7 +85,9 @@ class Source:
             try:
                 expected = self.weights(folder, out)
             except (NotApplicable, KeyError, ValueError, TypeError) as error:
-                return failed(f"exported, but by the format's description it is malformed ({type(error).__name__}: {error})")
+                return failed(
+                    f"exported, but by the format's description it is malformed ({type(error).__name__}: {error})"
+                )
             wrong = reading.difference(out, expected, case.base in _PLAIN_NORMS)
             if wrong:
                 return failed(f"exported, but {wrong}")
@@ -110,7 +112,7 @@ class Checkpoints(Source):
 
     name = "checkpoint"
     bases = tuple(bases.CHECKPOINTS)
-    mutators = on_files() | {
+    mutators: ClassVar[Mutators] = on_files() | {
         "config": (json_.on_json("config.json"), 16),
         "index": (json_.on_json("*.index.json"), 4),
         "tokenizer": (json_.on_json("tokenizer*.json"), 8),
@@ -133,7 +135,7 @@ class Ggufs(Source):
     name = "gguf"
     file = "model.gguf"
     bases = ("F16", "BF16", "F32")
-    mutators = {
+    mutators: ClassVar[Mutators] = {
         "header": (gguf_.on_gguf(gguf_.header), 3),
         "value": (gguf_.on_gguf(gguf_.value), 12),
         "info": (gguf_.on_gguf(gguf_.info), 10),

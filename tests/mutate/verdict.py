@@ -45,7 +45,9 @@ def of_end(done: Done, program: str) -> Verdict | None:
     if done.timed_out:
         return failed(f"did not end in time: {_place(done)}")
     if done.status < 0 or done.status not in (0, 1, 2):
-        return failed(f"ended by {'signal ' if done.status < 0 else 'status '}{abs(done.status)}: {_place(done) or last}")
+        return failed(
+            f"ended by {'signal ' if done.status < 0 else 'status '}{abs(done.status)}: {_place(done) or last}"
+        )
     if words is not None:
         return failed(f"said {words!r}: {last}")
     if done.peak_bytes > PEAK_BYTES:
