@@ -157,7 +157,7 @@ def text_windows(
     size, windows, left = _window_of(model, window), list[list[int]](), most_tokens or len(text)
     for document in _DOCUMENT_END.split(text) if documents else [text]:
         ids = model.tokenizer.encode(document.strip() if documents else document) if document.strip() else []
-        before = ids[:1] if model.package.add_bos and ids[:1] == [model.package.bos_id] else []
+        before = ids[:1] if ids[:1] == [model.package.bos_id] else []
         rest = ids[len(before) :][:left]
         left -= len(rest)
         windows += [[*before, *piece] for piece in cut(rest, size - len(before))]

@@ -15,7 +15,6 @@ FORMAT_VERSION = 1
 MANIFEST_FILE = "lpc.json"
 CONFIG_FILE = "genai_config.json"
 TOKENIZER_FILE = "tokenizer.json"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 _Value = TypeVar("_Value")
 
@@ -35,9 +34,9 @@ class LayerExtent:
 class Package:
     """An exported model's folder, its files and what they say.
 
-    `context_length` is the largest number of positions; `eos_ids` are the tokens that end a text; `add_bos` tells that
-    the tokenizer's configuration asks for `bos_id` before a text; `cache_in_place` that past and present keys and
-    values may share their memory. `manifest` is the whole of lpc.json.
+    `context_length` is the largest number of positions; `eos_ids` are the tokens that end a text;
+    `cache_in_place` tells that past and present keys and values may share their memory. `manifest` is the whole of
+    lpc.json.
     """
 
     path: Path
@@ -50,7 +49,6 @@ class Package:
     vocab_size: int
     bos_id: int | None
     eos_ids: frozenset[int]
-    add_bos: bool
     cache_in_place: bool
     layers: tuple[LayerExtent, ...]
 
@@ -82,7 +80,6 @@ class Package:
             vocab_size=config.positive("vocab_size"),
             bos_id=config.optional("bos_token_id", int),
             eos_ids=_token_ids(config, "eos_token_id"),
-            add_bos=_add_bos(folder / TOKENIZER_CONFIG_FILE),
             cache_in_place=search.get("past_present_share_buffer") is not False,
             layers=layers,
         )
@@ -220,7 +217,3 @@ def _token_ids(config: _Json, key: str) -> frozenset[int]:
     if not all(type(token_id) is int for token_id in ids):
         raise config.error(key, "a token id or a list of them")
     return frozenset(ids)
-
-
-def _add_bos(file: Path) -> bool:
-    return file.exists() and _Json.read(file).values.get("add_bos_token") is True

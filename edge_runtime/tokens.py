@@ -2,15 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.files import read_small
 from edge_runtime.package import Package
+from edge_runtime.printable import printable
 
 _INCOMPLETE = "\ufffd"
 _CONTEXT_TOKENS = 32
 _LONGEST_CHARACTER = 8
+
+
+def load_tokenizer(content: bytes, file: Path, remedy: str) -> Any:
+    """Return the tokenizer (of the library tokenizers) that tokenizer.json's `content` is.
+
+    Raises FormatError that names `file` and the `remedy`. A panic inside the library is one of the malformations.
+    """
+    from tokenizers import Tokenizer as HfTokenizer
+
+    with _panics_as_errors(file, remedy), _held_back_stderr():
+        tokenizer = HfTokenizer.from_str(content.decode("utf-8"))
+        tokenizer.encode("a")  # a post_processor is looked at only now
+        return tokenizer
+
+
+@contextlib.contextmanager
+def _panics_as_errors(file: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # the library raises Exception itself, or what pyo3 makes of a panic
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = printable(" ".join(str(error).split())[:200])
+        raise FormatError(f"{file}: not a tokenizer ({reason}); {remedy}", file=str(file)) from None
+
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Show what the block writes to standard error only if it succeeds: a panic writes lines of its own there."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with open(stderr, "wb", closefd=True) as shown, tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            held.seek(0)
+            shown.write(held.read())
+        finally:
+            os.dup2(stderr, 2)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return read_small(file)
+    except OSError as error:
+        raise FormatError(
+            f"{file}: cannot be read ({error.strerror}); export the model again", file=str(file)
+        ) from None
 
 
 class Tokenizer:
@@ -18,38 +75,29 @@ class Tokenizer:
 
     def __init__(self, package: Package) -> None:
         """Load `package`'s tokenizer; raises FormatError naming the file if it cannot be read as one."""
-        from tokenizers import Tokenizer as HfTokenizer
-
-        self._bos_id = package.bos_id if package.add_bos else None
-        self._empty_prompt = [] if package.bos_id is None else [package.bos_id]
-        try:
-            self._tokenizer: Any = HfTokenizer.from_file(str(package.tokenizer_file))
-        except Exception as error:  # tokenizers raises the base class for every malformation
-            raise FormatError(
-                f"{package.tokenizer_file}: not a tokenizer ({error}); export the model again",
-                file=str(package.tokenizer_file),
-            ) from error
+        self._bos_id, self._file = package.bos_id, package.tokenizer_file
+        self._tokenizer = load_tokenizer(_content(package.tokenizer_file), package.tokenizer_file, "export it again")
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         added = self._tokenizer.get_added_tokens_decoder()
         self.special_ids: frozenset[int] = frozenset(token_id for token_id, token in added.items() if token.special)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of `text` with the special tokens that the model expects before it.
+        """Return the ids of `text` with the special tokens that tokenizer.json puts around it.
 
-        An empty text is the beginning-of-text token alone. Raises ConfigError if there is none, or if `text` is not
-        Unicode.
+        A text that begins with the beginning-of-text token gets no second one. An empty text is that token alone.
+        Raises ConfigError if there is none, or if `text` is not Unicode.
         """
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise ConfigError(f"the prompt is not valid UTF-8: character {error.start} is a lone byte") from error
-        ids: list[int] = self._tokenizer.encode(text).ids
-        if self._bos_id is not None and ids[:1] != [self._bos_id]:
-            ids.insert(0, self._bos_id)
-        ids = ids or list(self._empty_prompt)
-        if not ids:
+        with _panics_as_errors(self._file, "export it again"):
+            ids: list[int] = self._tokenizer.encode(text).ids
+        if self._bos_id is None and not ids:
             raise ConfigError("the prompt has no tokens, and the model has no beginning-of-text token: write some text")
+        if self._bos_id is not None and (not ids or ids[:2] == [self._bos_id] * 2):
+            ids[:2] = [self._bos_id]
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

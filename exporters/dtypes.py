@@ -51,14 +51,18 @@ def convert(array: NDArray[Any], dtype: str, release: Callable[[], None]) -> tup
     return result, changed
 
 
-def has_nan(array: NDArray[Any]) -> bool:
-    """Tell whether a bf16, fp16 or fp32 array holds a NaN; False for other dtypes."""
+def not_finite(array: NDArray[Any]) -> str:
+    """Return "NaN", "Inf" or "NaN and Inf" for a bf16, fp16 or fp32 array that holds them; "" for any other."""
     if array.dtype not in _NAMES or not array.size:
-        return False
+        return ""
     signed, unsigned, infinity = _INFINITY[_NAMES[array.dtype]]
     flat = array.reshape(-1)
     sign = 1 << (8 * array.itemsize - 1)
-    return bool(flat.view(signed).max() > infinity or flat.view(unsigned).max() > sign + infinity)
+    if flat.view(signed).max() < infinity and flat.view(unsigned).max() < sign + infinity:
+        return ""
+    magnitudes = flat.view(unsigned) & (sign - 1)
+    kinds = {"NaN": np.any(magnitudes > infinity), "Inf": np.any(magnitudes == infinity)}
+    return " and ".join(kind for kind, found in kinds.items() if found)
 
 
 def narrow(array: NDArray[Any], release: Callable[[], None]) -> NDArray[Any]:

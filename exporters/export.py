@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,9 @@ from exporters.plan import Plan
 from exporters.progress import Progress
 from exporters.publish import working_folder
 from exporters.replacing import check_target
-from exporters.sources import TOKENIZER_CONFIG, open_plan
-from exporters.staging import MANIFEST, MODEL_FILE, copy_file, write_json, writing
+from exporters.sources import open_plan
+from exporters.staging import MANIFEST, MODEL_FILE, write_bytes, write_json, writing
+from exporters.tokenizer_files import TOKENIZER_CONFIG
 from exporters.verify import verify
 from exporters.weight_writer import WeightWriter, Written
 from exporters.working import REFERENCE, Working
@@ -160,7 +161,7 @@ def _run(
         weights = WeightWriter(plan, work, options.codec, options.dtype, options.threads)
         room.check(work.path, plan, options.codec, options.dtype, weights.kept_bytes())
         written = weights.run()
-        not_finite = [tensor.name for tensor in written.tensors if tensor.nan] + _fill_parameters(plan)
+        not_finite = {tensor.name: tensor.not_finite for tensor in written.tensors} | _fill_parameters(plan)
         _write_rest(plan, work.package, written)
     verify_seconds = _verify(work.package, written, options.threads) if options.verify else 0.0
     loss = None
@@ -183,7 +184,7 @@ def _run(
         seconds=time.monotonic() - start,
         verified=options.verify,
         lossless=_lossless(written.tensors),
-        warnings=(*plan.warnings, *_rounding(written.tensors), *_nan_warning(not_finite)),
+        warnings=(*plan.warnings, *_rounding(written.tensors), *_not_finite_warning(plan.not_finite | not_finite)),
         resumed=written.resumed,
         plain=len(written.tensors) - len(blobs),
         passes=tuple(plan.transform.report()) if plan.transform else (),
@@ -191,13 +192,12 @@ def _run(
     )
 
 
-def _fill_parameters(plan: Plan) -> list[str]:
-    """Put the small tensors into the graph; return the names of those that hold a NaN."""
-    not_finite = []
+def _fill_parameters(plan: Plan) -> dict[str, str]:
+    """Put the small tensors into the graph; return what they hold of NaN and Inf, by name."""
+    not_finite = {}
     for name in plan.graph.parameters:
         array, _ = dtypes.convert(plan.tensors.read(name), dtypes.FP32, lambda: None)
-        if dtypes.has_nan(array):
-            not_finite.append(name)
+        not_finite[name] = dtypes.not_finite(array)
         plan.graph.fill(name, plan.transform.parameter(name, array) if plan.transform else array)
         plan.tensors.release(name)
     return not_finite
@@ -217,8 +217,8 @@ def _write_rest(plan: Plan, folder: Path, written: Written) -> None:
     write_json(folder / MANIFEST, content)
     if plan.genai_config is not None:
         write_json(folder / genai_config.FILE, plan.genai_config)
-    for source in plan.copied:
-        copy_file(source, folder / source.name)
+    for name, small in plan.files.items():
+        write_bytes(folder / name, small)
     if plan.genai_config is not None and not (folder / TOKENIZER_CONFIG).exists():
         write_json(folder / TOKENIZER_CONFIG, genai_config.TOKENIZER_CONFIG)
 
@@ -244,11 +244,17 @@ def _rounding(tensors: Sequence[WrittenTensor]) -> list[str]:
     return [f"not lossless: {changed:,} of {total:,} weights were rounded to {dtype}"]
 
 
-def _nan_warning(names: Sequence[str]) -> list[str]:
+def _not_finite_warning(found: Mapping[str, str]) -> list[str]:
+    """One line that tells what weights and small tensors hold of NaN and Inf; `found` by name, "" for nothing."""
+    names = [f"{name} ({kind})" for name, kind in found.items() if kind]
     if not names:
         return []
     rest = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return [f"NaN in {', '.join(names[:4])}{rest}: kept as it is, but the model will not compute anything useful"]
+    kinds = [kind for kind in ("NaN", "Inf") if any(kind in held for held in found.values())]
+    return [
+        f"{' and '.join(kinds)} in {', '.join(names[:4])}{rest}: kept as it is, but the model will hardly compute "
+        "anything useful"
+    ]
 
 
 __all__ = ["ExportOptions", "ExportResult", "export", "reference", "trial", "DTYPES", "KEEP"]

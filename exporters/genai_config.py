@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from edge_runtime.provider import get_ep_name
@@ -43,7 +44,7 @@ def make(architecture: Architecture, config: ConfigReader) -> dict[str, Any]:
     ConfigError if generation_config.json is there and not a JSON object.
     """
     path = config.path.parent / GENERATION
-    generation = read_json(path) if path.is_file() else {}
+    generation = read_json(path) if os.path.lexists(path) else {}
     tokens = _token_ids(config, generation)
     search = dict(_SEARCH, max_length=architecture.decoder.context_length)
     search.update({key: generation[key] for key in _FROM_GENERATION if generation.get(key) is not None})

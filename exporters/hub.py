@@ -9,6 +9,7 @@ from edge_runtime.errors import ExportError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _PATTERNS = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt")
+_LEFT_OUT = ("*/*", "consolidated*", "adapter_*")  # the same weights in other forms, and what is merged first
 
 
 def is_name(text: str) -> bool:
@@ -31,7 +32,7 @@ def fetch(name: str) -> Path:
     repository, _, revision = name.partition("@")
     try:
         folder = huggingface_hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=list(_PATTERNS)
+            repository, revision=revision or None, allow_patterns=list(_PATTERNS), ignore_patterns=list(_LEFT_OUT)
         )
     except Exception as error:  # its errors have no base class of their own: requests, OSError, ValueError
         reason = " ".join(str(error).split())[:300]

@@ -36,7 +36,7 @@ class WrittenTensor:
     hash: str
     changed: int = 0
     reason: str = ""
-    nan: bool = False  # the source holds a NaN
+    not_finite: str = ""  # what the source holds of NaN and Inf
     plain: bool = False  # not a blob: the elements themselves, because no codec pays
     direct: bool = False  # computed from as stored, which the codec alone does not tell
     scale_bytes: int = 0  # of an int8 weight's scales, which lie elsewhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from exporters.graph import (
     external_tensor,
     placed_scales,
 )  # fmt: skip
-from exporters.onnx_tensors import NUMPY, OnnxTensors
+from exporters.onnx_tensors import FLOATS, NUMPY, Constants, OnnxTensors
 
 _OPSET_AXIS, _OPSET_BLOCKS = 13, 21  # of DequantizeLinear with a scale a row, and a block
 _LEAST_ELEMENTS = 1024  # a blob takes at least a page of the file
@@ -72,7 +73,7 @@ class OnnxGraph:
         self.layers: list[str] = []
         self.weights: dict[str, Weight] = {}
         self.parameters: dict[str, Parameter] = {}
-        self.constants: dict[str, NDArray[Any]] = {}
+        self.constants = Constants(tensors.constant)
         self._used: list[list[str]] = []
         self._protos = {tensor.name: tensor for tensor in model.graph.initializer}
         self._nodes = list(model.graph.node)  # kept: nodes are told apart by identity
@@ -153,7 +154,8 @@ class OnnxGraph:
                 copy.input[position] = value
         del graph.initializer[:]
         for name in self._protos:
-            graph.initializer.append(self._placed[name] if name in self._placed else self._tensors.inline(name))
+            placed = self._placed.get(name)
+            graph.initializer.append(self._tensors.inline(self._protos[name]) if placed is None else placed)
         graph.initializer.extend(tensor for name, tensor in self._placed.items() if name not in self._protos)
         _drop(graph.input, self._blobs)
         _drop(graph.value_info, self._blobs)
@@ -175,10 +177,8 @@ class OnnxGraph:
             for name in used_by[id(node)]:
                 self._use(name, _layer_name(name, node))
         for name, proto in self._protos.items():
-            if name not in self.weights and proto.data_location == TensorProto.EXTERNAL:
-                data = self._tensors.constant(name)
-                if data.nbytes > _INLINE_BYTES:
-                    self.constants[name] = data
+            if name not in self.weights and self._tensors.external_bytes(proto) > _INLINE_BYTES:
+                self.constants.add(name)
 
     def _use(self, name: str, layer: str) -> None:
         """Note that a layer uses a weight; the first use of a layer gives it its place."""
@@ -194,7 +194,7 @@ class OnnxGraph:
     def _uses_of(self, name: str) -> list[Use]:
         """Return every consumer of an initializer, or none if one of them is not known."""
         proto = self._protos[name]
-        elements = int(np.prod(proto.dims, dtype=np.int64))
+        elements = math.prod(proto.dims)
         if proto.data_type not in NUMPY or elements < _LEAST_ELEMENTS or len(proto.dims) > 4:
             return []
         if proto.data_type in (TensorProto.UINT8, TensorProto.INT8):
@@ -236,7 +236,7 @@ class OnnxGraph:
 
     def _add(self, name: str, uses: list[Use], layer: int) -> None:
         """Choose how the weight is stored: rows are what is looked up, or else a product's outputs."""
-        matrix = len(self._protos[name].dims) == 2 and self._protos[name].data_type in _FLOATS
+        matrix = len(self._protos[name].dims) == 2 and self._protos[name].data_type in FLOATS
         look_ups = [use for use in uses if matrix and not use.product]
         turned = matrix and (look_ups[0].flipped if look_ups else not uses[0].rows_are_outputs)
         if turned:
@@ -267,7 +267,7 @@ class OnnxGraph:
         return before, gone, renamed
 
     def _is_matrix(self, name: str) -> bool:
-        return self._protos[name].data_type in _FLOATS
+        return self._protos[name].data_type in FLOATS
 
     def _decompress(self, name: str, use: Use, value: str) -> list[onnx.NodeProto]:
         """Return the node that decodes a weight for one use, and before it what makes its token, if anything does.
@@ -302,9 +302,6 @@ class OnnxGraph:
 
     def _layer_of(self, name: str, use: Use) -> int:
         return self.layers.index(_layer_name(name, use.consumer))
-
-
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def _consumers(nodes: Sequence[onnx.NodeProto]) -> dict[str, list[tuple[Any, int]]]:

@@ -7,7 +7,8 @@ the packed bytes of MatMulNBits and its relatives. Nothing else in the graph cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,32 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from edge_runtime.errors import ExportError, FormatError
+from edge_runtime.printable import printable
 from exporters import dtypes, genai_config
 from exporters.config import read_json
 from exporters.graph import LPC
 from exporters.onnx_graph import OnnxGraph
 from exporters.onnx_tensors import OnnxTensors
 from exporters.plan import Plan
+from exporters.source_files import open_source, read_source
+from exporters.tokenizer_files import TOKENIZER, TokenizerFiles, read_tokenizer
 
 _PROTOBUF_LIMIT = (1 << 31) - 1
+_NESTED_LIMIT = 1 << 30  # of bytes that become part of the protobuf
 _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _CONFIG = "config.json"
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length")
 
 
-def plan_onnx(path: Path, dtype: str, tokenizer: Sequence[Path]) -> Plan:
-    """Plan the export of an ONNX file; `dtype` other than keep converts float32 weights.
+def plan_onnx(path: Path, dtype: str, tokenizer: Path) -> Plan:
+    """Plan the export of an ONNX file; `dtype` other than keep converts float32 weights, `tokenizer` is a folder.
 
     Raises ExportError for a model that cannot be exported and FormatError for a malformed one.
     """
     model = _load(path)
     _check_operators(path, model)
     tensors = OnnxTensors(path, {tensor.name: tensor for tensor in model.graph.initializer})
+    _inline_nested(path, model, tensors)
     graph = OnnxGraph(model, tensors)
     if not graph.weights:
         raise ExportError(f"{path}: no MatMul, Gemm, Gather or MatMulNBits reads a weight of this graph: nothing to do")
@@ -47,6 +53,7 @@ def plan_onnx(path: Path, dtype: str, tokenizer: Sequence[Path]) -> Plan:
             "be carried out; choose --dtype keep"
         )
     genai, context = _genai_config(path)
+    found = read_tokenizer(tokenizer, _vocab_size(genai))
     if genai is not None:
         _fix_cache_shapes(model, genai["model"]["decoder"])
     return Plan(
@@ -56,39 +63,79 @@ def plan_onnx(path: Path, dtype: str, tokenizer: Sequence[Path]) -> Plan:
         tensors=tensors,
         graph=graph,
         genai_config=genai,
-        copied=[*tokenizer, *_present(path.parent, "generation_config.json")],
+        files=found.files | _present(path.parent, "generation_config.json"),
         checked=_passes_checker(path),
-        warnings=_warnings(path, genai, tokenizer),
+        not_finite=_not_finite(model, graph, tensors),
+        warnings=(*_warnings(path, genai, found), *found.warnings),
     )
 
 
 def _load(path: Path) -> onnx.ModelProto:
+    model = onnx.ModelProto()
     try:
-        size = path.stat().st_size
-        if size > _PROTOBUF_LIMIT:
-            raise ExportError(
-                f"{path}: {size:,} bytes, but a protobuf has at most {_PROTOBUF_LIMIT:,}; save the model with external "
-                "data: onnx.save(model, path, save_as_external_data=True)"
-            )
-        model = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror}); expected an ONNX file") from None
+        model.ParseFromString(_content(path))
     except DecodeError:
         raise FormatError(f"{path}: is not an ONNX file, or is cut short; fetch it again", file=str(path)) from None
     if not model.graph.node:
         raise FormatError(f"{path}: has no graph; expected an ONNX model", file=str(path))
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    _check_names(path, model)
+    _check_initializers(path, model)
     return model
 
 
-def _check_names(path: Path, model: onnx.ModelProto) -> None:
+def _content(path: Path) -> bytes:
+    with open_source(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _PROTOBUF_LIMIT:
+            raise ExportError(
+                f"{path}: {size:,} bytes, but a protobuf has at most {_PROTOBUF_LIMIT:,}; save the model with external "
+                "data: onnx.save(model, path, save_as_external_data=True)"
+            )
+        start = file.read(1)
+        return start + file.read() if start != b"\0" else start  # no field has the number 0: a hole, however long
+
+
+def _check_initializers(path: Path, model: onnx.ModelProto) -> None:
     seen: set[str] = set()
     for tensor in model.graph.initializer:
+        name = printable(tensor.name)
         if tensor.name in seen:
-            raise FormatError(f"{path}: two initializers are called {tensor.name}", file=str(path), field=tensor.name)
+            raise FormatError(f"{path}: two initializers are called {name}", file=str(path), field=tensor.name)
+        if any(extent < 0 for extent in tensor.dims):
+            raise FormatError(f"{path}: {name} has the extents {list(tensor.dims)}", file=str(path), field=tensor.name)
         seen.add(tensor.name)
+
+
+def _inline_nested(path: Path, model: onnx.ModelProto, tensors: OnnxTensors) -> None:
+    """Bring external data of nested graphs, attributes and sparse tensors inside: the export has no such file."""
+    nested = list(_nested_tensors(model.graph))
+    size = sum(tensors.external_bytes(tensor) for tensor in nested)
+    if size > _NESTED_LIMIT:
+        raise ExportError(
+            f"{path}: {size:,} bytes of external data belong to nested graphs or attributes, expected at most "
+            f"{_NESTED_LIMIT:,}; make them initializers of the main graph"
+        )
+    for tensor in nested:
+        tensor.CopyFrom(tensors.inline(tensor))
+
+
+def _nested_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor with external data but the initializers of `graph` itself."""
+    for sparse in graph.sparse_initializer:
+        yield from _external(sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from _external(*attribute.tensors, attribute.t)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from _external(sparse.values, sparse.indices)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _external(*inner.initializer)
+                yield from _nested_tensors(inner)
+
+
+def _external(*tensors: onnx.TensorProto) -> Iterator[onnx.TensorProto]:
+    return (tensor for tensor in tensors if tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
 def _check_operators(path: Path, model: onnx.ModelProto) -> None:
@@ -97,9 +144,10 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
         if node.domain == LPC:
             raise ExportError(f"{path}: was written by lpc-export; export what it was made from")
         if node.domain not in _KNOWN_DOMAINS:
+            name = node.name or ", ".join(node.output)
             raise ExportError(
-                f"{path}: node {node.name or node.output[0]} is {node.domain}::{node.op_type}, a custom operator that "
-                "onnxruntime does not have; export the model without it"
+                f"{path}: node {printable(name)} is {printable(f'{node.domain}::{node.op_type}')}, a custom operator "
+                "that onnxruntime does not have; export the model without it"
             )
 
 
@@ -114,7 +162,7 @@ def _passes_checker(path: Path) -> bool:
 
 def _genai_config(path: Path) -> tuple[dict[str, Any] | None, int]:
     """Return genai_config.json with our provider, if the folder has one, and the context length if anything tells."""
-    if (path.parent / genai_config.FILE).is_file():
+    if os.path.lexists(path.parent / genai_config.FILE):
         config = read_json(path.parent / genai_config.FILE)
         model = config.get("model")
         if isinstance(model, dict) and isinstance(model.get("decoder"), dict):
@@ -124,7 +172,7 @@ def _genai_config(path: Path) -> tuple[dict[str, Any] | None, int]:
             decoder["filename"] = "model.onnx"
             length = model.get("context_length")
             return config, length if type(length) is int else 0
-    if (path.parent / _CONFIG).is_file():
+    if os.path.lexists(path.parent / _CONFIG):
         config = read_json(path.parent / _CONFIG)
         for key in _LENGTH_KEYS:
             if type(config.get(key)) is int:
@@ -145,17 +193,32 @@ def _fix_cache_shapes(model: onnx.ModelProto, decoder: dict[str, Any]) -> None:
 def _model_type(path: Path, genai: dict[str, Any] | None) -> str:
     if genai is not None:
         return str(genai["model"].get("type", "onnx"))
-    if (path.parent / _CONFIG).is_file():
+    if os.path.lexists(path.parent / _CONFIG):
         return str(read_json(path.parent / _CONFIG).get("model_type", "onnx"))
     return "onnx"
 
 
-def _present(folder: Path, *names: str) -> list[Path]:
-    return [folder / name for name in names if (folder / name).is_file()]
+def _not_finite(model: onnx.ModelProto, graph: OnnxGraph, tensors: OnnxTensors) -> dict[str, str]:
+    """Return what tensors that are no weights hold of NaN and Inf; Inf only in vectors, as masks are made of it."""
+    found = {}
+    for tensor in model.graph.initializer:
+        kind = "" if tensor.name in graph.weights else tensors.not_finite(tensor.name)
+        if "NaN" in kind or (len(tensor.dims) == 1 and tensor.dims[0] > 1):
+            found[tensor.name] = kind
+    return found
 
 
-def _warnings(path: Path, genai: dict[str, Any] | None, tokenizer: Sequence[Path]) -> tuple[str, ...]:
-    absent = [] if any(file.name == "tokenizer.json" for file in tokenizer) else ["tokenizer.json"]
+def _vocab_size(genai: dict[str, Any] | None) -> int:
+    size = genai["model"].get("vocab_size") if genai is not None else 0
+    return size if type(size) is int else 0
+
+
+def _present(folder: Path, *names: str) -> dict[str, bytes]:
+    return {name: read_source(folder / name) for name in names if os.path.lexists(folder / name)}
+
+
+def _warnings(path: Path, genai: dict[str, Any] | None, tokenizer: TokenizerFiles) -> tuple[str, ...]:
+    absent = [] if TOKENIZER in tokenizer else [TOKENIZER]
     absent += [] if genai is not None else [genai_config.FILE]
     if not absent:
         return ()

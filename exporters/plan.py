@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,7 +40,10 @@ class WeightGraph(Protocol):
     layers: list[str]
     weights: dict[str, Weight]
     parameters: dict[str, Parameter]
-    constants: dict[str, NDArray[Any]]
+
+    @property
+    def constants(self) -> Mapping[str, NDArray[Any]]:
+        """Large arrays that are no weights; read when they are asked for."""
 
     def used_in(self, layer: int) -> list[str]:
         """Return the weights that a layer uses."""
@@ -86,7 +88,7 @@ class Transform(Protocol):
 class Plan:
     """Everything that is known before the first weight is read.
 
-    `context_length` is 0 where the source does not tell; the files `copied` are taken over as they are.
+    `context_length` is 0 where the source does not tell; `files` are small ones, by name, that go into the folder.
     """
 
     name: str
@@ -95,9 +97,12 @@ class Plan:
     tensors: Tensors
     graph: WeightGraph
     genai_config: Mapping[str, Any] | None = None
-    copied: Sequence[Path] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
     checked: bool = True  # the finished graph must pass onnx.checker
     warnings: tuple[str, ...] = ()
+    not_finite: dict[str, str] = field(
+        default_factory=dict
+    )  # tensors beside weights and parameters that hold NaN or Inf
     transform: Transform | None = None
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from edge_runtime.errors import ExportError
 from edge_runtime.files import parse_json, read_small
 from exporters import genai_config
 from exporters.graph import DATA_FILE
-from exporters.sources import TOKENIZER_FILES
 from exporters.staging import MANIFEST, MODEL_FILE, PACKAGE
+from exporters.tokenizer_files import TOKENIZER_FILES
 
 _WRITTEN = frozenset({MANIFEST, DATA_FILE, MODEL_FILE, genai_config.FILE, genai_config.GENERATION, *TOKENIZER_FILES})
 

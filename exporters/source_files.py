@@ -20,12 +20,14 @@ _OPEN_AT_ONCE = 64  # a map keeps its file open, and a process may open 1024 as 
 def open_source(path: Path) -> BinaryIO:
     """Open a regular file for reading; ExportError if it is none, cannot be read, or is a Git LFS pointer."""
     try:
-        file = open(open_regular(path), "rb")  # noqa: SIM115 - the caller closes it
+        with contextlib.ExitStack() as on_failure:
+            file = on_failure.enter_context(open(open_regular(path), "rb"))
+            _refuse_pointer(path, file.read(len(_LFS_POINTER)))
+            file.seek(0)
+            on_failure.pop_all()
+            return file
     except OSError as error:
         raise unreadable(path, error) from None
-    _refuse_pointer(path, file.read(len(_LFS_POINTER)))
-    file.seek(0)
-    return file
 
 
 def read_source(path: Path) -> bytes:

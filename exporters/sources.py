@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from edge_runtime.errors import ExportError
 from exporters import genai_config
 from exporters.architectures import build
-from exporters.checkpoint import CONFIG, Checkpoint
+from exporters.checkpoint import Checkpoint
 from exporters.dtypes import KEEP
 from exporters.plan import Plan
-
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-TOKENIZER_FILES = (
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-)
+from exporters.tokenizer_files import TOKENIZER, TokenizerFiles, read_tokenizer
 
 
 def open_plan(model: str | Path, dtype: str = KEEP, tokenizer: Path | None = None) -> Plan:
@@ -46,13 +33,8 @@ def open_plan(model: str | Path, dtype: str = KEEP, tokenizer: Path | None = Non
     if found is not None:
         from exporters.onnx_source import plan_onnx
 
-        return plan_onnx(found, dtype, tokenizer_files(tokenizer or found.parent))
+        return plan_onnx(found, dtype, tokenizer or found.parent)
     return _of_checkpoint(Checkpoint(path), tokenizer or path)
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """Return what `folder` holds of a tokenizer."""
-    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 def onnx_file(path: Path) -> Path | None:
@@ -75,8 +57,8 @@ def _of_checkpoint(checkpoint: Checkpoint, tokenizer: Path) -> Plan:
         on_failure.callback(checkpoint.close)
         architecture = build(checkpoint)
         checkpoint.check(architecture.graph.shapes(), architecture.ignored)
-        files = tokenizer_files(tokenizer)
-        _check_tokenizer(tokenizer, files)
+        found = read_tokenizer(tokenizer, architecture.decoder.vocab_size)
+        _check_tokenizer(tokenizer, found)
         on_failure.pop_all()
         return Plan(
             name=checkpoint.name,
@@ -85,13 +67,13 @@ def _of_checkpoint(checkpoint: Checkpoint, tokenizer: Path) -> Plan:
             tensors=checkpoint,
             graph=architecture.graph,
             genai_config=genai_config.make(architecture, checkpoint.config),
-            copied=files,
-            warnings=(*checkpoint.warnings, *architecture.warnings),
+            files=found.files,
+            warnings=(*checkpoint.warnings, *architecture.warnings, *found.warnings),
         )
 
 
-def _check_tokenizer(folder: Path, files: Sequence[Path]) -> None:
-    if not any(file.name == TOKENIZER for file in files):
+def _check_tokenizer(folder: Path, found: TokenizerFiles) -> None:
+    if TOKENIZER not in found:
         raise ExportError(
             f"{folder / TOKENIZER}: not found; lpc-run needs it: fetch it, or make it with transformers: "
             "AutoTokenizer.from_pretrained(MODEL, use_fast=True).save_pretrained(MODEL), or name its folder with "
@@ -99,4 +81,4 @@ def _check_tokenizer(folder: Path, files: Sequence[Path]) -> None:
         )
 
 
-__all__ = ["CONFIG", "TOKENIZER", "TOKENIZER_CONFIG", "onnx_file", "open_plan", "tokenizer_files"]
+__all__ = ["onnx_file", "open_plan"]

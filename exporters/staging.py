@@ -27,26 +27,14 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file and flush it to the device."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a small file and flush it to the device; ExportError if the source cannot be read."""
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise ExportError(f"{source}: cannot be read ({error.strerror}); check its permissions") from None
-    with target.open("xb") as file:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON and flush it to the device."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Write `value` as indented UTF-8 JSON and flush it to the device; what is no UTF-8 is escaped."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))

@@ -188,15 +188,15 @@ class _Line:
         if array.nbytes > _OVERLAP_BYTES:
             self._wait()
             self._encoders[1].close()
-        examined = self._pool.submit(lambda: (hash_of(array), dtypes.has_nan(array)))
+        examined = self._pool.submit(lambda: (hash_of(array), dtypes.not_finite(array)))
         encoded = self._encoders[0].encode(array, weight)
-        digest, nan = examined.result()
+        digest, not_finite = examined.result()
         source.setdefault("source", described(digest, array, weight))
         plain = weight.fixed and encoded.blob.nbytes > _PLAIN_RATIO * array.nbytes
         record = WrittenTensor(
             name=weight.tensor, layer=weight.layer, dtype=blobs.dtype_name(array.dtype), shape=weight.shape,
             codec=encoded.codec, extent=Extent(0, 0), decoded_bytes=array.nbytes, elements=array.size,
-            hash=digest, reason=encoded.reason, direct=encoded.direct, nan=nan, plain=plain, **source,
+            hash=digest, reason=encoded.reason, direct=encoded.direct, not_finite=not_finite, plain=plain, **source,
         )  # fmt: skip
         self._wait()
         if plain:

@@ -44,7 +44,6 @@ def test_open_exported_folder_tells_what_it_holds(folder: Path) -> None:
     assert package.context_length == config["max_position_embeddings"]
     assert package.vocab_size == config["vocab_size"]
     assert (package.bos_id, package.eos_ids) == (config["bos_token_id"], {config["eos_token_id"]})
-    assert package.add_bos
     assert [layer.index for layer in package.layers] == list(range(config["num_hidden_layers"] + 2))
     assert all(layer.bytes < layer.decoded_bytes for layer in package.layers)
 
@@ -96,7 +95,7 @@ def test_open_unknown_keys_are_ignored(folder: Path) -> None:
     assert Package.open(folder).manifest["later"] == {"deep": [1]}
 
 
-@pytest.mark.parametrize("name", ["lpc.json", "genai_config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", ["lpc.json", "genai_config.json"])
 @pytest.mark.parametrize("content", [b"", b'{"format": ', b"\xff\xfe{}", b"[1]", b"[" * 100_000])
 def test_open_broken_json_is_named(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)

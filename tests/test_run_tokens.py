@@ -15,7 +15,7 @@ from real_models import MODELS, ExportModel, golden
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import decoders, models
 
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import ConfigError, FormatError
 from edge_runtime.package import Package
 from edge_runtime.tokens import TextStream, Tokenizer
 
@@ -124,17 +124,52 @@ def test_encode_lone_bytes_is_an_error(tokenizer: Tokenizer) -> None:
         tokenizer.encode("ab\udcff")
 
 
-def test_encode_configuration_asks_for_a_beginning_token_adds_it(export_model: ExportModel, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model"))
+def with_tokenizer(folder: Path, **changes: Any) -> Package:
+    """Return the package with these values in its tokenizer.json."""
     file = folder / "tokenizer.json"
-    values = json.loads(file.read_text(encoding="utf-8")) | {
-        "post_processor": None,
-        "truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
-    }
-    file.write_text(json.dumps(values), encoding="utf-8")
-    package = Package.open(folder)
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    return Package.open(folder)
+
+
+@pytest.fixture
+def folder(export_model: ExportModel, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model"))
+
+
+def test_encode_puts_around_a_text_what_tokenizer_json_says(folder: Path) -> None:
     record = golden("demo_model")[0]
-    assert Tokenizer(package).encode(record["prompt"]) == record["prompt_ids"]
-    assert Tokenizer(dataclasses.replace(package, add_bos=False)).encode(record["prompt"]) == record["prompt_ids"][1:]
+    truncation = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    assert Tokenizer(with_tokenizer(folder, truncation=truncation)).encode(record["prompt"]) == record["prompt_ids"]
+    package = with_tokenizer(folder, post_processor=None)  # its configuration still says add_bos_token
+    assert Tokenizer(package).encode(record["prompt"]) == record["prompt_ids"][1:]
+    assert Tokenizer(package).encode("") == [1]
     with pytest.raises(ConfigError, match="no tokens"):
-        Tokenizer(dataclasses.replace(package, add_bos=False, bos_id=None)).encode("")
+        Tokenizer(dataclasses.replace(package, bos_id=None)).encode("")
+
+
+def test_encode_text_that_begins_with_the_beginning_token_gets_no_second(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode("<s>Once upon") == tokenizer.encode("Once upon")
+    assert tokenizer.encode("<s><s>a")[:3] == [1, 1, tokenizer.encode("a")[1]]
+
+
+UNKNOWN_TOKEN = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<x>", "type_id": 0}}], "pair": [],
+                 "special_tokens": {}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+        {"post_processor": UNKNOWN_TOKEN},
+        {"model": {"type": "BPE", "vocab": {}, "merges": [["a", "b"]]}},
+        {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?P<"}, "behavior": "Isolated", "invert": False}},
+    ],
+)
+def test_load_of_a_broken_tokenizer_is_one_line(
+    folder: Path, changes: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    package = with_tokenizer(folder, **changes)
+    with pytest.raises(FormatError, match=r"tokenizer\.json: not a tokenizer \(.*; export it again") as caught:
+        Tokenizer(package)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""

@@ -161,7 +161,7 @@ class Transform:
         if isinstance(self._graph, Graph):
             for name in self._turned:
                 self._graph.transpose_stored(name)
-        self._refuse_nan()
+        self._refuse_not_finite()
         self._step = self.options.step
         if self.options.pruning is not None and self.options.pruning.pattern == "total":
             self._find_threshold()
@@ -237,16 +237,15 @@ class Transform:
             rows[self._mask(name, rows)] = 0
         return rows
 
-    def _refuse_nan(self) -> None:
-        with Progress("looking for NaN", sum(self._plan.tensors.tensors[n].nbytes for n in self._names)) as progress:
+    def _refuse_not_finite(self) -> None:
+        infos = self._plan.tensors.tensors
+        with Progress("looking for NaN and Inf", sum(infos[name].nbytes for name in self._names)) as progress:
             for name in self._names:
-                array = self._plan.tensors.read(name)
-                if dtypes.has_nan(array):
-                    raise ExportError(
-                        f"{self._plan.tensors.tensors[name].file}: {name} holds a NaN: it cannot be quantized or pruned"
-                    )
+                found = dtypes.not_finite(self._plan.tensors.read(name))
+                if found:
+                    raise ExportError(f"{infos[name].file}: {name} holds {found}: it cannot be quantized or pruned")
                 self._plan.tensors.release(name)
-                progress.advance(array.nbytes)
+                progress.advance(infos[name].nbytes)
 
     def _find_threshold(self) -> None:
         """Of `total`: scores of a weight count relative to their root mean square in it."""
