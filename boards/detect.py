@@ -11,6 +11,7 @@ import fnmatch
 import functools
 import platform
 import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from boards.profile import Profile, load, names
 _ROOT = Path("/")
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 _MODULE = re.compile(r"p\d{4}(?:-\d{4})?")
-_POWER_MODE = re.compile(r"^NV Power Mode:\s*(\S+)", re.MULTILINE)
+_POWER_MODE = re.compile(r"^NV Power Mode:[ \t]*(\S.*?)\s*$", re.MULTILINE)
+_MODE_NAME = re.compile(r"<\s*POWER_MODEL\s+ID=\d+\s+NAME=(\S+)\s*>")
+_SUPER = re.compile(r"(?<![a-z])super(?![a-z])", re.IGNORECASE)  # "...-super", "... Kit Super", "MAXN_SUPER"
 _GENERIC = ("machine",)
+_NEAREST = ("similar", "soc", "machine")
 _DMI_PLACEHOLDERS = {"", "default string", "to be filled by o.e.m.", "system product name", "not specified"}
 
 JETPACK_BY_RELEASE = {
@@ -47,6 +51,7 @@ class Identity:
     machine: str = ""
     cores: int | None = None
     memory_total: int | None = None
+    power_modes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -55,7 +60,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Detection:
-    """The best profile and why; `exact` is False for a sister board or a mere machine type. None: no profile fits."""
+    """The best profile and why. None: no profile fits.
+
+    `exact` is False for a sister board, another amount of memory, a Super configuration that the profile does not
+    know, a mere processor or machine type: its figures may not hold then.
+    """
 
     profile: Profile | None
     exact: bool
@@ -84,6 +93,7 @@ def identify(root: Path = _ROOT, machine: str | None = None) -> Identity:
         machine=platform.machine() if machine is None else machine,
         cores=len(re.findall(r"^processor\s*:", cpuinfo, re.MULTILINE)) or None,
         memory_total=_memory_total(root),
+        power_modes=tuple(_mode_name(name) for name in _MODE_NAME.findall(_text(root / "etc/nvpmodel.conf"))),
     )
 
 
@@ -95,8 +105,7 @@ def detect(root: Path = _ROOT, machine: str | None = None, profiles: Sequence[Pr
     points, reasons, profile = max(scored, key=lambda entry: entry[0], default=(0.0, (), None))
     if profile is None or points <= 0:
         return Detection(None, False, (), identity)
-    exact = any(not reason.startswith(("similar", "machine")) for reason in reasons if not reason.startswith("memory"))
-    return Detection(profile, exact, reasons, identity)
+    return Detection(profile, _is_exact(profile, identity, reasons), reasons, identity)
 
 
 def jetpack_of(l4t_release: str) -> str:
@@ -116,7 +125,18 @@ def power_mode(nvpmodel_output: str) -> str | None:
     The number beside it is left alone: the same number is another mode on another module of the family.
     """
     found = _POWER_MODE.search(nvpmodel_output)
-    return found.group(1) if found else None
+    return _mode_name(found.group(1)) if found else None
+
+
+def current_power_mode() -> str | None:
+    """Return the name of this Jetson's power mode; None elsewhere."""
+    try:
+        done = subprocess.run(
+            ["nvpmodel", "-q"], capture_output=True, encoding="utf-8", errors="replace", timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return power_mode(done.stdout)
 
 
 @functools.cache
@@ -132,20 +152,47 @@ def _score(profile: Profile, identity: Identity) -> tuple[float, tuple[str, ...]
         ("model", 2.0, (identity.model,)),
         ("dmi", 2.0, identity.dmi),
         ("cpu", 2.0, (identity.cpu,)),
-        ("similar", 1.0, (identity.model, *identity.compatible)),
+        ("similar", 1.0, (identity.model, *identity.compatible, *identity.modules)),
+        ("soc", 1.0, identity.compatible),
         ("machine", 0.5, (identity.machine,)),
     ):
-        hit = next((text for text in got if text and _matches(text, profile.match.get(key, ()), key)), None)
+        patterns = (profile.soc or "",) if key == "soc" else profile.match.get(key, ())
+        hit = next((text for text in got if text and _matches(text, patterns, key)), None)
         if hit is not None:
             points += worth
             reasons.append(f"{key}: {hit}")
     if not points or reasons[0].startswith(_GENERIC):
         return points, tuple(reasons)
-    fit = _memory_fit(profile, identity.memory_total)
-    if fit is not None:
-        points += 3.0 if fit else -5.0
-        reasons += [f"memory: {identity.memory_total} bytes"] if fit else []
+    if _knows_super(profile) and (word := _super(identity)):
+        points += 1.0
+        reasons.append(f"super: {word}")
+    if _memory_fit(profile, identity.memory_total):
+        points += 3.0
+        reasons.append(f"memory: {identity.memory_total} bytes")
     return points, tuple(reasons)
+
+
+def _is_exact(profile: Profile, identity: Identity, reasons: Sequence[str]) -> bool:
+    kinds = {reason.partition(":")[0] for reason in reasons}
+    named = kinds - {*_NEAREST, "memory", "super"}
+    if not named or "similar" in kinds or _memory_fit(profile, identity.memory_total) is False:
+        return False
+    return _knows_super(profile) or _super(identity) is None
+
+
+def _super(identity: Identity) -> str | None:
+    """What says that the board runs NVIDIA's Super configuration, with its higher clocks; None if nothing does."""
+    words = (identity.model, *identity.compatible, *identity.power_modes)
+    return next((word for word in words if _SUPER.search(word)), None)
+
+
+def _knows_super(profile: Profile) -> bool:
+    return any(_SUPER.search(pattern) for pattern in profile.match.get("model", ()))
+
+
+def _mode_name(text: str) -> str:
+    """A power mode's name as profiles have it: some releases write MAXN SUPER for MAXN_SUPER."""
+    return "_".join(text.split())
 
 
 def _matches(text: str, patterns: Sequence[str], key: str) -> bool:
@@ -154,6 +201,8 @@ def _matches(text: str, patterns: Sequence[str], key: str) -> bool:
         return any(text == pattern or text.startswith(pattern + "-") for pattern in patterns)
     if key == "cpu":
         return any(pattern in text for pattern in patterns)
+    if key == "soc":
+        return any(pattern.lower() == text.rpartition(",")[2].lower() for pattern in patterns)
     return any(fnmatch.fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)
 
 

@@ -79,6 +79,60 @@ def test_detect_sister_board_is_not_exact(model: str, expected: str, tmp_path: P
     assert (found.profile.id, found.exact) == (expected, False)
 
 
+# Model, compatible, MiB of memory, nearest profile.
+NEAREST = {
+    "less memory": ("Raspberry Pi 5 Model B Rev 1.1", "raspberrypi,5-model-b brcm,bcm2712", 4038, "raspberry-pi-5"),
+    "half the memory": (
+        "Raspberry Pi 4 Model B Rev 1.5", "raspberrypi,4-model-b brcm,bcm2711", 3900, "raspberry-pi-4-8gb"
+    ),
+    "sister with the module's number": (
+        "NVIDIA Jetson Nano 2GB Developer Kit", "nvidia,p3542-0000+p3448-0003 nvidia,jetson-nano nvidia,tegra210",
+        1979, "jetson-nano-4gb",
+    ),
+    "more memory": (
+        "NVIDIA Jetson Xavier NX Developer Kit", "nvidia,p3449-0000+p3668-0003", 15800, "jetson-xavier-nx-8gb"
+    ),
+    "sister by the processor": ("Raspberry Pi 500", "raspberrypi,500 brcm,bcm2712", 8064, "raspberry-pi-5"),
+    "sister by the processor, memory decides": (
+        "Radxa ROCK 5B+", "radxa,rock-5b-plus rockchip,rk3588", 31790, "orange-pi-5-plus"
+    ),
+    "sister module of the same size": (
+        "A carrier", "nvidia,p2822-0000+p2888-0008 nvidia,tegra194", 31927, "jetson-agx-xavier-32gb"
+    ),
+    "Super configuration without a profile": (
+        "A carrier", "nvidia,p3768-0000+p3767-0000-super nvidia,p3767-0000 nvidia,tegra234", 15657,
+        "jetson-orin-nx-16gb",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NEAREST)
+def test_detect_nearly_known_board_is_nearest_and_not_exact(case: str, tmp_path: Path) -> None:
+    model, compatible, mib, expected = NEAREST[case]
+    found = detect(machine(tmp_path, device_tree(model, mib * 1024, compatible)), "aarch64")
+    assert found.profile is not None
+    assert (found.profile.id, found.exact) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("compatible", "modes"),
+    [
+        ("nvidia,p3768-0000+p3767-0005-super nvidia,p3767-0005 nvidia,tegra234", "15W"),
+        ("nvidia,p3767-0003-super nvidia,tegra234", "15W"),
+        ("nvidia,p3768-0000+p3767-0003 nvidia,p3767-0003 nvidia,tegra234", "MAXN_SUPER"),
+    ],
+)
+def test_detect_super_configuration_on_any_carrier_is_the_super_profile(
+    compatible: str, modes: str, tmp_path: Path
+) -> None:
+    files = device_tree("Some maker's carrier", 7620 * 1024, compatible)
+    files["etc/nvpmodel.conf"] = f"< POWER_MODEL ID=0 NAME=7W >\n< POWER_MODEL ID=2 NAME={modes} >\nCPU_ONLINE 1\n"
+    found = detect(machine(tmp_path, files), "aarch64")
+    assert found.profile is not None
+    assert (found.profile.id, found.exact) == ("jetson-orin-nano-8gb-super", True)
+    assert found.identity.power_modes == ("7W", modes)
+
+
 @pytest.mark.parametrize("model", UNKNOWN)
 def test_detect_board_without_profile_finds_none(model: str, tmp_path: Path) -> None:
     found = detect(machine(tmp_path, device_tree(model, 4 * GIB)), "aarch64")
@@ -208,6 +262,7 @@ def test_detect_this_machine_answers() -> None:
         ("NV Power Mode: 15W\n0\n", "15W"),
         ("NVPM WARN: fan mode is not set!\nNV Power Mode: MAXN_SUPER\n2\n", "MAXN_SUPER"),
         ("NV Power Mode: MODE_15W_6CORE\n2\n", "MODE_15W_6CORE"),
+        ("NV Power Mode: MAXN SUPER\r\n2\n", "MAXN_SUPER"),
         ("nvpmodel: command not found\n", None),
         ("2\n", None),
     ],

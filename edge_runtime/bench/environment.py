@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from boards.detect import current_power_mode
 from edge_runtime.telemetry.procfs import cpu_times, meminfo
 from edge_runtime.telemetry.reading import read_int, read_text
 
@@ -35,7 +36,7 @@ def environment(root: Path = Path("/")) -> dict[str, Any]:
         "cpus_usable": len(os.sched_getaffinity(0)),
         "governor": read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "cpu_max_mhz": _mhz(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq"),
-        "power_mode": _power_mode(),
+        "power_mode": current_power_mode(),
         "memory_total_bytes": memory.get("MemTotal"),
         "memory_available_bytes": memory.get("MemAvailable"),
         "swap_total_bytes": memory.get("SwapTotal"),
@@ -133,14 +134,6 @@ def _busy(root: Path) -> float | None:
     if before is None or after is None or after[1] <= before[1]:
         return None
     return (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _power_mode() -> str | None:
-    """The name of a Jetson's power mode; ids differ between modules, names do not."""
-    for line in _output("nvpmodel", "-q").splitlines():
-        if "Power Mode:" in line:
-            return line.partition("Power Mode:")[2].strip()
-    return None
 
 
 def _commit() -> dict[str, Any]:

@@ -89,19 +89,20 @@ def show_command(board: str, as_json: bool, debug: bool) -> None:
 @debug_option
 def detect_command(root: Path, as_json: bool, debug: bool) -> int:
     """Find the profile of the board that this runs on. Exits 1 if there is none."""
-    from boards.detect import detect
+    from boards.detect import current_power_mode, detect
 
     found = detect(root)
     profile = found.profile
     if as_json:
         names = {"id": profile.id, "name": profile.name} if profile else {"id": None, "name": None}
         reasons = {"exact": found.exact, "reasons": list(found.reasons)}
-        click.echo(json.dumps({**names, **reasons, "power_mode": _power_mode(), "identity": found.identity.as_dict()}))
+        more = {"power_mode": current_power_mode(), "identity": found.identity.as_dict()}
+        click.echo(json.dumps({**names, **reasons, **more}))
         return 0 if profile else 1
     known = {name: value for name, value in found.identity.as_dict().items() if value not in (None, "", ())}
     for name, value in known.items():
         click.echo(f"{name}: {', '.join(value) if isinstance(value, tuple) else value}", err=True)
-    if mode := _power_mode():
+    if mode := current_power_mode():
         click.echo(f"power_mode: {mode}", err=True)
     if profile is None:
         click.echo("lpc-board: no profile fits this machine; make one with `lpc-board measure --save FILE`", err=True)
@@ -217,22 +218,6 @@ def _own_threads() -> int:
     import os
 
     return len(os.sched_getaffinity(0))
-
-
-def _power_mode() -> str | None:
-    """The name of a Jetson's power mode; None elsewhere."""
-    import shutil
-    import subprocess
-
-    from boards.detect import power_mode
-
-    if shutil.which("nvpmodel") is None:
-        return None
-    try:
-        done = subprocess.run(["nvpmodel", "-q"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return power_mode(done.stdout)
 
 
 def _progress(done: int, total: int, text: str) -> None:

@@ -24,7 +24,7 @@ CLOCK_LIMIT_S = 60.0
 _TREE = "sys/firmware/devicetree/base"
 _FILES = (
     *(f"{_TREE}/{name}" for name in ("model", "compatible", "nvidia,dtsfilename", "nvidia,boardids")),
-    "etc/nv_tegra_release", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
+    "etc/nv_tegra_release", "etc/nvpmodel.conf", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
     "sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "sys/class/dmi/id/board_name",
 )  # fmt: skip
 _PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 python3.10"
