@@ -88,15 +88,15 @@ format: setup
 bench: demo
 	$(BIN)/lpc-bench run out/demo -p 128 -n 64 -r 3
 
-wheel: setup
-	native/wheel/make_wheel.sh $(shell uname -m)
+wheel:
+	PYTHON=$(PYTHON) native/wheel/make_wheel.sh $(shell uname -m)
 
-wheel-arm64: setup
-	native/wheel/make_wheel.sh aarch64
+wheel-arm64:
+	PYTHON=$(PYTHON) native/wheel/make_wheel.sh aarch64
 
 BOARD_ROOT ?= build/board/root
 
-test-board: wheel-arm64
+test-board: setup wheel-arm64
 	tests/board/make_root.sh $(BOARD_ROOT)
 	LPC_TEST_PACKAGES=1 LPC_BOARD_ROOT=$(BOARD_ROOT) $(BIN)/pytest -v tests/test_remote_emulated.py tests/test_remote_packages.py
 

@@ -1,5 +1,5 @@
 """Check a wheel of ours: one library in it, for the wheel's architecture, no newer symbols than JetPack 6 has, neither
-lz4 nor ONNX Runtime wanted from outside.
+lz4 nor ONNX Runtime wanted from outside. A library by itself (FILE.so) is checked for what it wants.
 
     python native/wheel/check_wheel.py dist/lpc_edge_runtime-0.1.0-py3-none-manylinux_2_35_aarch64.whl
 """
@@ -43,19 +43,27 @@ def problems(wheel: Path) -> list[str]:
     machine = next((name for name in MACHINES if wheel.stem.endswith(name)), "")
     if elf["e_machine"] != MACHINES.get(machine):
         found.append(f"is named for {machine or 'an unknown machine'}, but liblpc.so is for {elf['e_machine']}")
-    found += [f"wants {name} from outside" for name in sorted(needed(elf) - ALLOWED)]
+    return found + unmet(elf)
+
+
+def unmet(elf: ELFFile) -> list[str]:
+    """What a library wants that Ubuntu 22.04 does not have, in words."""
+    found = [f"wants {name} from outside" for name in sorted(needed(elf) - ALLOWED)]
     for version in sorted(versions(elf)):
         family, _, number = version.partition("_")
-        if tuple(int(part) for part in number.split(".")) > NEWEST.get(family, ()):
+        if not number.replace(".", "").isdigit():
+            found.append(f"wants {version}, which is that library's own")
+        elif tuple(int(part) for part in number.split(".")) > NEWEST.get(family, ()):
             found.append(f"wants {version}, which is newer than Ubuntu 22.04's")
     return found
 
 
 def main() -> int:
-    """Check the wheels named on the command line."""
+    """Check the wheels and libraries named on the command line."""
     failed = False
     for path in map(Path, sys.argv[1:]):
-        for problem in problems(path):
+        library = path.suffix == ".so"
+        for problem in unmet(ELFFile(io.BytesIO(path.read_bytes()))) if library else problems(path):
             print(f"{path.name}: {problem}", file=sys.stderr)
             failed = True
     return int(failed)
