@@ -6,13 +6,13 @@ import contextlib
 import json
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from edge_runtime.cli.common import EXIT_INTERRUPTED, run_command
 from exporters import __version__
 from exporters.cli_lossy import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
 
@@ -34,7 +34,6 @@ Examples:
   lpc-export frontier Llama-3.2-1B --plan-for raspberry-pi-5 --svg frontier.svg
   lpc-export Llama-3.2-1B --prune 0.5 --codec bitmap --calibration book.txt
 """
-_INTERRUPTED = 130
 _TERMINATED = 143
 
 
@@ -115,7 +114,7 @@ def command(
         raise click.UsageError("--partial auto and --board go together, and with a --codec.")
     seconds = _target_seconds(lossy)
     transforms = base_of(lossy) if seconds else lossy_of(lossy)
-    with _failing(debug, "interrupted: nothing was written"):
+    with _failing("interrupted: nothing was written"):
         from exporters.codec_choice import packed_layout
         from exporters.export import ExportOptions
 
@@ -150,7 +149,7 @@ def tools() -> None:
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
     """Show tensors, dtypes, codecs, bits a weight and layers of an exported FOLDER."""
-    with _failing(debug, "interrupted"):
+    with _failing("interrupted"):
         from exporters.inspect import summary, table
 
         click.echo(json.dumps(summary(folder)) if as_json else table(folder))
@@ -164,7 +163,7 @@ def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
     """Decode every weight of an exported FOLDER and compare it with the checksum of its source."""
-    with _failing(debug, "interrupted"):
+    with _failing("interrupted"):
         figures = _verify(folder, against, threads)
         text = f"{figures['folder']}: {figures['tensors']} weights are what they were, bit for bit"
         click.echo(json.dumps(figures) if as_json else text + (f", and those of {against}" if against else ""))
@@ -180,7 +179,7 @@ def verify_command(folder: Path, against: str | None, threads: int, as_json: boo
 def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool, debug: bool, **lossy: Any) -> None:
     """Export MODEL in many ways, measure size and loss of each, and predict its speed on --plan-for BOARD."""
     base = base_of(lossy)
-    with _failing(debug, "interrupted: nothing was written"):
+    with _failing("interrupted: nothing was written"):
         from exporters import frontier
         from exporters.export import ExportOptions
 
@@ -194,33 +193,21 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
 
 
 @contextlib.contextmanager
-def _failing(debug: bool, interrupted: str) -> Iterator[None]:
-    """Turn what goes wrong inside into one line and an exit status; SIGTERM ends it like Ctrl-C, cleaning up.
-
-    The line of an interruption says what is kept, or `interrupted`."""
+def _failing(interrupted: str) -> Iterator[None]:
+    """Say what Ctrl-C kept, or `interrupted`; SIGTERM ends what is inside like Ctrl-C, cleaning up."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt as error:
         text = f"interrupted: {error}" if str(error) else interrupted
-        _fail(text, _TERMINATED if isinstance(error, _Terminated) else _INTERRUPTED)
-    except Exception as error:
-        from edge_runtime.errors import LpcError
-
-        if debug:
-            traceback.print_exc()
-        if not isinstance(error, LpcError) and not debug:
-            _fail(f"{type(error).__name__}: {error} (a bug in lpc-export; --debug shows where)", 1)
-        _fail(str(error), 1)
+        _fail(text, _TERMINATED if isinstance(error, _Terminated) else EXIT_INTERRUPTED)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command: exit status 0, 1 for a failure, 2 for wrong usage."""
-    if sys.argv[1:2] and sys.argv[1] in tools.commands:
-        tools(prog_name="lpc-export")
-    command(prog_name="lpc-export")
+    run_command(tools if sys.argv[1:2] and sys.argv[1] in tools.commands else command, "lpc-export")
 
 
 def _default_out(model: Path) -> Path:

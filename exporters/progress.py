@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from edge_runtime.printable import printable
+from edge_runtime.streams import write_raw
+
 TOKENS = ("tokens", 1.0)
 _QUIET_SECONDS = 1.0
 _TERMINAL_SECONDS = 0.1
@@ -67,8 +70,8 @@ class Progress:
 
     def _show(self, text: str) -> None:
         self._shown = True
-        line = f"{self.label}: {text}"
-        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+        line = printable(f"{self.label}: {text}")
+        write_raw(self._stream, f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
         self._stream.flush()
 
     def _rate(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,7 +13,9 @@ from typing import Any, NoReturn
 
 import click
 
+from edge_runtime import streams
 from edge_runtime.errors import LpcError
+from edge_runtime.printable import printable
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -38,25 +41,25 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     Exit codes: 0, 1 for an error (one line on stderr; a traceback only with --debug), 2 for wrong usage, 130 for
     Ctrl-C; another one if `command` returns it.
     """
+    streams.install()
     debug = "--debug" in sys.argv[1:]
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _shown(error).show()
+        _leave(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one must not interrupt this
         click.echo(f"{name}: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        _leave(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        _discard_stdout()
-        sys.exit(EXIT_ERROR)
+        _leave(EXIT_ERROR)
     except Exception as error:  # the last fence: no traceback for the user, the whole of it with --debug
         if debug:
             traceback.print_exc()
-        click.echo(f"{name}: {_line(error)}", err=True)
-        sys.exit(EXIT_ERROR)
+        click.echo(f"{name}: {error_line(error)}", err=True)
+        _leave(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -118,14 +121,47 @@ def _print_version(context: click.Context) -> None:
     context.exit(0)
 
 
-def _line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
+    """Return what went wrong in one line, safe to show; what nobody foresaw says that it is so."""
+    return printable(" ".join(_text(error).split()))
+
+
+def _text(error: Exception) -> str:
     if isinstance(error, LpcError):
-        return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror or error}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; run with --debug for the traceback)"
+        return str(error)
+    if isinstance(error, OSError):
+        return _system_error(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return f"{type(error).__name__}: {error} (unexpected; run with --debug for the traceback)"
 
 
-def _discard_stdout() -> None:
-    """Let the interpreter's last flush of a closed pipe go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _system_error(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        gone = error.errno == errno.ENOENT and _is_folder_gone()
+        return "the current folder does not exist any more" if gone else reason
+    name = error.filename
+    return f"{name if isinstance(name, int) else os.fsdecode(name)}: {reason}"
+
+
+def _is_folder_gone() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+def _shown(error: click.ClickException) -> click.ClickException:
+    """The same error with a message that is safe to show."""
+    message = error.format_message()
+    shown = printable(message, keep="\n\t")
+    if shown == message:
+        return error
+    return click.UsageError(shown, error.ctx) if isinstance(error, click.UsageError) else click.ClickException(shown)
+
+
+def _leave(status: int) -> NoReturn:
+    streams.discard_stdout()
+    sys.exit(status)

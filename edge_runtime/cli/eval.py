@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from edge_runtime.cli.common import debug_option, parsed, run_command, version_option
+from edge_runtime.streams import write_raw
 
 if TYPE_CHECKING:
     from edge_runtime.evaluation import Estimate, Evaluation
@@ -109,7 +110,7 @@ class _Progress:
         self._next = time.monotonic() + (0.2 if terminal else 5.0)
         self._shown = terminal
         line = f"evaluating: {self._done:,} of {self._total:,} tokens"
-        sys.stderr.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
+        write_raw(sys.stderr, f"\r\x1b[K{line}" if terminal else f"{line}\n")
         sys.stderr.flush()
 
     def close(self) -> None:

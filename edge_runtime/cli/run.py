@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 from click.core import ParameterSource
@@ -17,6 +19,8 @@ from edge_runtime.cli.common import (
     run_command,
     version_option,
 )
+from edge_runtime.printable import printable
+from edge_runtime.streams import write_raw
 
 if TYPE_CHECKING:
     from edge_runtime.cli.progress import Progress
@@ -111,6 +115,12 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     help="Keep weights that stay in memory in this machine's packed layout, whatever the file has; off: as stored.",
 )
 @click.option("--trace", type=click.Path(), metavar="FILE", help="Write a Chrome trace of the run.")
+@click.option(
+    "--raw/--escaped",
+    "raw",
+    default=None,
+    help="Control characters of the generated text as they are, or as \\x1b.  [default: escaped on a terminal only]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
@@ -122,6 +132,7 @@ def command(
     prompt: str | None,
     max_tokens: int,
     greedy: bool,
+    raw: bool | None,
     as_json: bool,
     plan_only: bool,
     **options: Any,
@@ -136,7 +147,8 @@ def command(
     sampling = _sampling(options, greedy)
     loaded = _load(model, options)
     generation = loaded.generate(prompt, max_new_tokens=max_tokens, **sampling)
-    progress = _stream(loaded, generation, quiet=as_json)
+    show = _no_text if as_json else write_raw if raw or (raw is None and not sys.stdout.isatty()) else _write_shown
+    progress = _stream(loaded, generation, show)
     report, stats = generation.report, loaded.stats()
     plan = loaded.placement.plan if loaded.placement is not None else None
     time = progress.token_time()
@@ -285,30 +297,38 @@ def _load(path: str, options: dict[str, Any]) -> Model:
     return model
 
 
-def _stream(model: Model, generation: Generation, quiet: bool) -> Progress:
-    """Write the pieces to stdout as they come, and end the line; nothing if `quiet`."""
+def _stream(model: Model, generation: Generation, show: Callable[[TextIO, str], None]) -> Progress:
+    """Give the pieces to `show` as they come, with stdout, and end the line."""
     from edge_runtime.cli.progress import Progress
-    from edge_runtime.cli.watch import Watch, stdio
+    from edge_runtime.cli.watch import Watch
 
-    stdout, stderr = stdio()
+    stdout = sys.stdout
     progress = Progress(model, generation.report.prompt_tokens)
     last = "\n"
     try:
-        with Watch(generation.cancel, progress.describe, stdout, stderr) as watch:
+        with Watch(generation.cancel, progress.describe, stdout, sys.stderr) as watch:
             for piece in generation:
                 watch.clear()
                 if piece.token_id is not None:
                     progress.token_done()
-                if piece.text and not quiet:
-                    stdout.write(piece.text)
+                if piece.text:
+                    show(stdout, piece.text)
                     stdout.flush()
                     watch.wrote(piece.text)
                     last = piece.text
     finally:
         if not last.endswith("\n"):
-            stdout.write("\n")
+            show(stdout, "\n")
             stdout.flush()
     return progress
+
+
+def _write_shown(stream: TextIO, text: str) -> None:
+    stream.write(printable(text, keep="\n\t"))
+
+
+def _no_text(stream: TextIO, text: str) -> None:
+    """With --json the text comes at the end, in the object."""
 
 
 def seconds(value: float) -> str:

@@ -6,7 +6,6 @@ import os
 import select
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -14,6 +13,8 @@ from types import TracebackType
 from typing import TextIO
 
 from edge_runtime.cli.common import EXIT_INTERRUPTED
+from edge_runtime.printable import printable
+from edge_runtime.streams import write_raw
 
 SLOW_SECONDS = 1.0
 
@@ -74,7 +75,7 @@ class Watch:
         with self._lock:
             self._since = monotonic()
             if self._shown:
-                self._stderr.write("\x1b[K" if self._inline else "\r\x1b[K")
+                write_raw(self._stderr, "\x1b[K" if self._inline else "\r\x1b[K")
                 self._stderr.flush()
                 self._shown = False
 
@@ -104,21 +105,12 @@ class Watch:
             seconds = monotonic() - self._since
             if seconds < SLOW_SECONDS:
                 return
-            text = self._describe(seconds)
+            text = printable(self._describe(seconds))
             if not self._inline:
-                self._stderr.write(f"\r{text}\x1b[K")
+                write_raw(self._stderr, f"\r{text}\x1b[K")
             elif self._column + len(text) + 4 < self._columns:
-                self._stderr.write(f"\x1b7  [{text}]\x1b[K\x1b8")
+                write_raw(self._stderr, f"\x1b7  [{text}]\x1b[K\x1b8")
             else:
                 return
             self._stderr.flush()
             self._shown = True
-
-
-def stdio() -> tuple[TextIO, TextIO]:
-    """Return stdout and stderr; what their encoding cannot say becomes "?" instead of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-    return sys.stdout, sys.stderr
