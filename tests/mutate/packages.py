@@ -36,6 +36,7 @@ def mutators() -> Mutators:
         "exchanged": (exchanged, 1),
         "swapped": (files_.swapped, 2),
         "gone": (files_.gone, 1),
+        "no hashes": (sealing.forget, 1),
         "replaced": (files_.replaced, 6),
         "added": (files_.added, 2),
         "recoded": (bytes_.on_file(bytes_.recoded), 2),
