@@ -20,9 +20,9 @@ COMMANDS = 10
 _MOST_BYTES = 8 << 20
 _STATUSES = (0, 1, 2, 127, 255)
 _NOISE = (
-    b"[   12.345678] usb 1-1: new high-speed USB device\r\n", b"\x1b[2J\x1b[1;1H\x1b]0;title\x07\r\n", b"motd: welcome\n",
-    b"{}\n", b'{"ended": 0}\n', b'{"error": "x", "kind": "full"}\n', b"null\n", b"[]\n", b"\xff\xfe\x00\x80\n", b"\n" * 50,
-    b"end\n", b"say\n", b"login: ", b"Password: ", b"# ", b"x" * 70_000 + b"\n", b"\0" * 1000,
+    b"[   12.345678] usb 1-1: new high-speed USB device\r\n", b"\x1b[2J\x1b[1;1H\x1b]0;title\x07\r\n", b"motd\n",
+    b"{}\n", b'{"ended": 0}\n', b'{"error": "x", "kind": "full"}\n', b"null\n", b"[]\n", b"\xff\xfe\x00\x80\n",
+    b"\n" * 50, b"end\n", b"say\n", b"login: ", b"Password: ", b"# ", b"x" * 70_000 + b"\n", b"\0" * 1000,
 )  # fmt: skip
 WAYS = ("json", "json", "json", "json", "flip", "flip", "cut", "noise", "noise", "twice", "gone", "stretched", "status",
         "status", "errors", "close", "flood", "order")  # fmt: skip

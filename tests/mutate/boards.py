@@ -108,6 +108,7 @@ class Boards:
     def _install(self, folder: Path) -> None:
         """Put the stand-in into the board's runtime folder, which is named as the client names it."""
         from edge_runtime.remote.board import place as board_place
+
         from edge_runtime.remote.wheels import digest
 
         wheel = next(self._place.glob("*.whl"))
@@ -141,8 +142,8 @@ class Boards:
 
     def _arguments(self, folder: Path, port: str) -> list[str]:
         given = {
-            "--known-hosts": folder / "known_hosts", "--ssh-config": "/dev/null", "--wheel": self._place, "--port": port,
-            "--packages": "system", "--timeout": 5, "--reconnect": 1, "-p": 4, "-n": 2, "-r": 1,
+            "--known-hosts": folder / "known_hosts", "--ssh-config": "/dev/null", "--wheel": self._place,
+            "--port": port, "--packages": "system", "--timeout": 5, "--reconnect": 1, "-p": 4, "-n": 2, "-r": 1,
             "-o": "fetched.json", "--report": "report.html",
         }  # fmt: skip
         options = [str(word) for pair in given.items() for word in pair]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mutate.boards import Boards
 from mutate.cases import Kind
 from mutate.onnx_source import Onnx
 from mutate.packages import Packages
@@ -15,6 +14,5 @@ KINDS: dict[str, Callable[[tuple[str, ...]], Kind]] = {
     "checkpoint": Checkpoints,
     "gguf": Ggufs,
     "onnx": Onnx,
-    "board": Boards,
 }
-COUNTS = {"package": 10_000, "checkpoint": 1_500, "gguf": 500, "onnx": 500, "board": 200}
+COUNTS = {"package": 10_000, "checkpoint": 1_500, "gguf": 500, "onnx": 500}
