@@ -30,6 +30,7 @@ from exporters.onnx_tensors import FLOATS, NUMPY, Constants, OnnxTensors
 
 _OPSET_AXIS, _OPSET_BLOCKS = 13, 21  # of DequantizeLinear with a scale a row, and a block
 _LEAST_ELEMENTS = 1024  # a blob takes at least a page of the file
+_MOST_ABSORBED = 16  # Casts and Transposes between a weight and its consumer; a graph with a cycle has no end of them
 _INLINE_BYTES = 1 << 20  # larger constants that were external stay external
 # Operators that read packed or integer weights, and the input that is.
 _BYTE_READERS = {
@@ -160,8 +161,8 @@ class OnnxGraph:
         _drop(graph.input, self._blobs)
         _drop(graph.value_info, self._blobs)
         result.producer_name, result.producer_version = producer, version
-        if self._blobs and all(opset.domain != LPC for opset in result.opset_import):
-            result.opset_import.append(helper.make_opsetid(LPC, 1))
+        if self._blobs:
+            _set_operators(result.opset_import)
         return result
 
     # ---- finding ----
@@ -217,7 +218,7 @@ class OnnxGraph:
         self, value: str, absorbed: tuple[onnx.NodeProto, ...], flipped: bool, element: int, uses: list[Use]
     ) -> bool:
         """Add the consumers of `value`; False if one is none that can be served."""
-        if any(output.name == value for output in self._model.graph.output):
+        if len(absorbed) > _MOST_ABSORBED or any(output.name == value for output in self._model.graph.output):
             return False
         for node, position in self._consumers[value]:
             if node is None:
@@ -343,6 +344,13 @@ def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
         if attribute.name == name:
             return helper.get_attribute_value(attribute)
     return default
+
+
+def _set_operators(opsets: Any) -> None:
+    """Import our operators in the version that we write; a source may have declared another, and uses none."""
+    kept = [opset for opset in opsets if opset.domain != LPC]
+    del opsets[:]
+    opsets.extend([*kept, helper.make_opsetid(LPC, 1)])
 
 
 def _drop(values: Any, names: Any) -> None:

@@ -78,6 +78,7 @@ def _load(path: Path) -> onnx.ModelProto:
         raise FormatError(f"{path}: is not an ONNX file, or is cut short; fetch it again", file=str(path)) from None
     if not model.graph.node:
         raise FormatError(f"{path}: has no graph; expected an ONNX model", file=str(path))
+    _check_text(path, model.graph)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _check_initializers(path, model)
@@ -94,6 +95,25 @@ def _content(path: Path) -> bytes:
             )
         start = file.read(1)
         return start + file.read() if start != b"\0" else start  # no field has the number 0: a hole, however long
+
+
+def _check_text(path: Path, graph: onnx.GraphProto) -> None:
+    """FormatError for a name that is not UTF-8: protobuf gives it as bytes."""
+    values = [value.name for value in (*graph.input, *graph.output, *graph.value_info)]
+    for name in (*values, *(tensor.name for tensor in graph.initializer)):
+        _check_name(path, name)
+    for node in graph.node:
+        for name in (node.name, node.op_type, node.domain, *node.input, *node.output):
+            _check_name(path, name)
+        for attribute in node.attribute:
+            _check_name(path, attribute.name)
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _check_text(path, inner)
+
+
+def _check_name(path: Path, name: str | bytes) -> None:
+    if isinstance(name, bytes):
+        raise FormatError(f"{path}: the name {ascii(name)[1:][:80]} is not UTF-8; fetch it again", file=str(path))
 
 
 def _check_initializers(path: Path, model: onnx.ModelProto) -> None:

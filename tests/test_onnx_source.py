@@ -281,3 +281,27 @@ def test_genai_config_of_the_source_gets_our_provider(tmp_path: Path, export_mod
     got = json.loads((tmp_path / "again" / "genai_config.json").read_text())
     assert got["model"]["decoder"]["session_options"]["provider_options"] == [{"LpcExecutionProvider": {}}]
     assert got["search"] == config["search"]
+
+
+@pytest.mark.parametrize("links", [1, 2000])
+def test_transposes_without_end_are_left_alone(tmp_path: Path, links: int) -> None:
+    """A cycle, which only a malformed graph has, and a chain that is longer than any exporter's."""
+    values = ["w", *(f"t{index}" for index in range(1, links))]
+    ring = [node("Transpose", [a], b) for a, b in itertools.pairwise([*values, "w" if links == 1 else "t0"])]
+    nodes = [*ring, node("MatMul", ["x", values[-1]], "y"), node("MatMul", ["x", "v"], "z")]
+    weights = {"w": weight((64, 64)), "v": weight((64, 96))}
+    model = make(tmp_path / "in" / "m.onnx", nodes, weights, {"y": ["n", 64], "z": ["n", 96]}, X)
+    assert export(model, tmp_path / "out").tensors == 1
+
+
+def test_operators_of_ours_that_the_source_declares_are_ours(tmp_path: Path) -> None:
+    nodes, shapes, inputs, columns, claimed = PATTERNS["matmul"]
+    model = make(
+        tmp_path / "in" / "m.onnx", nodes, {name: weight(shape) for name, shape in shapes.items()},
+        {"y": ["n", columns]}, inputs,
+    )  # fmt: skip
+    proto = onnx.load(model)
+    proto.opset_import.append(onnx.helper.make_opsetid("lpc", 99))
+    onnx.save(proto, model)
+    export(model, tmp_path / "out")
+    check_same(model, tmp_path / "out", feeds(inputs), claimed)

@@ -91,6 +91,26 @@ def not_there(folder: Path) -> Path:
     return folder / "nothing.onnx"
 
 
+def name_of_bytes(folder: Path) -> Path:
+    """A node's name that is not UTF-8: protobuf's Python hands it out as bytes."""
+    return replaced(folder, b"/y/MatMul", b"/y/Mat\xfful")
+
+
+def value_of_bytes(folder: Path) -> Path:
+    return replaced(folder, b"weight_of_it", b"weight_\xe9f_it")
+
+
+def replaced(folder: Path, old: bytes, new: bytes) -> Path:
+    nodes = [node("MatMul", ["x", "weight_of_it"], "y")]
+    path = make(
+        folder / "m.onnx", nodes, {"weight_of_it": weight((64, 96))}, {"y": ["n", 96]}, {"x": (FLOAT, ["n", 64])}
+    )
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
 DEFECTS: dict[Callable[[Path], Path], tuple[type[LpcError], str]] = {
     custom_op: (ExportError, r"node /z/Wiggle is ai\.acme::Wiggle, a custom operator that onnxruntime does not have"),
     duplicate: (FormatError, "two initializers are called w"),
@@ -102,6 +122,8 @@ DEFECTS: dict[Callable[[Path], Path], tuple[type[LpcError], str]] = {
     data_short: (FormatError, r"weights\.bin: w has bytes 0 \+ 24576, expected 24576 within the file's 5"),
     data_elsewhere: (FormatError, r"w lies in '\.\./weights\.bin', expected the name of a file beside it"),
     data_of_wrong_length: (FormatError, r"w has bytes 0 \+ 8, expected 24576"),
+    name_of_bytes: (FormatError, r"the name '/y/Mat\\xfful' is not UTF-8"),
+    value_of_bytes: (FormatError, r"the name 'weight_\\xe9f_it' is not UTF-8"),
     not_there: (ExportError, r"nothing\.onnx: cannot be read \(No such file"),
 }
 

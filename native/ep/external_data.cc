@@ -1,5 +1,6 @@
 #include "ep/external_data.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -8,7 +9,15 @@
 namespace lpc {
 namespace {
 
+// Of a graph that has none of our operators onnxruntime may name any version, for it declares none.
+bool has_our_operators(const Api& api, const OrtGraph* graph) {
+  const auto nodes = graph_nodes(api, graph);
+  return std::any_of(nodes.begin(), nodes.end(),
+                     [&](const OrtNode* node) { return node_is(api, node, kDomain, kDecompress); });
+}
+
 int64_t operator_version(const Api& api, const OrtGraph* graph) {
+  if (!has_our_operators(api, graph)) return kOperatorVersion;
   size_t count = 0;
   api.check(api.ort->Graph_GetNumOperatorSets(graph, &count));
   std::vector<const char*> domains(count);
