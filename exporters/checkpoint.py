@@ -31,6 +31,9 @@ class TensorFile(Protocol):
     tensors: dict[str, TensorInfo]
     metadata: dict[str, Any]
 
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return the dtype of a tensor; FormatError for one that no weight may have."""
+
     def read(self, name: str) -> NDArray[Any]:
         """Return a tensor, a view on the file where it can be one."""
 
@@ -153,6 +156,7 @@ class Checkpoint:
                     f"{self.tensors[name].file}: {name} has shape {list(got)}, expected {list(shape)} from "
                     f"{self._described}"
                 )
+            self._owner[name].dtype(self._stored.get(name, name))
 
     def close(self) -> None:
         """Unmap the files."""

@@ -81,10 +81,14 @@ class GgufFile:
                 heads = "num_attention_heads" if kind == "attn_q" else "num_key_value_heads"
                 self._reorder[name] = config[heads]
 
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return the dtype of a tensor."""
+        return np.dtype(_NUMPY[self.tensors[name].dtype])
+
     def read(self, name: str) -> NDArray[Any]:
         """Return a tensor: a view on the file, or a copy with its rows in transformers' order."""
         info = self.tensors[name]
-        dtype = _NUMPY[info.dtype]
+        dtype = self.dtype(name)
         array = np.frombuffer(self._map, dtype, info.nbytes // dtype.itemsize, info.offset).reshape(info.shape)
         heads = self._reorder.get(name)
         return array if heads is None else unpermute(array, heads)

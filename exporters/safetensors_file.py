@@ -66,11 +66,8 @@ class SafetensorsFile:
         _check_tiling(path, self.tensors, data_start, size)
         self._maps.of(path)
 
-    def read(self, name: str) -> NDArray[Any]:
-        """Return tensor `name` as a read-only view of its shape (bfloat16, float16 or float32); no bytes are copied.
-
-        Raises FormatError for a dtype that no weight may have.
-        """
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return the dtype of a weight; FormatError for one that no weight may have."""
         info = self.tensors[name]
         dtype = _NUMPY.get(info.dtype)
         if dtype is None:
@@ -78,6 +75,14 @@ class SafetensorsFile:
                 self.path, info.offset, name, f"dtype is {info.dtype}, expected one of {', '.join(_NUMPY)}; "
                 "save the checkpoint with bfloat16, float16 or float32 weights"
             )  # fmt: skip
+        return dtype
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return tensor `name` as a read-only view of its shape (bfloat16, float16 or float32); no bytes are copied.
+
+        Raises FormatError for a dtype that no weight may have.
+        """
+        info, dtype = self.tensors[name], self.dtype(name)
         if info.nbytes == 0:
             return np.empty(info.shape, dtype)
         count = info.nbytes // dtype.itemsize
