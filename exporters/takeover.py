@@ -19,7 +19,7 @@ from exporters.progress import Progress
 from exporters.verify import DataFile
 from exporters.working import OtherExportError, Working, say
 
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 20  # more would count towards the peak
 
 
 def described(content: str, array: NDArray[Any], weight: Weight) -> str:
