@@ -26,6 +26,7 @@ from click.testing import CliRunner
 
 from edge_runtime.cli.remote import command as remote_command
 from edge_runtime.errors import LpcError
+from edge_runtime.remote.board.place import board_id
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
 USER = getpass.getuser()
@@ -42,7 +43,7 @@ class SshBoard:
         self.folder = folder
         self.wheels = wheels
         self.home = home or folder / "home"
-        for place in (folder, self.home):
+        for place in (folder, self.home, folder / "tmp"):
             place.mkdir(parents=True, exist_ok=True)
         self.path = path or f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         self.known_hosts = folder / "known_hosts"
@@ -57,6 +58,11 @@ class SshBoard:
     def base(self) -> Path:
         """Where our things go on the board."""
         return self.home / ".cache" / "lpc-bench"
+
+    @property
+    def place(self) -> Path:
+        """What is this board's there, and not of another one with the same home."""
+        return self.base / f"board-{board_id()}"
 
     def new_host_key(self, *, known: bool = True) -> None:
         """Give the board another host key; `known` also tells the client."""
@@ -90,7 +96,7 @@ class SshBoard:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host_key\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n"
-            f"SetEnv PATH={self.path} HOME={self.home} XDG_CACHE_HOME={self.home}/.cache "
+            f"SetEnv PATH={self.path} HOME={self.home} XDG_CACHE_HOME={self.home}/.cache TMPDIR={self.folder}/tmp "
             f"LPC_TEST_BOARD={self.folder}\n",
             encoding="ascii",
         )

@@ -156,19 +156,19 @@ def test_remote_board_without_python_or_with_an_old_one_is_refused(
         (place / name).symlink_to(str(shutil.which(name)))
     with SshBoard(tmp_path / "bare", wheel_folder, path=str(place)) as bare:
         refused(invoke(bare, BOARD, str(folder)), "no Python 3.10 or newer there (seen: none at all)")
-        (place / "python3").write_text("#!/bin/sh\necho 3.8.10 venv - glibc 2.31\n", encoding="ascii")
+        (place / "python3").write_text("#!/bin/sh\necho lpc-bench 3.8.10 venv - glibc 2.31\n", encoding="ascii")
         (place / "python3").chmod(0o755)
         refused(invoke(bare, BOARD, str(folder)), "(seen: python3 3.8.10)")
-        (place / "python3").write_text("#!/bin/sh\necho 3.10.12 venv - glibc 2.31\n", encoding="ascii")
+        (place / "python3").write_text("#!/bin/sh\necho lpc-bench 3.10.12 venv - glibc 2.31\n", encoding="ascii")
         refused(invoke(bare, BOARD, str(folder)), "it has glibc 2.31; the wheels need 2.35")
-        (place / "python3").write_text("#!/bin/sh\necho 3.12.1 venv -\n", encoding="ascii")
+        (place / "python3").write_text("#!/bin/sh\necho lpc-bench 3.12.1 venv -\n", encoding="ascii")
         refused(invoke(bare, BOARD, str(folder)), "its C library is unknown")
         assert not bare.base.exists()
 
 
 def test_remote_board_without_venv_says_what_to_install(board: SshBoard, folder: Path) -> None:
     real = Path(os.sys.executable)
-    tool(board, "python3", f'[ "$1" = -c ] && exec echo 3.12.1 - - glibc 2.39\nexec {real} "$@"')
+    tool(board, "python3", f'[ $# = 2 ] && exec echo lpc-bench 3.12.1 - - glibc 2.39\nexec {real} "$@"')
     result = invoke(board, BOARD, str(folder), "--packages", "index")
     refused(result, "has no venv there: sudo apt-get install python3-venv")
 

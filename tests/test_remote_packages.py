@@ -58,7 +58,7 @@ def test_packages_come_from_the_index_of_the_board(board: SshBoard, export_model
     found = json.loads(done.stdout)
     assert 0 < found["remote"]["uploaded"]["sent_bytes"] < OWN_BYTES
     assert set(found["environment"]["packages"]) == {"onnxruntime", "numpy", "tokenizers"}
-    inside = [path for path in board.base.glob("runtime/*/lib/python*/site-packages/onnxruntime") if path.is_dir()]
+    inside = [path for path in board.place.glob("runtime/*/lib/python*/site-packages/onnxruntime") if path.is_dir()]
     assert len(inside) == 1  # in the runtime's own environment, not in one that it shares
     again = invoke(board, BOARD, str(model), *QUICK, "--packages", packages)
     assert again.returncode == 0, again.stderr

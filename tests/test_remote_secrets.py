@@ -11,7 +11,6 @@ import asyncssh
 import pytest
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.remote.agent import run
 from edge_runtime.remote.connection import Policy, connected
 from edge_runtime.remote.hosts import Target
 
@@ -73,7 +72,8 @@ def talk(
                 known_hosts=known, identity=identity, ask=None if answers is None else ask, timeout_s=10, **policy
             )
             async with connected(target, settings) as connection:
-                return await run(connection, "uname", "desk")
+                done = await connection.run("uname")
+                return str(done.stdout)
 
     return asyncio.run(session()), asked
 

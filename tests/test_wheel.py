@@ -53,7 +53,7 @@ def test_wheel_holds_the_three_packages_and_their_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     for name in (
-        "edge_runtime/remote/board_side.py", "exporters/export.py", "boards/profiles/raspberry-pi-5.toml",
+        "edge_runtime/remote/board/main.py", "exporters/export.py", "boards/profiles/raspberry-pi-5.toml",
         "edge_runtime/lib/liblpc.so",
     ):  # fmt: skip
         assert name in names

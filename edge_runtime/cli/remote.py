@@ -90,21 +90,20 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     from edge_runtime.remote.many import run_all
     from edge_runtime.remote.table import to_text
 
-    model = None if options["clean"] else _model(words)
     _check_places(options)
-    policy = _policy(options)
-    targets = _targets(words if model is None else words[:-1], options)
-    request = None if model is None else _request(model, options)
     say = (lambda line: None) if options["quiet"] else (lambda line: click.echo(line, err=True))
-    outcomes = run_all(targets, policy, request, say)
-    if request is not None:
-        _keep(outcomes, options["out"], options["report"])
-    for outcome in outcomes:
-        if outcome.error:
-            click.echo(f"lpc-bench: {outcome.error}", err=True)
-    if any(outcome.result for outcome in outcomes) or (options["as_json"] and request is not None):
+    request = _request(Path() if options["clean"] else _model(words), options)
+    policy = _policy(options)
+    targets = _targets(words if options["clean"] else words[:-1], options)
+    results = _Results(options["out"], options["report"], len(targets))
+    outcomes = run_all(targets, policy, request, say, results.keep)
+    results.write_report()
+    for error in [*filter(None, (outcome.error for outcome in outcomes)), *results.errors]:
+        click.echo(f"lpc-bench: {error}", err=True)
+    if any(outcome.result for outcome in outcomes) or (options["as_json"] and not request.clean):
         click.echo(to_text(outcomes, "json" if options["as_json"] else options["output"]))
-    return EXIT_ERROR if any(outcome.error or _failed(outcome) for outcome in outcomes) else 0
+    failed = any(outcome.error or _failed(outcome) for outcome in outcomes)
+    return EXIT_ERROR if failed or results.errors else 0
 
 
 def _model(words: tuple[str, ...]) -> Path:
@@ -126,6 +125,19 @@ def _check_places(options: dict[str, Any]) -> None:
         raise click.UsageError("--group needs --hosts")
     if options["clean"] and options["resume"]:
         raise click.UsageError("--clean and --resume exclude each other")
+    folder = options["board_folder"]
+    if folder is not None and (not folder or _shown(folder) != folder or ":" in folder):
+        raise click.UsageError(f"--board-folder {folder!r}: expected a path without ':' and control characters")
+    if folder is not None and folder.startswith("~") and not folder.startswith("~/") and folder != "~":
+        raise click.UsageError(f"--board-folder {folder!r}: ~ is the home on the board; homes of others need a path")
+    if options["python"] is not None and (not options["python"] or _shown(options["python"]) != options["python"]):
+        raise click.UsageError(f"--python {options['python']!r}: expected a path without control characters")
+
+
+def _shown(text: str) -> str:
+    from edge_runtime.printable import printable
+
+    return printable(text)
 
 
 def _policy(options: dict[str, Any]) -> Any:
@@ -152,12 +164,12 @@ def _ask(what: str) -> str:
 def _targets(words: tuple[str, ...], options: dict[str, Any]) -> list[Target]:
     from dataclasses import replace
 
-    from edge_runtime.remote.hosts import parse_target, read_hosts
+    from edge_runtime.remote.hosts import distinct, parse_target, read_hosts
     from edge_runtime.remote.serial_host import find_target
 
     found = [parse_target(word) for word in words]
     if options["hosts"] is not None:
-        found += read_hosts(options["hosts"], options["group"])
+        found += read_hosts(options["hosts"], options["group"], _warn)
     if options["serial"] is not None:
         found.append(
             find_target(options["serial"], options["baud"], options["user"], _ask if sys.stdin.isatty() else None)
@@ -166,7 +178,11 @@ def _targets(words: tuple[str, ...], options: dict[str, Any]) -> list[Target]:
         raise click.UsageError("no board is named: USER@HOST, --hosts FILE or --serial DEV")
     if options["user"]:
         found = [target if target.user else replace(target, user=options["user"]) for target in found]
-    return list({str(target): target for target in found}.values())
+    return distinct([replace(target, port=target.port or options["port"]) for target in found], _warn)
+
+
+def _warn(line: str) -> None:
+    click.echo(f"lpc-bench: {line}", err=True)
 
 
 def _request(model: Path, options: dict[str, Any]) -> Any:
@@ -183,26 +199,61 @@ def _request(model: Path, options: dict[str, Any]) -> Any:
         folder=options["board_folder"],
         keep=options["keep"],
         resume=options["resume"],
+        clean=options["clean"],
         profile=load_profile(options["profile"]) if options["profile"] else None,
         reconnect_s=options["reconnect"],
     )
 
 
-def _keep(outcomes: list[Outcome], out: Path | None, report: Path | None) -> None:
-    """Write the results: one into a file, several into a folder; and the page of all of them."""
-    from edge_runtime.bench.page import page
-    from edge_runtime.bench.results import save_result
+class _Results:
+    """Keeps each board's result as soon as it is there: one in a file, several in a folder; then the page of all."""
 
-    results = [(outcome.name, outcome.result) for outcome in outcomes if outcome.result is not None]
-    if out is not None and (len(outcomes) > 1 or out.is_dir()):
-        out.mkdir(exist_ok=True)
-        for name, result in results:
-            save_result(out / f"{name.replace('/', '_').replace(':', '_')}.json", result)
-    elif out is not None:
-        for _, result in results:
-            save_result(out, result)
-    if report is not None and results:
-        report.write_text(page(results), encoding="utf-8")
+    def __init__(self, out: Path | None, report: Path | None, boards: int) -> None:
+        self.errors: list[str] = []
+        self._out = out
+        self._in_folder = out is not None and (boards > 1 or out.is_dir())
+        self._report = report
+        self._kept: list[tuple[str, dict[str, Any]]] = []
+        self._names: set[str] = set()
+
+    def keep(self, outcome: Outcome) -> None:
+        """Write a board's result; what goes wrong is said at the end, the other boards go on."""
+        from edge_runtime.bench.results import save_result
+        from edge_runtime.errors import LpcError
+
+        if outcome.result is None:
+            return
+        self._kept.append((outcome.name, outcome.result))
+        if self._out is None:
+            return
+        try:
+            if self._in_folder:
+                self._out.mkdir(exist_ok=True)
+            save_result(self._out / self._file(outcome.name) if self._in_folder else self._out, outcome.result)
+        except (LpcError, OSError) as error:
+            self.errors.append(f"{outcome.name}: the result cannot be written to {self._out} ({error})")
+
+    def write_report(self) -> None:
+        """Write the page of all results."""
+        from edge_runtime.bench.page import page
+
+        if self._report is None or not self._kept:
+            return
+        try:
+            self._report.write_text(page(sorted(self._kept)), encoding="utf-8")
+        except OSError as error:
+            self.errors.append(f"{self._report}: the page cannot be written ({error})")
+
+    def _file(self, name: str) -> str:
+        """A file name for a board that no other board of this command has."""
+        import re
+
+        stem = re.sub(r"[^\w.@%-]", "_", name).lstrip(".")
+        number = 1
+        while (file := f"{stem}.json" if number == 1 else f"{stem}-{number}.json") in self._names:
+            number += 1
+        self._names.add(file)
+        return file
 
 
 def _failed(outcome: Outcome) -> bool:

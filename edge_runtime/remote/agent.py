@@ -1,139 +1,149 @@
-"""Talks to `board_side.py` on a board: puts it there, calls its operations, understands its answers."""
+"""Talks to `board/` on a board: sends it with every operation, understands its answers."""
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import contextlib
+import functools
 import json
 import shlex
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.remote.connection import LostConnectionError
+from edge_runtime.files import parse_json
+from edge_runtime.printable import printable
+from edge_runtime.remote.frames import Token
+from edge_runtime.remote.shell import Command, started
 
 SILENCE_SECONDS = 60.0
 """An operation that says nothing for so long is given up; all of them say something every few seconds."""
 
-_SCRIPT = Path(__file__).with_name("board_side.py")
-_LAST_CHARACTERS = 300
+_BOARD = Path(__file__).with_name("board")
+_PACKAGE = "edge_runtime.remote.board"
+_MODULES = ("common", "place", "lock", "files", "runtime", "jobs", "main")
+_BOOT = """
+import base64, json, sys, types, zlib
+request = json.loads(sys.stdin.buffer.readline())
+for name, source in json.loads(zlib.decompress(base64.b64decode(request["modules"]))):
+    head, _, last = name.rpartition(".")
+    module = sys.modules[name] = types.ModuleType(name)
+    if head in sys.modules: setattr(sys.modules[head], last, module)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main(request)
+"""
 
 
 class BoardFullError(RemoteError):
     """No space is left on the board."""
 
 
+class BusyError(RemoteError):
+    """Somebody else has the board; `holder` is what it says of them."""
+
+    def __init__(self, message: str, holder: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
 class Agent:
-    """The board's side of one connection: `python` runs what lies in the folder `base` there (absolute paths)."""
+    """The board's side of one connection: `python` runs there, all is below `root`, `lock` tells clients apart.
 
-    def __init__(self, connection: Any, python: str, base: str, name: str) -> None:
+    `base`, the folder in which everything lies there (an absolute path), is known once `begin` was answered; `heard`
+    counts answers.
+    """
+
+    def __init__(self, connection: Any, python: str, root: str, is_default: bool, lock: str, name: str) -> None:
         self.connection = connection
-        self.base = base
         self.name = name
-        self.python = python
+        self.base = ""
+        self.heard = 0
+        self._python = python
+        self._request = {"root": root, "is_default": is_default, "lock": lock}
 
-    async def install(self) -> None:
-        """Put the script into the base folder, which is made if it is not there; raises RemoteError."""
-        base = shlex.quote(self.base)
-        command = (
-            f"umask 077; mkdir -p {base} && cat >{base}/agent.new && mv {base}/agent.new {base}/agent.py || "
-            f"{{ rm -f {base}/agent.new; rmdir {base}; exit 1; }} 2>/dev/null"
-        )
-        await run(self.connection, command, self.name, data=_SCRIPT.read_bytes())
-
-    async def leave(self, paths: list[str]) -> None:
-        """Remove paths below the base, and script and base themselves if nothing else is there; raises RemoteError."""
-        script = shlex.quote(f"{self.base}/agent.py")
-        test = f"if [ -f {script} ]; then echo there; fi"
-        if "there" in await run(self.connection, test, self.name):
-            await self.call("clean", paths=paths)
-
-    async def call(self, operation: str, *, silence_s: float = SILENCE_SECONDS, **arguments: Any) -> dict[str, Any]:
+    async def call(
+        self, operation: str, *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         """Carry out an operation and return its last answer."""
         last: dict[str, Any] = {}
-        async for answer in self.answers(operation, silence_s=silence_s, **arguments):
+        async for answer in self.answers(operation, silence_s=silence_s, total_s=total_s, **arguments):
             last = answer
         return last
 
     async def answers(
-        self, operation: str, *, silence_s: float = SILENCE_SECONDS, **arguments: Any
-    ) -> AsyncIterator[dict[str, Any]]:
+        self, operation: str, *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None, **arguments: Any
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield an operation's answers as they come; raises RemoteError, LostConnectionError, BoardFullError."""
         async with self.process(operation, **arguments) as process:
-            async for answer in self.read(process, silence_s):
+            async for answer in self.read(process, silence_s, total_s):
                 yield answer
 
     @contextlib.asynccontextmanager
-    async def process(self, operation: str, **arguments: Any) -> AsyncIterator[Any]:
-        """Start an operation; its stdin and stdout take and give bytes."""
-        words = [self.python, f"{self.base}/agent.py", operation, json.dumps(arguments)]
-        with _translated(self.name):
-            process = await self.connection.create_process(shlex.join(words), encoding=None)
-        try:
-            yield process
-        finally:
-            process.close()
+    async def process(self, operation: str, **arguments: Any) -> AsyncIterator[Command]:
+        """Start an operation; its stdin takes bytes."""
+        token = Token()
+        question = {"token": token.halves, "operation": operation, "arguments": arguments}
+        request = {**self._request, **question, "modules": _modules()}
+        line = f"exec {shlex.quote(self._python)} -c {shlex.quote(_one_line(_BOOT))} lpc-bench-board {operation}"
+        data = json.dumps(request).encode("ascii") + b"\n"
+        async with started(self.connection, line, token, self.name, data) as command:
+            yield command
 
-    async def read(self, process: Any, silence_s: float = SILENCE_SECONDS) -> AsyncIterator[dict[str, Any]]:
+    async def read(
+        self, command: Command, silence_s: float = SILENCE_SECONDS, total_s: float | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yield the answers of a started operation to its end."""
-        while True:
-            with _translated(self.name):
-                try:
-                    line = await asyncio.wait_for(process.stdout.readline(), silence_s)
-                except asyncio.TimeoutError:
-                    raise LostConnectionError(f"{self.name}: the board said nothing for {silence_s:g} s") from None
-            if not line.endswith(b"\n"):
-                break
-            yield self._answer(json.loads(line))
-        with _translated(self.name):
-            await asyncio.wait_for(process.wait_closed(), silence_s)
-            errors = (await process.stderr.read()).decode("utf-8", "replace")
-        if process.exit_status is None and process.exit_signal is None:
-            raise LostConnectionError(f"{self.name}: the connection ended")
-        if process.exit_status != 0:
-            last = " ".join(errors.split())[-_LAST_CHARACTERS:] or f"exit status {process.exit_status}"
-            raise RemoteError(f"{self.name}: the board's side failed: {last}")
+        async for line in command.answers(silence_s, total_s):
+            answer = self._answer(line)
+            self.heard += 1
+            if answer.get("end") is True:
+                await command.over()
+                return
+            yield answer
+        raise await command.ended()
 
-    def _answer(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            answer = parse_json(line)
+        except ValueError as error:
+            raise self.nonsense(line.decode("utf-8", "replace"), str(error)) from None
+        if not isinstance(answer, dict):
+            raise self.nonsense(answer, "expected an object")
         if "error" not in answer:
             return answer
-        text = f"{self.name}: {answer['error']}"
-        if answer["kind"] == "full":
+        text = f"{self.name}: {printable(' '.join(str(answer['error']).split()))[:1000]}"
+        if answer.get("kind") == "full":
             raise BoardFullError(f"{text}: free some space there, or name another place with --board-folder")
-        if answer["kind"] == "busy":
-            raise RemoteError(f"{text}: attach to it with --resume, or end it with --clean")
+        if answer.get("kind") == "busy":
+            holder = answer.get("holder")
+            raise BusyError(text, holder if isinstance(holder, dict) else {})
         raise RemoteError(text)
 
+    def nonsense(self, answer: Any, why: str) -> RemoteError:
+        """The error for an answer that no operation gives."""
+        return RemoteError(
+            f"{self.name}: the board's answer makes no sense ({printable(why)[:100]}): {printable(repr(answer))[:100]}"
+        )
 
-async def run(connection: Any, command: str, name: str, *, data: bytes | None = None, timeout_s: float = 30.0) -> str:
-    """Run a shell command and return what it wrote; raises RemoteError if it fails or does not end in time."""
-    with _translated(name):
-        try:
-            done = await asyncio.wait_for(connection.run(command, input=data or b"", encoding=None), timeout_s)
-        except asyncio.TimeoutError:
-            raise LostConnectionError(f"{name}: a command did not end within {timeout_s:g} s") from None
-    if done.exit_status is None:
-        raise LostConnectionError(f"{name}: the connection ended")
-    if done.exit_status:
-        last = " ".join(done.stderr.decode("utf-8", "replace").split())[-_LAST_CHARACTERS:]
-        raise RemoteError(f"{name}: a command failed on the board: {last or f'exit status {done.exit_status}'}")
-    text: str = done.stdout.decode("utf-8", "replace")
-    return text
+    def field(self, answer: dict[str, Any], key: str, kind: type) -> Any:
+        """Return a part of an answer; raises RemoteError if it is missing or of another type."""
+        value = answer.get(key)
+        if type(value) is not kind:
+            raise self.nonsense(answer, f"{key}: expected a {kind.__name__}")
+        return value
 
 
-@contextlib.contextmanager
-def _translated(name: str) -> Any:
-    """Turn what a dying connection raises into LostConnectionError."""
-    import asyncssh
-
-    try:
-        yield
-    except (asyncssh.ConnectionLost, asyncssh.DisconnectError, asyncssh.ChannelOpenError, OSError) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise LostConnectionError(f"{name}: the connection was lost ({reason})") from None
+@functools.cache
+def _modules() -> str:
+    """Names and sources of what runs on the board, each behind those that it needs; all calls send them."""
+    packages = ["edge_runtime", "edge_runtime.remote", _PACKAGE]
+    sources = [(f"{_PACKAGE}.{name}", (_BOARD / f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
+    text = json.dumps([(name, "") for name in packages] + sources)
+    return base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
 
 
-def lost(name: str) -> Any:
-    """The same for callers: a context manager that turns a dying connection's exceptions into LostConnectionError."""
-    return _translated(name)
+def _one_line(program: str) -> str:
+    """A Python program as an expression without line breaks."""
+    return f"exec({program.strip()!r})"

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.errors import RemoteError
+
 
 class KnownHosts:
     """The keys of known_hosts for one connection; `refusal` says why a key was refused."""
@@ -49,9 +51,14 @@ class KnownHosts:
         """Write down a key that was accepted, now that the connection stands."""
         if self._new is None:
             return
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(self._new)
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(self._new)
+        except OSError as error:
+            raise RemoteError(
+                f"{self._file}: the host key cannot be kept ({error.strerror}); name another file with --known-hosts"
+            ) from None
         self._new = None
 
     def _known(self, host: str, addr: str, port: int) -> bool:

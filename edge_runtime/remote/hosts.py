@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.files import read_small_text
+from edge_runtime.printable import printable
 
 _TARGET = re.compile(
-    r"(?:ssh://)?(?:(?P<user>[^@\s:]+)@)?(?:\[(?P<six>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:@/\[\]]+))(?::(?P<port>\d+))?"
+    r"(?:ssh://)?(?:(?P<user>[^@\s:]+)@)?(?:\[(?P<six>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:@/\[\]]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
 )
+_HOST = re.compile(r"[\w.%:-]+")
+"""Nothing that known_hosts or a terminal takes for something else."""
 _RANGE = re.compile(r"\[(\d+):(\d+)\]")
 _SECTION = re.compile(r"\[([^\[\]:\s]+)(?::(vars|children))?\]")
 _MOST_HOSTS = 1000
+_MOST_DIGITS = 5
 _ALIASES = {"ssh_host": "host", "host": "host", "ssh_user": "user", "user": "user", "ssh_port": "port", "port": "port"}
 _SECRETS = ("password", "pass", "become_pass", "become_password", "ssh_pass")
 
@@ -41,14 +49,54 @@ def parse_target(text: str) -> Target:
     """Return the target that `[USER@]HOST[:PORT]` means, IPv6 addresses in brackets; raises ConfigError."""
     match = _TARGET.fullmatch(text)
     port = int(match["port"]) if match and match["port"] else None
-    if match is None or (port is not None and not 0 < port < 65536):
+    host = (match["host"] or match["six"]) if match else ""
+    if match is None or (port is not None and not 0 < port < 65536) or not _HOST.fullmatch(host):
         raise ConfigError(
             f"{text!r} is not a board: expected [USER@]HOST[:PORT], such as ubuntu@orin.local or pi@[fe80::1]:22"
         )
-    host = match["host"] or match["six"]
-    if host.startswith("-"):
-        raise ConfigError(f"{text!r}: a host's name does not begin with '-'")
-    return Target(host, match["user"], port, name=host)
+    return _checked(Target(host, match["user"], port, name=host), repr(text))
+
+
+def _checked(target: Target, where: str) -> Target:
+    """A target whose words are what they seem to be, for SSH, known_hosts and people."""
+    if target.host.startswith("-"):
+        raise ConfigError(f"{where}: a host's name does not begin with '-'")
+    if not _HOST.fullmatch(target.host):
+        raise ConfigError(f"{where}: {target.host!r} is no host; expected a name or an address")
+    user = target.user
+    if user is not None and (not user or user.startswith("-") or printable(user) != user or " " in user):
+        raise ConfigError(f"{where}: {user!r} is no user name")
+    if target.port is not None and not 0 < target.port < 65536:
+        raise ConfigError(f"{where}: {target.port} is no port; expected 1 to 65535")
+    return target
+
+
+def distinct(targets: list[Target], say: Callable[[str], None]) -> list[Target]:
+    """Return each board once, with a name of its own; what is left out, or gets a longer name, is said."""
+    found: dict[tuple[object, ...], Target] = {}
+    for target in targets:
+        key = (target.user, target.host, target.port, target.jump)
+        if key in found:
+            other = "" if str(found[key]) == str(target) else f", as {found[key]}"
+            say(f"{target}: is named twice{other}; it is visited once")
+        found.setdefault(key, target)
+    named = list(found.values())
+    for longer in (_with_port, _with_user, _with_jump):
+        taken = Counter(map(str, named))
+        named = [replace(target, name=longer(target)) if taken[str(target)] > 1 else target for target in named]
+    return named
+
+
+def _with_port(target: Target) -> str:
+    return f"{target}:{target.port}" if target.port is not None else str(target)
+
+
+def _with_user(target: Target) -> str:
+    return f"{target.user}@{target}" if target.user else str(target)
+
+
+def _with_jump(target: Target) -> str:
+    return f"{target} through {target.jump}" if target.jump else str(target)
 
 
 @dataclass
@@ -58,18 +106,20 @@ class _Group:
     children: list[str] = field(default_factory=list)
 
 
-def read_hosts(path: Path, group: str | None = None) -> list[Target]:
+def read_hosts(path: Path, group: str | None = None, say: Callable[[str], None] = lambda line: None) -> list[Target]:
     """Return the boards in a file, each once, those of one `group` if asked; raises ConfigError naming file and line.
+
+    A line that is there twice is said.
 
     The file is an Ansible inventory in INI form ([group], [group:children], [group:vars], host[1:3], ansible_host,
     ansible_user, ansible_port, ansible_ssh_private_key_file, `-J HOST` or `-o ProxyJump=HOST` in
     ansible_ssh_common_args) or has a `[USER@]HOST[:PORT]` a line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_small_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a list of boards ({error})") from error
-    groups = _parse(path, text)
+    groups = _parse(path, text, say)
     if group is not None and group not in groups:
         raise ConfigError(f"{path}: no group {group!r}; it has {', '.join(sorted(groups))}")
     found: dict[str, Target] = {}
@@ -83,7 +133,7 @@ def read_hosts(path: Path, group: str | None = None) -> list[Target]:
     return list(found.values())
 
 
-def _parse(path: Path, text: str) -> dict[str, _Group]:
+def _parse(path: Path, text: str, say: Callable[[str], None]) -> dict[str, _Group]:
     groups: dict[str, _Group] = {"ungrouped": _Group()}
     current, kind = groups["ungrouped"], None
     for number, raw in enumerate(text.splitlines(), 1):
@@ -103,17 +153,19 @@ def _parse(path: Path, text: str) -> dict[str, _Group]:
         elif kind == "vars":
             current.variables.update([_variable(place, line)])
         else:
-            _add_hosts(place, line, current)
+            _add_hosts(place, line, current, say)
     return groups
 
 
-def _add_hosts(place: str, line: str, group: _Group) -> None:
+def _add_hosts(place: str, line: str, group: _Group, say: Callable[[str], None]) -> None:
     try:
         first, *rest = shlex.split(line, comments=True)
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from error
     variables = dict(_variable(place, word) for word in rest)
     for host in _expand(place, first):
+        if host in group.hosts and not variables:
+            say(f"{place}: {host}: is named twice; it is visited once")
         group.hosts.setdefault(host, {}).update(variables)
 
 
@@ -163,9 +215,9 @@ def _target(path: Path, host: str, variables: dict[str, str]) -> Target:
         _ALIASES[key]: value for name, value in variables.items() if (key := name.removeprefix("ansible_")) in _ALIASES
     }
     port = known.get("port")
-    if port is not None and not port.isdigit():
+    if port is not None and not (port.isascii() and port.isdigit() and len(port) <= _MOST_DIGITS):
         raise ConfigError(f"{path}: {host}: ansible_port is {port!r}; expected a number")
-    return replace(
+    found = replace(
         base,
         host=known.get("host", base.host),
         user=known.get("user", base.user),
@@ -173,6 +225,7 @@ def _target(path: Path, host: str, variables: dict[str, str]) -> Target:
         identity=variables.get("ansible_ssh_private_key_file") or variables.get("ansible_private_key_file"),
         jump=_jump(variables.get("ansible_ssh_common_args", "")),
     )
+    return _checked(found, f"{path}: {host}")
 
 
 def _jump(arguments: str) -> str | None:

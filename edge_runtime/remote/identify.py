@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
+import shlex
 import tempfile
 import time
 from dataclasses import dataclass
@@ -12,8 +14,8 @@ from typing import Any
 
 from boards import Profile
 from boards.detect import Identity, detect, power_mode
-from edge_runtime.errors import RemoteError
-from edge_runtime.remote.agent import run
+from edge_runtime.printable import printable
+from edge_runtime.remote.shell import script
 from edge_runtime.telemetry.procfs import meminfo
 
 OLDEST_PYTHON = (3, 10)
@@ -27,43 +29,58 @@ _FILES = (
     "etc/nv_tegra_release", "etc/nvpmodel.conf", "etc/os-release", "proc/cpuinfo", "proc/meminfo",
     "sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", "sys/class/dmi/id/board_name",
 )  # fmt: skip
+_LIMIT_SECONDS = 45.0
 _PYTHONS = "python3 python3.14 python3.13 python3.12 python3.11 python3.10"
 _SCRIPT = r"""
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-say() { printf '%s=%s\n' "$1" "$2"; }
-say machine "$(uname -m)"; say home "$HOME"; say now "$(date +%s)"
-say base "${XDG_CACHE_HOME:-$HOME/.cache}/lpc-bench"
-for folder in __FOLDER__ "${XDG_CACHE_HOME:-}" "$HOME/.cache" "$HOME" /; do
-  if [ -n "$folder" ] && [ -d "$folder" ]; then
-    say free_kb "$(df -Pk "$folder" | awk 'NR==2 {print $4}')"; say writable "$([ -w "$folder" ] && echo yes)"; break
-  fi
-done
+tell() { say "$1=$2"; }
+limited() { if command -v timeout >/dev/null 2>&1; then timeout 10 "$@"; else "$@"; fi; }
+tell machine "$(uname -m)"; tell home "$HOME"; tell now "$(date +%s)"; tell account "$(id -un 2>/dev/null)"
+given=__FOLDER__
+case $given in
+  '') root=${XDG_CACHE_HOME:-$HOME/.cache} ;;
+  /*) root=$given ;;
+  '~') root=$HOME ;;
+  '~/'*) root=$HOME/${given#'~/'} ;;
+  *) root=$HOME/$given ;;
+esac
+case $root in *[[:cntrl:]]*) root= ;; *) tell root "$root/lpc-bench" ;; esac
+folder=$root
+while [ -n "$folder" ] && [ ! -e "$folder" ]; do folder=${folder%/*}; done
+folder=${folder:-/}
+tell free_kb "$(df -Pk -- "$folder" | awk 'NR==2 {print $4}')"
+tell writable "$([ -d "$folder" ] && [ -w "$folder" ] && echo yes)"
 ask='
 import importlib.util, platform, sys
 from importlib import metadata
 try: ort = metadata.version("onnxruntime")
 except Exception: ort = "-"
 venv = "venv" if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv") else "-"
-print("%d.%d.%d" % sys.version_info[:3], venv, ort, *platform.libc_ver())
+print()
+print("lpc-bench", "%d.%d.%d" % sys.version_info[:3], venv, ort, *platform.libc_ver())
 '
 for python in __PYTHONS__; do
   if command -v "$python" >/dev/null 2>&1; then
-    answer=$("$python" -c "$ask" 2>/dev/null)
+    answer=$(limited "$python" -c "$ask" 2>/dev/null </dev/null | grep '^lpc-bench ')
+    answer=${answer#lpc-bench }
     version=${answer%% *}
-    say seen "$python $version"
+    tell seen "$python ${version:-(does not answer)}"
     case $version in 3.1[0-9].*|3.[2-9][0-9].*)
-      say python "$(command -v "$python")"; say about "$answer"
+      tell python "$(command -v "$python")"; tell about "$answer"
       break;; esac
   fi
 done
-say clocks "$(cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq 2>/dev/null | tr '\n' ' ')"
-say governor "$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)"
-say heat "$(cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null | tr '\n' ' ')"
-say power "$(nvpmodel -q 2>/dev/null | grep 'NV Power Mode')"
+tell clocks "$(cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq 2>/dev/null | tr '\n' ' ')"
+tell governor "$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)"
+tell heat "$(cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null | tr '\n' ' ')"
+tell power "$(limited nvpmodel -q 2>/dev/null </dev/null | grep 'NV Power Mode')"
 cd / && for file in __FILES__; do
-  if [ -r "$file" ]; then printf 'file %s ' "$file"; head -c 65536 "$file" 2>/dev/null | base64 | tr -d '\n'; echo; fi
+  if [ -r "$file" ]; then say "file $file $(head -c __SHARE__ "$file" 2>/dev/null | base64 | tr -d '\n')"; fi
 done
 """
+_SHARE = 45000
+"""Bytes of a file that an answer has room for in base64."""
+_MOST_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,9 @@ class Board:
     """What is known of the board before anything is put there. Sizes in bytes; None and "": it does not say."""
 
     machine: str
-    base: str
+    home: str
+    account: str
+    root: str
     python: str
     python_version: str
     pythons_seen: tuple[str, ...]
@@ -129,45 +148,46 @@ class Board:
 
 
 async def identify(connection: Any, name: str, folder: str | None = None, python: str | None = None) -> Board:
-    """Ask the board; `folder` and `python` replace where things go and which Python is used there."""
-    import shlex
+    """Ask the board; raises RemoteError if no shell answers.
 
-    script = (
+    `folder` (absolute, or from the home there) and `python` replace where things go and which Python is used there.
+    """
+    text = (
         _SCRIPT.replace("__FILES__", " ".join(_FILES))
-        .replace("__FOLDER__", shlex.quote(folder or ""))
+        .replace("__SHARE__", str(_SHARE))
         .replace("__PYTHONS__", shlex.quote(python) if python else _PYTHONS)
+        .replace("__FOLDER__", shlex.quote((folder or "").rstrip("/") or (folder or "")[:1]))
     )
     before = time.time()
-    text = await run(connection, "sh -s", name, data=script.encode())
-    values, files, seen = _parse(text)
-    if "machine" not in values:
-        raise RemoteError(f"{name}: no POSIX shell answers there: {text[:80]!r}")
+    values, files, seen = _parse(await script(connection, text, name, _LIMIT_SECONDS))
     with tempfile.TemporaryDirectory(prefix="lpc-board-") as root:
         for path, data in files.items():
             file = Path(root) / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-        found = detect(Path(root), values["machine"])
+        found = detect(Path(root), values.get("machine", ""))
         available = meminfo(Path(root)).get("MemAvailable")
     release = re.search(rb'^PRETTY_NAME="?([^"\n]*)', files.get("etc/os-release", b""), re.MULTILINE)
     free = values.get("free_kb", "")
     version, venv, ort, *libc = [*values.get("about", "").split(), "", "", ""][:5]
     return Board(
-        machine=values["machine"],
-        base=folder or values["base"],
+        machine=values.get("machine", ""),
+        home=values.get("home", ""),
+        account=values.get("account", ""),
+        root=values.get("root", ""),
         python=values.get("python", ""),
         python_version=version,
         pythons_seen=tuple(seen),
         has_venv=venv == "venv",
         libc=" ".join(libc).strip(),
         onnxruntime=ort.strip("-"),
-        free_bytes=int(free) * 1024 if free.isdigit() else None,
+        free_bytes=int(free) * 1024 if _is_number(free) else None,
         writable=values.get("writable") == "yes",
         memory_available=available,
         profile=found.profile,
         exact=found.exact,
         identity=found.identity,
-        os_name=release[1].decode("utf-8", "replace") if release else "",
+        os_name=printable(release[1].decode("utf-8", "replace")) if release else "",
         power_mode=power_mode(values.get("power", "")),
         governor=values.get("governor", ""),
         clock_mhz=max(_numbers(values.get("clocks", "")), default=0) / 1000 or None,
@@ -176,19 +196,19 @@ async def identify(connection: Any, name: str, folder: str | None = None, python
     )
 
 
-def _parse(text: str) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
+def _parse(answers: list[str]) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
     values: dict[str, str] = {}
     files: dict[str, bytes] = {}
     seen: list[str] = []
-    for line in text.splitlines():
+    for line in answers:
         word, _, rest = line.partition(" ")
         name, equals, value = line.partition("=")
         if word == "file" and rest.count(" ") == 1:
             path, _, data = rest.partition(" ")
-            if path in _FILES:
-                files[path] = base64.b64decode(data)
+            with contextlib.suppress(ValueError):
+                files.update({path: base64.b64decode(data, validate=True)} if path in _FILES else {})
         elif name == "seen":
-            seen.append(value.strip())
+            seen.append(printable(value.strip()))
         elif equals and name.isidentifier():
             values[name] = value
     return values, files, seen
@@ -196,14 +216,18 @@ def _parse(text: str) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
 
 def _skew(now: str, before: float, after: float) -> float:
     """Seconds that the board's clock is ahead; 0 within the time that asking took."""
-    if not now.isdigit():
+    if not _is_number(now):
         return 0.0
     board = int(now)
     return board - after if board > after else min(0.0, board + 1 - before)
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split() if word.lstrip("-").isdigit()]
+    return [int(word) for word in text.split() if _is_number(word.removeprefix("-"))]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _gib(count: int | None) -> str:

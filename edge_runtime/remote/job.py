@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import contextlib
 import hashlib
-import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge_runtime.bench.results import validate
+from edge_runtime.bench.tables import FORMATS
 from edge_runtime.errors import RemoteError
-from edge_runtime.remote.agent import SILENCE_SECONDS, Agent, lost
+from edge_runtime.files import parse_json
+from edge_runtime.printable import printable
+from edge_runtime.remote.agent import Agent
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.upload import Say
 
 MOST_RESULT_BYTES = 256 << 20
 _LOG_KEPT = 2000
+_FETCH_SECONDS = 60.0
+_SLOWEST_LINK = 20_000.0
+"""Bytes a second with which a result comes at least; all tries together have the time that this takes."""
+
+_MOST_LEVELS = 64
+
+
+class TooSlowError(RemoteError):
+    """The time is over in which a result can be expected; the run is still on the board."""
 
 
 @dataclass
@@ -26,12 +39,15 @@ class Job:
     offset: int = 0
     last: str = ""
     code: int | None = None
+    data: bytearray = field(default_factory=bytearray)
+    fetch_began: float | None = None
+    size: int = 0
 
 
 async def start(agent: Agent, job: Job, command: list[str], path: str, made: list[str]) -> None:
     """Start it, with `path` in front of $PATH; from now on it goes on without us.
 
-    `made` is what is to be removed from the board once its result is fetched. Raises RemoteError if another one runs.
+    `made` is what is to be removed from the board once its result is fetched.
     """
     answer = await agent.call("start", job=job.folder, command=command, path=path, made=made)
     if not answer.get("done"):
@@ -40,42 +56,101 @@ async def start(agent: Agent, job: Job, command: list[str], path: str, made: lis
 
 async def follow(agent: Agent, job: Job, say: Say) -> None:
     """Show the log until the job has ended; raises RemoteError if it was lost, LostConnectionError if we were."""
-    async for answer in agent.answers("follow", job=job.folder, offset=job.offset):
-        if "log" in answer:
-            job.offset = answer["offset"]
-            for line in filter(None, map(str.rstrip, answer["log"].splitlines())):
-                job.last = (job.last + "\n" + line)[-_LOG_KEPT:]
-                say(line)
-        elif "ended" in answer:
-            job.code = answer["ended"]
-            return
-        elif "lost" in answer:
-            raise RemoteError(f"{agent.name}: the run did not end by itself: {answer['lost']}; start it again")
+    async with contextlib.aclosing(agent.answers("follow", job=job.folder, offset=job.offset)) as answers:
+        async for answer in answers:
+            if "log" in answer:
+                _show(job, agent.field(answer, "log", str), say)
+                job.offset = agent.field(answer, "offset", int)
+            elif "ended" in answer:
+                job.code = agent.field(answer, "ended", int)
+                return
+            elif "lost" in answer:
+                why = printable(agent.field(answer, "lost", str))
+                raise RemoteError(f"{agent.name}: the run did not end by itself: {why}; start it again")
     raise LostConnectionError(f"{agent.name}: the connection ended")
 
 
+def _show(job: Job, text: str, say: Say) -> None:
+    for line in filter(None, map(str.rstrip, text.splitlines())):
+        job.last = (job.last + "\n" + line)[-_LOG_KEPT:]
+        say(line)
+
+
 async def fetch(agent: Agent, job: Job) -> dict[str, Any]:
-    """Return the result, checked; raises RemoteError with the run's last words if there is none."""
-    async with agent.process("fetch", job=job.folder) as process:
-        with lost(agent.name):
-            try:
-                head = json.loads(await asyncio.wait_for(process.stdout.readline(), SILENCE_SECONDS) or b"{}")
-                size = int(head.get("size", -1))
-                if not 0 <= size <= MOST_RESULT_BYTES:
-                    raise LostConnectionError(f"{agent.name}: the result did not arrive")
-                data = await asyncio.wait_for(process.stdout.readexactly(size), SILENCE_SECONDS) if size else b""
-            except (asyncio.TimeoutError, asyncio.IncompleteReadError):
-                raise LostConnectionError(f"{agent.name}: the result did not arrive whole") from None
-    if not data:
-        words = " ".join(job.last.split("\n")[-4:]).removeprefix("lpc-bench: ").strip()
-        raise RemoteError(f"{agent.name}: the run failed with exit code {job.code}: {words or 'it said nothing'}")
-    if hashlib.sha256(data).hexdigest() != head["sha256"]:
+    """Return the result, checked; raises RemoteError with the run's last words if there is none.
+
+    A second call goes on where a lost connection ended the first, within the time that both have together.
+    """
+    began = job.fetch_began = time.monotonic() if job.fetch_began is None else job.fetch_began
+    left = began + _FETCH_SECONDS + job.size / _SLOWEST_LINK - time.monotonic()
+    if left <= 0:
+        raise TooSlowError(
+            f"{agent.name}: the result did not arrive in time: {len(job.data)} of {job.size} bytes in "
+            f"{time.monotonic() - began:.0f} s"
+        )
+    limit = _FETCH_SECONDS if job.size == 0 else left
+    silence_s, at_most = min(left, _FETCH_SECONDS), MOST_RESULT_BYTES
+    async for answer in agent.answers(
+        "fetch", silence_s=silence_s, job=job.folder, offset=len(job.data), at_most=at_most
+    ):
+        if "missing" in answer:
+            words = " ".join(job.last.split("\n")[-4:]).removeprefix("lpc-bench: ").strip()
+            raise RemoteError(f"{agent.name}: the run failed with exit code {job.code}: {words or 'it said nothing'}")
+        if "size" in answer:
+            job.size = _size(agent, answer)
+            limit = _FETCH_SECONDS + job.size / _SLOWEST_LINK
+        elif "data" in answer:
+            job.data += _bytes(agent, answer)
+        elif "sha256" in answer:
+            return _checked(agent, job, agent.field(answer, "sha256", str))
+        if len(job.data) > job.size:
+            raise agent.nonsense(len(job.data), f"a result of {job.size} bytes")
+        if time.monotonic() - began > limit:
+            raise LostConnectionError(f"{agent.name}: the result comes too slowly")
+    raise LostConnectionError(f"{agent.name}: the result did not arrive whole")
+
+
+def _size(agent: Agent, answer: dict[str, Any]) -> int:
+    size: int = agent.field(answer, "size", int)
+    if not 0 <= size <= MOST_RESULT_BYTES:
+        raise agent.nonsense(size, f"a result of at most {MOST_RESULT_BYTES} bytes")
+    return size
+
+
+def _bytes(agent: Agent, answer: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(agent.field(answer, "data", str), validate=True)
+    except ValueError as error:
+        raise agent.nonsense(answer, str(error)) from None
+
+
+def _checked(agent: Agent, job: Job, digest: str) -> dict[str, Any]:
+    """The result: whole, of the schema, with nothing in its texts that steers a terminal."""
+    data, job.data = bytes(job.data), bytearray()
+    if hashlib.sha256(data).hexdigest() != digest:
         raise LostConnectionError(f"{agent.name}: the result was damaged on its way")
-    result: dict[str, Any] = json.loads(data)
+    try:
+        result: dict[str, Any] = _shown(parse_json(data), _MOST_LEVELS)
+    except ValueError as error:
+        raise RemoteError(f"{agent.name}: the result is not JSON that can be used ({printable(str(error))})") from None
     validate(result, f"{agent.name}: result")
+    try:
+        for to_text in FORMATS.values():
+            to_text(result)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {printable(str(error))[:200]}"
+        raise RemoteError(f"{agent.name}: the result has values that make no sense ({why})") from None
     return result
 
 
-async def on_board(agent: Agent) -> list[dict[str, Any]]:
-    """Return the jobs there, oldest first: `job`, `alive`, `ended`, `made`."""
-    return [answer async for answer in agent.answers("jobs") if "job" in answer]
+def _shown(value: Any, levels: int) -> Any:
+    """A JSON value with printable texts; ValueError for one nested deeper than any result is."""
+    if isinstance(value, str):
+        return printable(value, "\n\t")
+    if levels == 0 and isinstance(value, (dict, list)):
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        return [_shown(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {printable(key): _shown(item, levels - 1) for key, item in value.items()}
+    return value

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from edge_runtime.errors import LpcError
+from edge_runtime.printable import printable
 from edge_runtime.remote.connection import Policy
 from edge_runtime.remote.hosts import Target
 from edge_runtime.remote.table import Outcome
 from edge_runtime.remote.upload import Say
 from edge_runtime.remote.visit import Request, Visit
 
+Ended = Callable[[Outcome], None]
+_LOG = logging.getLogger(__name__)
 
-def run_all(targets: list[Target], policy: Policy, request: Request | None, say: Say) -> list[Outcome]:
-    """Visit every board and return what came of each, in order; without a request everything of ours is removed there.
+
+def run_all(targets: list[Target], policy: Policy, request: Request, say: Say, ended: Ended) -> list[Outcome]:
+    """Visit every board and return what came of each, in order; `ended` gets each as soon as it is there.
 
     Raises KeyboardInterrupt after Ctrl-C, once the boards are left clean.
     """
-    return asyncio.run(_interruptible(_visit_all(targets, policy, request, say)))
+    return asyncio.run(_interruptible(_visit_all(targets, policy, request, say, ended)))
 
 
 async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
@@ -38,18 +43,35 @@ async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outco
             loop.remove_signal_handler(number)
 
 
-async def _visit_all(targets: list[Target], policy: Policy, request: Request | None, say: Say) -> list[Outcome]:
-    several = len(targets) > 1
-    return await asyncio.gather(*(_visit(target, policy, request, say, several) for target in targets))
+async def _visit_all(targets: list[Target], policy: Policy, request: Request, say: Say, ended: Ended) -> list[Outcome]:
+    def lines_of(target: Target) -> Say:
+        head = f"{target}: " if len(targets) > 1 else ""
+        return lambda line: say(head + printable(line))
+
+    async def visit(target: Target) -> Outcome:
+        outcome = await _visit(target, policy, request, lines_of(target))
+        ended(outcome)
+        return outcome
+
+    return await asyncio.gather(*map(visit, targets))
 
 
-async def _visit(target: Target, policy: Policy, request: Request | None, say: Say, several: bool) -> Outcome:
+async def _visit(target: Target, policy: Policy, request: Request, say: Say) -> Outcome:
     name = str(target)
-    visit = Visit(target, policy, request, (lambda line: say(f"{name}: {line}")) if several else say)
+    visit = Visit(target, policy, request, say)
     try:
-        if request is None:
+        if request.clean:
             await visit.clean()
             return Outcome(name)
-        return Outcome(name, await visit.run())
+        result = await visit.run()
+        return Outcome(name, result, visit.remains)
     except LpcError as error:
-        return Outcome(name, error=" ".join(str(error).split()))
+        return Outcome(name, error=_line([str(error), visit.remains]))
+    except Exception as error:  # whatever it is, it is this board's alone: the others go on, and the command fails
+        _LOG.debug("%s: unforeseen", name, exc_info=True)
+        what = f"{name}: unexpected {type(error).__name__}: {error} (please report it, with the output of --debug)"
+        return Outcome(name, error=_line([what, visit.remains]))
+
+
+def _line(texts: list[str]) -> str:
+    return printable(" ".join("; ".join(filter(None, texts)).split()))

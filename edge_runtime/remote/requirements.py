@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from edge_runtime.memory import RESERVE_BYTES
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, headline, plan_for
 from edge_runtime.plan.model import PROCESS_BYTES
+from edge_runtime.printable import printable
 from edge_runtime.remote.identify import OLDEST_PYTHON, Board
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -31,7 +33,8 @@ def check_machine(board: Board, name: str) -> str:
     machine = ARCHITECTURES.get(board.machine)
     if machine is None:
         raise RemoteError(
-            f"{name}: the board is {board.machine}; expected one of {', '.join(sorted(set(ARCHITECTURES.values())))}"
+            f"{name}: the board is {printable(board.machine) or 'of an unknown kind'}; "
+            f"expected one of {', '.join(sorted(set(ARCHITECTURES.values())))}"
             + ("; a 64-bit system must be installed on it" if board.machine.startswith("arm") else "")
         )
     if not board.python:
@@ -40,22 +43,39 @@ def check_machine(board: Board, name: str) -> str:
             f"{name}: no Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer there (seen: {seen}): "
             "sudo apt-get install python3 python3-venv, or name one with --python"
         )
-    if not board.libc.startswith("glibc"):
-        raise RemoteError(f"{name}: its C library is {board.libc or 'unknown'}; the wheels need glibc 2.35 or newer")
-    if tuple(int(part) for part in board.libc.split()[1].split(".")[:2]) < (2, 35):
+    libc = re.fullmatch(r"glibc (\d{1,4})\.(\d{1,4}).*", board.libc)
+    if libc is None:
+        seen = printable(board.libc) or "unknown"
+        raise RemoteError(f"{name}: its C library is {seen}; the wheels need glibc 2.35 or newer")
+    if (int(libc[1]), int(libc[2])) < (2, 35):
         raise RemoteError(
-            f"{name}: it has {board.libc}; the wheels need 2.35 or newer (JetPack 6, Ubuntu 22.04, Debian 12)"
+            f"{name}: it has {printable(board.libc)}; the wheels need 2.35 or newer "
+            "(JetPack 6, Ubuntu 22.04, Debian 12)"
         )
     return machine
+
+
+def check_root(board: Board, name: str) -> None:
+    """Raise RemoteError if no folder of ours can be made where the board says."""
+    if not board.root.startswith("/"):
+        raise RemoteError(
+            f"{name}: the board names no folder for our files (HOME is {printable(board.home)!r} there): give the "
+            "account a home without line breaks, or name a folder with --board-folder"
+        )
+    if ":" in board.root or printable(board.root) != board.root:
+        raise RemoteError(
+            f"{name}: Python makes no virtual environment in {printable(board.root)!r}: name a folder without ':' and "
+            "control characters with --board-folder"
+        )
 
 
 def check_room(board: Board, name: str, needed: int) -> None:
     """Raise RemoteError if the board has no space for `needed` bytes."""
     if not board.writable:
-        raise RemoteError(f"{name}: the folder for {board.base} is not writable; name another one with --board-folder")
+        raise RemoteError(f"{name}: the folder for {board.root} is not writable; name another one with --board-folder")
     if board.free_bytes is not None and board.free_bytes < needed + _SPARE_BYTES:
         raise RemoteError(
-            f"{name}: too little disk: {format_bytes(needed)} are needed in {board.base}, "
+            f"{name}: too little disk: {format_bytes(needed)} are needed in {board.root}, "
             f"{format_bytes(board.free_bytes)} are free; make room, or name another place with --board-folder. "
             "Nothing was uploaded"
         )

@@ -17,6 +17,7 @@ Packages = Literal["auto", "index", "carry", "system"]
 """Where onnxruntime and the rest come from: the board's package index; wheels fetched here; the board's own Python."""
 
 _INSTALL_SILENCE_SECONDS = 300.0
+_INSTALL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ async def _install(
     async for answer in agent.answers(
         "install",
         silence_s=_INSTALL_SILENCE_SECONDS,
+        total_s=_INSTALL_SECONDS,
         folder=runtime.folder,
         wheel=wheel,
         carried=carried,
         shared=shared,
     ):
-        if answer.get("log", "").startswith(("Collecting", "Installing", "Successfully")):
-            say(answer["log"][:100])
+        line = str(answer.get("log", ""))
+        if line.startswith(("Collecting", "Installing", "Successfully")):
+            say(line[:100])

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import RemoteError
-from edge_runtime.remote.agent import SILENCE_SECONDS, Agent, lost
+from edge_runtime.remote.agent import SILENCE_SECONDS, Agent
 from edge_runtime.remote.connection import LostConnectionError
+from edge_runtime.remote.shell import Command, lost
 
 CHUNK = 1 << 18
 _REPORT_SECONDS = 1.0
+_SLOWEST_HASHING = 1e6
+"""Bytes a second that the slowest board hashes from the slowest card."""
 
 Say = Callable[[str], None]
 
@@ -77,9 +80,10 @@ async def _missing(agent: Agent, files: list[Path], folder: str, say: Say) -> li
     try:
         say(f"comparing {len(files)} files, {format_bytes(sum(path.stat().st_size for path in files))}")
         names = [path.name for path in files]
-        async for answer in agent.answers("hash", folder=folder, files=names, chunk=CHUNK):
-            if "file" in answer:
-                there[answer["file"]] += answer["chunks"]
+        limit = SILENCE_SECONDS + sum(path.stat().st_size for path in files) / _SLOWEST_HASHING
+        async for answer in agent.answers("hash", total_s=limit, folder=folder, names=names, chunk=CHUNK):
+            if "file" in answer and answer["file"] in there:
+                there[answer["file"]] += agent.field(answer, "chunks", list)
     finally:
         chunks = await here
     return [
@@ -103,14 +107,21 @@ async def _send(
 ) -> None:
     total = sum(chunk.size for chunk in chunks)
     say(f"sending {format_bytes(total)} of {format_bytes(sum(sizes.values()))}: the rest is there already")
-    async with agent.process("receive", folder=folder, files=sizes) as process:
-        writer = asyncio.create_task(_write(agent, process, chunks, counted))
+    async with agent.process("receive", folder=folder, sizes=sizes) as process:
+        ready = asyncio.Event()
+        writer = asyncio.create_task(_write(agent, process, chunks, counted, ready))
         progress = _Progress(total, say)
+        left = iter(chunks)
         done = False
         try:
             async for answer in agent.read(process, SILENCE_SECONDS):
+                if "ready" in answer:
+                    ready.set()
                 if "stored" in answer:
-                    progress.add(answer["stored"])
+                    chunk = next(left, None)
+                    if chunk is None or answer["stored"] != chunk.size:
+                        raise agent.nonsense(answer, "expected the size of the chunk that was sent")
+                    progress.add(chunk.size)
                 done = done or "done" in answer
             if not done:
                 raise LostConnectionError(f"{agent.name}: the connection ended while sending")
@@ -125,9 +136,10 @@ async def _send(
                 await writer
 
 
-async def _write(agent: Agent, process: object, chunks: list[_Chunk], counted: Transfer) -> None:
+async def _write(agent: Agent, process: Command, chunks: list[_Chunk], counted: Transfer, ready: asyncio.Event) -> None:
     """Send every chunk, as fast as the connection takes them."""
-    stdin = process.stdin  # type: ignore[attr-defined]
+    stdin = process.stdin
+    await ready.wait()
     for chunk in chunks:
         data = await asyncio.to_thread(_read, chunk)
         head = {"file": chunk.file.name, "offset": chunk.offset, "size": chunk.size, "sha256": chunk.digest}

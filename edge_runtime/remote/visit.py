@@ -18,6 +18,7 @@ from boards import Profile
 from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import RemoteError
 from edge_runtime.native import DISTRIBUTION
+from edge_runtime.printable import printable
 from edge_runtime.remote import job as jobs
 from edge_runtime.remote.agent import Agent
 from edge_runtime.remote.connection import LostConnectionError, Policy, connected
@@ -29,12 +30,16 @@ from edge_runtime.remote.requirements import (
     check_machine,
     check_memory,
     check_room,
+    check_root,
 )
 from edge_runtime.remote.runtime import Packages, Runtime, install, runtime_for
+from edge_runtime.remote.tenure import Tenure, who
 from edge_runtime.remote.upload import Say, Transfer, files_of, upload
 from edge_runtime.remote.wheels import find_wheel
 
 _LEAVE_SECONDS = 20.0
+_CLEAN_SECONDS = 300.0
+_MOST_NAMED = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _MOST_RECONNECTS = 50
 _AGENT_BYTES = 1_000_000
@@ -45,7 +50,7 @@ _Value = TypeVar("_Value")
 class Request:
     """What to do on every board. `arguments` go to `lpc-bench run` there, `load` is what they say about memory."""
 
-    model: Path
+    model: Path = Path()
     arguments: tuple[str, ...] = ()
     load: dict[str, Any] = field(default_factory=dict)
     wheel: Path | None = None
@@ -54,121 +59,148 @@ class Request:
     folder: str | None = None
     keep: bool = False
     resume: bool = False
+    clean: bool = False
     profile: Profile | None = None
     reconnect_s: float = 120.0
 
 
 class Visit:
-    """One board's turn; `run`, `clean` or `stop` once. `transfer` counts what crossed the wire."""
+    """One board's turn; `run` or `clean` once.
 
-    def __init__(self, target: Target, policy: Policy, request: Request | None, say: Say) -> None:
+    `transfer` counts what crossed the wire; `remains` says what could not be removed from the board, if anything.
+    """
+
+    def __init__(self, target: Target, policy: Policy, request: Request, say: Say) -> None:
         self.transfer = Transfer()
+        self.remains = ""
         self._target = target
         self._policy = policy
-        self._request = request or Request(Path())
+        self._request = request
         self._say = say
         self._stack = contextlib.AsyncExitStack()
         self._agent: Agent | None = None
         self._board: Board | None = None
+        self._tenure = Tenure(request.reconnect_s)
+        self._base = ""
         self._job: jobs.Job | None = None
         self._made: list[str] = []
         self._reconnects = 0
+        self._give_up = 0.0
 
     async def run(self) -> dict[str, Any]:
         """Measure there and return the result, with what is known of the board; raises LpcError.
 
         The board is as it was afterwards, whatever happened, unless it cannot be reached or `keep` was asked for.
         """
-        async with self._stack:
-            board = await self._meet()
-            try:
-                result = await (self._attach() if self._request.resume else self._measure(board))
-            except LostConnectionError as error:
-                raise RemoteError(f"{error}; {self._what_remains()}") from None
-            except BaseException:
-                await self._leave(stop=True)
-                raise
-            await self._leave(stop=False)
-            return self._described(result, board)
+        try:
+            async with self._stack:
+                board = await self._meet()
+                try:
+                    result = await (self._attach(board) if self._request.resume else self._measure(board))
+                except (LostConnectionError, jobs.TooSlowError) as error:
+                    raise RemoteError(f"{error}; {self._what_remains()}") from None
+                except BaseException:
+                    await self._leave(stop=True)
+                    raise
+                await self._leave(stop=False)
+                return self._described(result, board)
+        finally:
+            self._tenure.end()
 
     async def clean(self) -> None:
         """End what runs there and remove everything of ours."""
         async with self._stack:
-            agent = await self._ready(await self._meet())
-            for job in await jobs.on_board(agent):
-                await agent.call("stop", job=job["job"])
-            await agent.call("clean", paths=["jobs", "models", "runtime", "wheels"])
-            self._say(f"{agent.base} is gone")
+            board = await self._meet()
+            agent = self._ready(board)
+            done = await agent.call("clean", total_s=_CLEAN_SECONDS)
+            holder = done.get("holder")
+            if holder:
+                self._say(f"ended the work of {who(holder)}")
+            left = [printable(str(name)) for name in agent.field(done, "left", list)]
+            if left:
+                raise RemoteError(f"{agent.name}: these are still there: {', '.join(left[:_MOST_NAMED])}")
+            self._say(f"nothing of ours is left in {board.root}")
 
     async def _meet(self) -> Board:
         self._say("connecting")
         connection = await self._stack.enter_async_context(connected(self._target, self._policy))
         board = await identify(connection, str(self._target), self._request.folder, self._request.python)
         self._board = board
-        self._agent = Agent(connection, board.python, board.base, str(self._target))
+        self._agent = self._agent_of(connection, board)
         self._say(board.describe())
         if abs(board.clock_skew_s) > CLOCK_LIMIT_S:
             self._say(_clock_warning(board))
         return board
 
-    async def _ready(self, board: Board) -> Agent:
-        """Our script on the board; raises RemoteError where nothing of ours can run."""
+    def _agent_of(self, connection: Any, board: Board) -> Agent:
+        is_default = self._request.folder is None
+        agent = Agent(connection, board.python, board.root, is_default, self._tenure.token, str(self._target))
+        agent.base = self._base
+        return agent
+
+    def _ready(self, board: Board) -> Agent:
+        """The board's side; raises RemoteError where nothing of ours can run."""
         assert self._agent is not None
         check_machine(board, self._agent.name)
-        check_room(board, self._agent.name, 0)
-        await self._agent.install()
+        check_root(board, self._agent.name)
         return self._agent
+
+    async def _begin(self, board: Board) -> dict[str, Any]:
+        """Take the board and return what is there already."""
+        agent = self._ready(board)
+        check_room(board, agent.name, 0)
+        there = await self._tenure.begin(agent, self._say, self._request.resume)
+        self._base = agent.base
+        return there
 
     async def _measure(self, board: Board) -> dict[str, Any]:
         request, name = self._request, str(self._target)
         machine = check_machine(board, name)
+        check_root(board, name)
         runtime = runtime_for(find_wheel(machine, request.wheel), machine, board, request.packages)
         check_memory(board, name, request.model, request.load)
-        agent = await self._ready(board)
-        await self._refuse_if_busy(agent)
         files = files_of(request.model)
         model = "models/" + (re.sub(r"[^\w.-]", "_", request.model.resolve().name).lstrip(".") or "model")
-        complete = await self._prepare(agent, board, runtime, model, sum(path.stat().st_size for path in files))
+        there = await self._begin(board)
+        complete = await self._prepare(board, runtime, model, sum(path.stat().st_size for path in files), there)
         if not complete:
             self._say(f"installing {runtime.wheel.name}")
             await self._persist(lambda agent: install(agent, runtime, board, self._say, self.transfer))
         await self._persist(lambda agent: upload(agent, files, model, self._say, self.transfer))
         self._job = jobs.Job(f"jobs/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}")
-        environment = f"{board.base}/{runtime.folder}/bin"
-        command = [f"{environment}/lpc-bench", "run", f"{board.base}/{model}", *request.arguments, "-o", "result.json"]
+        environment = f"{self._base}/{runtime.folder}/bin"
+        command = [f"{environment}/python", f"{environment}/lpc-bench", "run", f"{self._base}/{model}"]
         self._say("starting: lpc-bench run " + " ".join(request.arguments))
         assert self._agent is not None
-        await jobs.start(self._agent, self._job, command, environment, [] if request.keep else self._made)
+        made = [] if request.keep else self._made
+        await jobs.start(self._agent, self._job, [*command, *request.arguments, "-o", "result.json"], environment, made)
         return await self._finish(self._job)
 
-    async def _refuse_if_busy(self, agent: Agent) -> None:
-        for other in await jobs.on_board(agent):
-            if other["alive"]:
-                raise RemoteError(
-                    f"{agent.name}: {other['job']} is running on this board: attach to it with --resume, or end it and "
-                    "remove everything with --clean"
-                )
-
-    async def _prepare(self, agent: Agent, board: Board, runtime: Runtime, model: str, size: int) -> bool:
-        """See what is there already, and whether the rest has room; returns whether the runtime is complete."""
-        there = await agent.call("list")
-        complete = runtime.folder in there["complete"]
-        self._made = [name for name in (model, runtime.folder, runtime.wheels) if name not in there["complete"]]
+    async def _prepare(self, board: Board, runtime: Runtime, model: str, size: int, there: dict[str, Any]) -> bool:
+        """See whether the rest has room, and write down what is made; returns whether the runtime is complete."""
+        assert self._agent is not None
+        ready, models = self._agent.field(there, "complete", list), self._agent.field(there, "models", dict)
+        inherited = [str(name) for name in self._agent.field(there, "inherited", list)]
+        missing = [name for name in (model, runtime.folder, runtime.wheels) if name not in ready]
+        self._made = list(dict.fromkeys([*inherited, *missing]))
+        complete = runtime.folder in ready
         space = SHARED_RUNTIME_BYTES if runtime.packages == "system" else RUNTIME_BYTES
-        needed = max(0, size - there["models"].get(model, 0)) + (0 if complete else space)
-        check_room(board, agent.name, needed + _AGENT_BYTES)
+        stored = models.get(model, 0)
+        needed = max(0, size - (stored if type(stored) is int else 0)) + (0 if complete else space)
+        check_room(board, self._agent.name, needed + _AGENT_BYTES)
+        await self._agent.call("making", paths=[] if self._request.keep else self._made)
         return complete
 
-    async def _attach(self) -> dict[str, Any]:
+    async def _attach(self, board: Board) -> dict[str, Any]:
         """Go on with the newest run on the board."""
-        assert self._board is not None
-        agent = await self._ready(self._board)
-        found = await jobs.on_board(agent)
-        if not found:
-            raise RemoteError(f"{agent.name}: there is no run to attach to; start one without --resume")
-        self._job = jobs.Job(found[-1]["job"])
-        self._made = found[-1]["made"]
-        self._say(f"attached to {self._job.folder}" + ("" if found[-1]["alive"] else ", which has ended"))
+        there = await self._begin(board)
+        assert self._agent is not None
+        found = self._agent.field(there, "jobs", list)
+        if not found or not isinstance(found[-1], dict):
+            raise RemoteError(f"{self._agent.name}: there is no run to attach to; start one without --resume")
+        self._job = jobs.Job(self._agent.field(found[-1], "job", str))
+        self._made = [str(name) for name in self._agent.field(found[-1], "made", list)]
+        self._say(f"attached to {self._job.folder}" + ("" if found[-1].get("alive") else ", which has ended"))
         return await self._finish(self._job)
 
     async def _finish(self, job: jobs.Job) -> dict[str, Any]:
@@ -185,20 +217,24 @@ class Visit:
                 await self._reconnect(error)
 
     async def _reconnect(self, lost: LostConnectionError) -> None:
+        """Connect again within `reconnect_s`, which begin anew only if the last connection was of use."""
         self._say(f"{str(lost).removeprefix(f'{self._target}: ')}; connecting again")
-        deadline, pause, reason = time.monotonic() + self._request.reconnect_s, _FIRST_PAUSE, str(lost)
-        while time.monotonic() < deadline and self._reconnects < _MOST_RECONNECTS:
+        if self._agent is None or self._agent.heard or not self._give_up:
+            self._give_up = time.monotonic() + self._request.reconnect_s
+        pause, reason = _FIRST_PAUSE, str(lost)
+        while time.monotonic() < self._give_up and self._reconnects < _MOST_RECONNECTS:
             await self._stack.aclose()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             try:
                 connection = await self._stack.enter_async_context(connected(self._target, self._policy))
                 assert self._board is not None
-                self._agent = Agent(connection, self._board.python, self._board.base, str(self._target))
-                await self._agent.install()
-            except RemoteError as error:
+                self._agent = self._agent_of(connection, self._board)
+                await self._agent.call("again")
+            except LostConnectionError as error:
                 reason = str(error)
                 continue
+            self._agent.heard = 0
             self._reconnects += 1
             self._say("connected again")
             return
@@ -218,16 +254,23 @@ class Visit:
             except asyncio.CancelledError:
                 continue
             except (RemoteError, asyncio.TimeoutError, OSError) as error:
-                self._say(f"the board could not be left clean ({str(error) or 'no answer'}): --clean does it later")
+                self._leave_behind(f"could not be left clean ({str(error) or 'no answer'})")
+
+    def _leave_behind(self, what: str) -> None:
+        self.remains = f"{self._target}: the board {what}: --clean does it later"
+        self._say(self.remains.removeprefix(f"{self._target}: "))
 
     async def _remove(self, stop: bool) -> None:
-        if self._agent is None or not self._agent.python:
+        if self._agent is None or not self._base:
             return
-        if stop and self._job is not None:
-            await self._agent.call("stop", job=self._job.folder)
-        paths = [] if self._request.keep else list(self._made)
-        paths += [self._job.folder] if self._job is not None else []
-        await self._agent.leave(paths)
+        paths = [] if self._request.keep else self._made
+        job = self._job.folder if self._job is not None else None
+        done = await self._agent.call("leave", paths=paths, job=job, stop=stop)
+        left = [printable(str(name)) for name in self._agent.field(done, "left", list)]
+        if left:
+            self._leave_behind(f"still has {', '.join(left[:_MOST_NAMED])} in {self._base}")
+        elif done.get("taken"):
+            self._say("somebody else has the board by now: nothing was removed from it")
 
     def _described(self, result: dict[str, Any], board: Board) -> dict[str, Any]:
         """The result with what only this side knows."""
@@ -244,7 +287,7 @@ class Visit:
             result["board"] = {**named, "reasons": ["--profile"], "identity": result["board"].get("identity", {})}
         if abs(board.clock_skew_s) > CLOCK_LIMIT_S:
             result["warnings"].append(_clock_warning(board))
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, OverflowError):
                 there = datetime.datetime.fromisoformat(result["created"])
                 here = there - datetime.timedelta(seconds=round(board.clock_skew_s))
                 result["created"], result["remote"]["created_there"] = here.isoformat(), result["created"]

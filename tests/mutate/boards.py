@@ -108,7 +108,6 @@ class Boards:
     def _install(self, folder: Path) -> None:
         """Put the stand-in into the board's runtime folder, which is named as the client names it."""
         from edge_runtime.remote.board import place as board_place
-
         from edge_runtime.remote.wheels import digest
 
         wheel = next(self._place.glob("*.whl"))
