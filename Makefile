@@ -4,6 +4,7 @@
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make mutate mutated packages, sources and answers by the thousand; MUTATE="--seed 2 --only gguf" and the like
 # make bench  the benchmarks that run anywhere in a minute
+# make faults exports killed, and disks full, at hundreds of moments: nothing is lost; minutes
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
 # make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
 
@@ -13,7 +14,11 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
+<<<<<<< HEAD
 .PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate clean setup wheel wheel-arm64 test-board
+=======
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup wheel wheel-arm64 test-board faults
+>>>>>>> 8c96958 (wip)
 
 setup: $(VENV)/.installed
 
@@ -69,10 +74,15 @@ fuzz: setup
 	$(BIN)/cmake --build build/fuzz --target fuzzers
 	$(BIN)/python native/fuzz/run.py build/fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
+<<<<<<< HEAD
 MUTATE ?=
 
 mutate: setup
 	PYTHONPATH=tests $(BIN)/python -m mutate $(MUTATE)
+=======
+faults: setup
+	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),50) --full $(or $(FULL),20)
+>>>>>>> 8c96958 (wip)
 
 lint: setup
 	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples

@@ -247,9 +247,9 @@ def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, An
     from dataclasses import replace
 
     from exporters import frontier
-    from exporters.replacing import check_target
+    from exporters.publish import prepare
 
-    check_target(out.absolute(), options.force)
+    prepare(out.absolute(), options.force)
     assert options.lossy is not None
     board = board_of(lossy["plan_for"], lossy["memory_budget"])
     found = frontier.frontier(model, out.absolute().parent, options.lossy, board, options, say=lambda line: None)

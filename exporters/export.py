@@ -22,8 +22,7 @@ from exporters.graph import DATA_FILE
 from exporters.manifest import WrittenTensor
 from exporters.plan import Plan
 from exporters.progress import Progress
-from exporters.publish import working_folder
-from exporters.replacing import check_target
+from exporters.publish import prepare, working_folder
 from exporters.sources import open_plan
 from exporters.staging import MANIFEST, MODEL_FILE, write_bytes, write_json, writing
 from exporters.tokenizer_files import TOKENIZER_CONFIG
@@ -99,7 +98,7 @@ def export(model: str | Path, out: str | Path, options: ExportOptions | None = N
     start = time.monotonic()
     options = options or ExportOptions()
     target = Path(os.path.abspath(out))
-    check_target(target, options.force)
+    prepare(target, options.force)
     asked = options.lossy if options.lossy is not None and options.lossy.changes else None
     if asked is not None:
         from exporters import lossy

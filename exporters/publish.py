@@ -16,18 +16,23 @@ from exporters.staging import write_json, writing
 from exporters.working import PUBLISHING, REPLACED, Working, delete, say
 
 
+def prepare(out: Path, force: bool) -> None:
+    """Finish what a kill left half done at `out`; ExportError if `out` may not be written."""
+    with writing(out):
+        working.sweep(replacing.resolved(out).parent)
+        _settle_all(replacing.resolved(out))
+    replacing.check_target(out, force)
+
+
 @contextlib.contextmanager
 def working_folder(out: Path, force: bool, begun: dict[str, Any], restart: bool = False) -> Iterator[Working]:
     """Give a working folder whose package becomes `out` when the block ends.
 
     `begun` are the "options" and "inputs" of this export, for JSON. If the block fails, what is finished stays for the
-    same command to go on with; a folder with nothing finished is deleted. ExportError if `out` may not be written, or
-    an unfinished export with other options is there that is not to be dropped (`restart`).
+    same command to go on with; a folder with nothing finished is deleted. `prepare` comes first. ExportError if `out`
+    may not be written, or an unfinished export with other options is there that is not to be dropped (`restart`).
     """
     target = replacing.resolved(out)
-    with writing(out):
-        _settle_all(target)
-    replacing.check_target(out, force)
     with writing(out):
         target.parent.mkdir(parents=True, exist_ok=True)
         work = _agreed(target, begun, restart)
@@ -104,8 +109,7 @@ def _publish(work: Working, out: Path) -> None:
 def _swap(work: Working, out: Path) -> None:
     """Exchange package and old folder. Afterwards the old one lies where the package was, or in REPLACED."""
     delete(work.path / PUBLISHING)
-    if os.path.lexists(work.path / REPLACED):
-        _drop(work.path / REPLACED, out)
+    _drop_if_there(work.path / REPLACED, out)
     state = work.package.lstat()
     write_json(work.path / PUBLISHING, {"device": state.st_dev, "inode": state.st_ino})
     _sync_folder(work.path)
@@ -120,7 +124,7 @@ def _swap(work: Working, out: Path) -> None:
 
 
 def _settle_all(out: Path) -> None:
-    """Finish what a kill left between two steps, and say so; a folder that another export works in is its own."""
+    """Finish what a kill left between two steps, and say so; a folder that another export works in is left to it."""
     for path in working.found(out):
         with contextlib.suppress(ExportError):
             work = working.opened(path)
@@ -133,11 +137,11 @@ def _settle_all(out: Path) -> None:
 def _settle(work: Working, out: Path) -> None:
     replaced = work.path / REPLACED
     if _has_placed(work, out) or not os.path.lexists(work.package):
-        if os.path.lexists(replaced) and not os.path.lexists(out):
+        if replacing.is_whole(replaced) and not os.path.lexists(out):
             rename_new(replaced, out)
         say(f"{out}: the last export had taken its place when it was stopped; the rest of it is cleared away")
         _clear(work, out)
-    elif os.path.lexists(replaced) and not os.path.lexists(out):
+    elif replacing.is_whole(replaced) and replacing.is_whole(work.package) and not os.path.lexists(out):
         rename_new(work.package, out)
         say(f"{out}: the last export was whole, but stopped before it took its place: it is there now")
         _clear(work, out)
@@ -155,14 +159,13 @@ def _has_placed(work: Working, out: Path) -> bool:
 def _clear(work: Working, out: Path) -> None:
     """Delete the working folder with the old export in it."""
     for old in (work.package, work.path / REPLACED):
-        if os.path.lexists(old):
-            _drop(old, out)
+        _drop_if_there(old, out)
     work.remove()
 
 
-def _drop(old: Path, out: Path) -> None:
+def _drop_if_there(old: Path, out: Path) -> None:
     """Delete an export that was replaced; one with something of a user's in it is put beside `out` instead."""
-    strangers = replacing.not_written(old)
+    strangers = replacing.not_written(old) if old.is_dir() and not old.is_symlink() else []
     if not strangers:
         delete(old)
         return

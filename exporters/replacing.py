@@ -56,6 +56,11 @@ def is_package(folder: Path) -> bool:
     return bool(_manifest(folder))
 
 
+def is_whole(folder: Path) -> bool:
+    """Tell whether `folder` is an exported one itself, and no link to one."""
+    return not folder.is_symlink() and is_package(folder)
+
+
 def is_empty(folder: Path) -> bool:
     """Tell whether `folder` is a folder with nothing in it."""
     return folder.is_dir() and not any(folder.iterdir())

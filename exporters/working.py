@@ -80,6 +80,9 @@ class Working:
 
     def keep_only(self, *names: str) -> None:
         """Leave of the unfinished package only regular files of these names."""
+        if self.package.is_symlink():
+            self.package.unlink()
+            self.package.mkdir()
         for left in self.package.iterdir():
             if left.name not in names or not stat.S_ISREG(left.lstat().st_mode):
                 delete(left)
@@ -128,7 +131,6 @@ def claim(out: Path, begun: dict[str, Any]) -> Working:
 
     ExportError if another export has it, or every name is taken by something that is not ours.
     """
-    sweep(out.parent)
     for path in found(out):
         return opened(path)
     for path in candidates(out):
