@@ -29,6 +29,7 @@ Examples:
   lpc-export Qwen/Qwen3-0.6B              from the Hugging Face Hub
   lpc-export inspect llama-lpc            what an exported folder holds
   lpc-export verify llama-lpc --against Llama-3.2-1B
+  lpc-export --reseal llama-lpc           accept an edited configuration or tokenizer
   lpc-export Llama-3.2-1B --quantize int8 --codec ans --calibration book.txt
   lpc-export Llama-3.2-1B --plan-for raspberry-pi-5 --target "2 s/token"
   lpc-export frontier Llama-3.2-1B --plan-for raspberry-pi-5 --svg frontier.svg
@@ -107,7 +108,7 @@ def command(
     OUT appears only when it is whole. What a failed, interrupted or killed export has finished is kept in OUT.partial,
     and the same command goes on from there.
 
-    Further commands: inspect, verify, frontier (see lpc-export inspect --help).
+    Further commands: inspect, verify, reseal, frontier (see lpc-export inspect --help).
     """
     packs = codec == "packed" or (codec == "auto" and objective == "compute")
     if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
@@ -162,11 +163,33 @@ def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
-    """Decode every weight of an exported FOLDER and compare it with the checksum of its source."""
+    """Decode every weight of an exported FOLDER and compare it with the checksum of its source; compare every file."""
     with _failing("interrupted"):
         figures = _verify(folder, against, threads)
         text = f"{figures['folder']}: {figures['tensors']} weights are what they were, bit for bit"
+        if figures["files"] is None:
+            text += " (its files have no hashes: it was exported by an older version)"
+        else:
+            text += f", and so are its {figures['files']} files"
         click.echo(json.dumps(figures) if as_json else text + (f", and those of {against}" if against else ""))
+
+
+@tools.command("reseal")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what was accepted as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> None:
+    """Accept what was edited in an exported FOLDER: write the hashes of its files anew, and say what changed."""
+    with _failing("interrupted: nothing was written"):
+        from dataclasses import asdict
+
+        from exporters.reseal import reseal
+
+        accepted = reseal(folder, threads)
+        click.echo(
+            json.dumps({"folder": str(folder), **asdict(accepted)}) if as_json else f"{folder}: {accepted.line()}"
+        )
 
 
 @tools.command("frontier", context_settings={"help_option_names": ["-h", "--help"]})
@@ -207,6 +230,8 @@ def _failing(interrupted: str) -> Iterator[None]:
 
 def main() -> NoReturn:
     """Run the command: exit status 0, 1 for a failure, 2 for wrong usage."""
+    if sys.argv[1:2] == ["--reseal"]:
+        sys.argv[1] = "reseal"
     run_command(tools if sys.argv[1:2] and sys.argv[1] in tools.commands else command, "lpc-export")
 
 
@@ -270,7 +295,8 @@ def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:
     if against is not None:
         with Progress("comparing", manifest["totals"]["source_bytes"]) as progress:
             verify_against(folder, against, progress.advance)
-    return {"folder": str(folder), "tensors": count, "verified": True, "against": against}
+    files = len(manifest["files"]) if "files" in manifest else None
+    return {"folder": str(folder), "tensors": count, "files": files, "verified": True, "against": against}
 
 
 def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
