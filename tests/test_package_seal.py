@@ -243,11 +243,11 @@ def test_reseal_of_no_exported_folder_is_one_line(tmp_path: Path, lpc_export: Ru
     assert done.stderr.count("\n") == 1
 
 
-def test_open_configuration_that_was_added_is_a_warning(folder: Path) -> None:
+def test_open_tokenizer_that_is_not_listed_is_a_warning(folder: Path) -> None:
     manifest = manifest_of(folder)
-    del manifest["files"]["tokenizer_config.json"]
+    del manifest["files"]["tokenizer.json"]
     (folder / "lpc.json").write_text(json.dumps(manifest))
-    with pytest.warns(PackageWarning, match=r"tokenizer_config\.json changed"):
+    with pytest.warns(PackageWarning, match=r"tokenizer\.json changed"):
         Package.open(folder)
 
 
