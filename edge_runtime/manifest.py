@@ -15,7 +15,8 @@ OPERATOR_DOMAIN, OPERATOR_VERSION = "lpc", 1
 """The newest operators that the library has (kOperatorVersion in native/ep/api.h; docs/compatibility.md)."""
 MANIFEST_FILE = "lpc.json"
 MOST_POSITIONS = (1 << 31) - 1
-_UPDATE = "update lpc-edge-runtime to run this model"
+UPDATE = "update lpc-edge-runtime to run this model"
+"""What a newer folder asks for; the library says the same of newer operators."""
 
 
 def read_manifest(folder: Path) -> JsonObject:
@@ -53,13 +54,13 @@ def _check_versions(manifest: JsonObject) -> None:
         raise manifest.error("format", repr(FORMAT))
     version = manifest.get("format_version", int)
     if version > FORMAT_VERSION:
-        raise manifest.error("format_version", f"at most {FORMAT_VERSION}: {_UPDATE}")
+        raise manifest.error("format_version", f"at most {FORMAT_VERSION}: {UPDATE}")
     if version != FORMAT_VERSION:
         raise manifest.error("format_version", str(FORMAT_VERSION))
     if "operators" in manifest.values:  # folders from before it was written down have version 1
         operators = manifest.object("operators")
         if operators.positive(OPERATOR_DOMAIN) > OPERATOR_VERSION:
-            raise operators.error(OPERATOR_DOMAIN, f"at most {OPERATOR_VERSION}: {_UPDATE}")
+            raise operators.error(OPERATOR_DOMAIN, f"at most {OPERATOR_VERSION}: {UPDATE}")
 
 
 def _data_bytes(data: JsonObject) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import xxhash
 
 from edge_runtime.errors import FormatError
-from edge_runtime.files import open_regular
+from edge_runtime.files import SMALL_FILE_BYTES, open_regular
 from edge_runtime.manifest import MANIFEST_FILE
 from edge_runtime.model_files import file_of
 
@@ -64,9 +64,10 @@ def entry_of(file: Path, manifest: Entry, whole_hash: str | None = None) -> dict
     return entry
 
 
-def changed_files(folder: Path, manifest: Entry, read: Sequence[str] = ()) -> list[str]:
+def changed_files(folder: Path, manifest: Entry, read: Sequence[str] = (), whole: bool = False) -> list[str]:
     """Return the names of the files that are not what the manifest says, in its order; the weight file by its headers.
 
+    Unless `whole`, a file that is neither a graph nor small is known by its size alone: nobody reads it.
     Of the files that are `read`, those that are there and not listed are among them. Nothing is where the manifest has
     no hashes. ConfigError for one that is missing, FormatError for one that is no regular file.
     """
@@ -76,7 +77,7 @@ def changed_files(folder: Path, manifest: Entry, read: Sequence[str] = ()) -> li
     changed = [
         name
         for name, entry in files.items()
-        if not _is_same(file_of(folder, name), entry, manifest if name == data else None)
+        if not _is_same(file_of(folder, name), entry, manifest if name == data else None, whole)
     ]
     return [*changed, *(name for name in read if name not in files and (folder / name).exists())]
 
@@ -111,10 +112,13 @@ def changed_error(folder: Path, name: str, data_file: str) -> FormatError:
     )
 
 
-def _is_same(file: Path, entry: Entry, manifest: Entry | None) -> bool:
+def _is_same(file: Path, entry: Entry, manifest: Entry | None, whole: bool) -> bool:
     try:
-        if file.stat().st_size != entry["bytes"]:
+        size = file.stat().st_size
+        if size != entry["bytes"]:
             return False
+        if manifest is None and size > SMALL_FILE_BYTES and file.suffix != ".onnx" and not whole:
+            return True
         if manifest is None:
             return file_hash(file) == str(entry["xxh3_128"])
         expected = entry.get("headers_xxh3_128")

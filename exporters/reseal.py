@@ -48,7 +48,7 @@ def reseal(folder: Path, threads: int = 0) -> Resealed:
     names = [name for name in dict.fromkeys((*needed, *before, *_known(folder))) if (folder / name).exists()]
     removed = tuple(name for name in before if name not in names)
     kept = {**manifest, "files": {name: entry for name, entry in before.items() if name in names}}
-    changed = tuple(changed_files(folder, kept))
+    changed = tuple(changed_files(folder, kept, whole=True))
     if data.name in changed:
         raise changed_error(folder, data.name, data.name)
     if data.name not in before:

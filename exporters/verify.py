@@ -55,7 +55,7 @@ def verify(folder: Path, threads: int = 0, advance: Callable[[int], None] = lamb
 def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
     """ExportError or FormatError if a file is not what the manifest says; the weights are decoded and say more."""
     data = manifest["data"]["file"]
-    changed = [name for name in changed_files(folder, manifest) if name != data]
+    changed = [name for name in changed_files(folder, manifest, whole=True) if name != data]
     if MODEL_FILE in changed:
         raise changed_error(folder, MODEL_FILE, data)
     if changed:
