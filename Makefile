@@ -3,6 +3,7 @@
 # make lint   formats, types, warnings
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make mutate mutated packages, sources and answers by the thousand; MUTATE="--seed 2 --only gguf" and the like
+# make compatibility   a table of Pythons and onnxruntimes that export and run; needs a package index
 # make bench  the benchmarks that run anywhere in a minute
 # make faults exports killed, and disks full, at hundreds of moments: nothing is lost; minutes
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
@@ -14,11 +15,7 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
-<<<<<<< HEAD
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate clean setup wheel wheel-arm64 test-board
-=======
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay clean setup wheel wheel-arm64 test-board faults
->>>>>>> 8c96958 (wip)
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate faults clean setup compatibility wheel wheel-arm64 test-board
 
 setup: $(VENV)/.installed
 
@@ -94,6 +91,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff format boards edge_runtime exporters native tests benchmarks examples
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format -i
+
+# The demo model, and a folder of 0.1.0, with every Python on PATH and the oldest and the newest onnxruntime.
+compatibility: setup
+	$(BIN)/python benchmarks/compatibility.py
 
 bench: demo
 	$(BIN)/lpc-bench run out/demo -p 128 -n 64 -r 3

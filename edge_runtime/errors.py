@@ -30,6 +30,10 @@ class FormatError(LpcError):
         self.offset = offset
 
 
+class PackageWarning(UserWarning):
+    """An exported folder can be used, but is not what was exported."""
+
+
 class CodecError(LpcError):
     """An array or a request that a codec cannot take."""
 

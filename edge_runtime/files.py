@@ -31,8 +31,12 @@ def open_regular(path: str | Path) -> int:
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    kind = next((name for matches, name in _KINDS if matches(mode)), "no file")
-    raise OSError(errno.EINVAL, f"is {kind}, expected a regular file", str(path))
+    raise OSError(errno.EINVAL, f"is {kind_of(mode)}, expected a regular file", str(path))
+
+
+def kind_of(mode: int) -> str:
+    """Say what a file that is no regular one is, from its `st_mode`."""
+    return next((name for matches, name in _KINDS if matches(mode)), "no file")
 
 
 def read_small(path: str | Path, at_most: int = SMALL_FILE_BYTES) -> bytes:

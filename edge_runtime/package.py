@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.checked_json import JsonObject
+from edge_runtime.errors import FormatError, PackageWarning
+from edge_runtime.manifest import MOST_POSITIONS, read_manifest
+from edge_runtime.model_files import file_of
+from edge_runtime.seal import changed_error, changed_files, changed_line, data_file_of
 
-FORMAT = "lpc-package"
-FORMAT_VERSION = 1
-MANIFEST_FILE = "lpc.json"
 CONFIG_FILE = "genai_config.json"
 TOKENIZER_FILE = "tokenizer.json"
-
-_Value = TypeVar("_Value")
+MOST_TOKENS = 1 << 24
+"""No vocabulary is larger; the largest in use have 262,144."""
+_READ = (CONFIG_FILE, TOKENIZER_FILE)
+_LARGEST_GRAPH = (1 << 31) - 1  # of a protobuf
 
 
 @dataclass(frozen=True)
@@ -57,124 +60,50 @@ class Package:
         """Read and check the folder at `path`; no weight is read.
 
         Raises ConfigError if the folder or a file of it is missing, FormatError if a file is malformed, of another
-        format version, or if the data file does not have the size that the manifest states.
+        format version, or a graph or weights that the manifest was not written for. A configuration or tokenizer that
+        has changed is a PackageWarning: people edit them.
         """
         folder = Path(path)
-        _check_folder(folder)
-        manifest = _Json.read(folder / MANIFEST_FILE)
-        _check_version(manifest)
-        genai = _Json.read(folder / CONFIG_FILE)
+        manifest = read_manifest(folder)
+        data_file = data_file_of(folder, manifest.values)
+        genai = JsonObject.read(file_of(folder, CONFIG_FILE))
         config, search = genai.object("model"), genai.optional("search", dict) or {}
-        data = manifest.object("data")
-        layers = tuple(_layer(entry) for entry in manifest.objects("layers"))
-        data_file = _existing(folder / data.file_name("file"))
-        _check_data_file(data_file, data.get("bytes", int), layers)
-        return cls(
+        model_file = _graph(folder, config.object("decoder").file_name("filename"))
+        changed = changed_files(folder, manifest.values, (model_file.name, *_READ))
+        for name in (data_file.name, model_file.name):
+            if name in changed:
+                raise changed_error(folder, name, data_file.name)
+        package = cls(
             path=folder,
             manifest=manifest.values,
-            model_file=_existing(folder / config.object("decoder").file_name("filename")),
+            model_file=model_file,
             data_file=data_file,
-            tokenizer_file=_existing(folder / TOKENIZER_FILE),
+            tokenizer_file=file_of(folder, TOKENIZER_FILE),
             model_type=config.get("type", str),
-            context_length=manifest.positive("context_length"),
-            vocab_size=config.positive("vocab_size"),
-            bos_id=config.optional("bos_token_id", int),
+            context_length=manifest.positive("context_length", MOST_POSITIONS),
+            vocab_size=config.positive("vocab_size", MOST_TOKENS),
+            bos_id=_bos_id(config),
             eos_ids=_token_ids(config, "eos_token_id"),
             cache_in_place=search.get("past_present_share_buffer") is not False,
-            layers=layers,
+            layers=tuple(_layer(entry) for entry in manifest.objects("layers")),
         )
+        if changed:
+            warnings.warn(changed_line(folder, changed), PackageWarning, stacklevel=2)
+        return package
 
 
-@dataclass(frozen=True)
-class _Json:
-    """A JSON object with its place, so that an error can name file and field."""
-
-    file: Path
-    field: str
-    values: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, file: Path) -> _Json:
-        _existing(file)
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(
-                f"{file}: not readable as JSON ({error}); export the model again", file=str(file)
-            ) from error
-        if not isinstance(values, dict):
-            raise FormatError(f"{file}: holds a JSON {type(values).__name__}; expected an object", file=str(file))
-        return cls(file, "", values)
-
-    def error(self, key: str, expected: str) -> FormatError:
-        name = self.field + key
-        got = repr(self.values[key]) if key in self.values else "nothing"
-        return FormatError(f"{self.file}: {name} is {got}; expected {expected}", file=str(self.file), field=name)
-
-    def get(self, key: str, kind: type[_Value]) -> _Value:
-        value = self.values.get(key)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            raise self.error(key, {int: "an integer", str: "a string", dict: "an object", list: "a list"}[kind])
-        return value
-
-    def optional(self, key: str, kind: type[_Value]) -> _Value | None:
-        return None if self.values.get(key) is None else self.get(key, kind)
-
-    def positive(self, key: str) -> int:
-        value = self.get(key, int)
-        if value < 1:
-            raise self.error(key, "an integer above 0")
-        return value
-
-    def natural(self, key: str) -> int:
-        value = self.get(key, int)
-        if value < 0:
-            raise self.error(key, "an integer of 0 or more")
-        return value
-
-    def object(self, key: str) -> _Json:
-        return _Json(self.file, f"{self.field}{key}.", self.get(key, dict))
-
-    def objects(self, key: str) -> list[_Json]:
-        entries = self.get(key, list)
-        if not all(isinstance(entry, dict) for entry in entries):
-            raise self.error(key, "a list of objects")
-        return [_Json(self.file, f"{self.field}{key}[{index}].", entry) for index, entry in enumerate(entries)]
-
-    def file_name(self, key: str) -> str:
-        value = self.get(key, str)
-        if value in ("", ".", "..") or "/" in value or "\\" in value:
-            raise self.error(key, "the name of a file in the same folder")
-        return value
+def _graph(folder: Path, name: str) -> Path:
+    file = file_of(folder, name)
+    if file.stat().st_size > _LARGEST_GRAPH:
+        raise FormatError(
+            f"{file}: has {file.stat().st_size} bytes, expected at most {_LARGEST_GRAPH}, as every ONNX graph has; "
+            "copy it or export the model again",
+            file=str(file),
+        )
+    return file
 
 
-def read_json_object(file: Path) -> _Json:
-    """Return a JSON file of the folder, with checked access to its fields; raises ConfigError, FormatError."""
-    return _Json.read(file)
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise ConfigError(f"{folder}: {what}; expected a folder written by lpc-export")
-    if not (folder / MANIFEST_FILE).exists():
-        hint = ""
-        if (folder / "config.json").exists():
-            hint = f"; it looks like a checkpoint: export it first with `lpc-export {folder}`"
-        raise ConfigError(f"{folder}: has no {MANIFEST_FILE}, so it was not written by lpc-export{hint}")
-
-
-def _check_version(manifest: _Json) -> None:
-    if manifest.values.get("format") != FORMAT:
-        raise manifest.error("format", repr(FORMAT))
-    version = manifest.get("format_version", int)
-    if version > FORMAT_VERSION:
-        raise manifest.error("format_version", f"at most {FORMAT_VERSION}: update lpc-edge-runtime to run this model")
-    if version != FORMAT_VERSION:
-        raise manifest.error("format_version", str(FORMAT_VERSION))
-
-
-def _layer(entry: _Json) -> LayerExtent:
+def _layer(entry: JsonObject) -> LayerExtent:
     return LayerExtent(
         index=entry.natural("index"),
         name=entry.get("name", str),
@@ -184,36 +113,13 @@ def _layer(entry: _Json) -> LayerExtent:
     )
 
 
-def _check_data_file(file: Path, expected: int, layers: tuple[LayerExtent, ...]) -> None:
-    size = file.stat().st_size
-    if size != expected:
-        state = "was cut short" if size < expected else "does not belong to this manifest"
-        raise FormatError(
-            f"{file}: has {size} bytes where {MANIFEST_FILE} says {expected}: the file {state}; "
-            "copy it or export the model again",
-            file=str(file),
-        )
-    for layer in layers:
-        if layer.offset + layer.bytes > size:
-            raise FormatError(
-                f"{file.with_name(MANIFEST_FILE)}: layer {layer.name} ends at byte {layer.offset + layer.bytes}, "
-                f"but {file.name} has {size} bytes; export the model again",
-                file=str(file.with_name(MANIFEST_FILE)),
-                field="layers",
-            )
+def _bos_id(config: JsonObject) -> int | None:
+    return None if config.values.get("bos_token_id") is None else config.natural("bos_token_id", MOST_TOKENS)
 
 
-def _existing(file: Path) -> Path:
-    if not file.is_file():
-        raise ConfigError(
-            f"{file}: missing; an exported folder needs it: copy the whole folder or export the model again"
-        )
-    return file
-
-
-def _token_ids(config: _Json, key: str) -> frozenset[int]:
+def _token_ids(config: JsonObject, key: str) -> frozenset[int]:
     value = config.values.get(key)
     ids = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(type(token_id) is int for token_id in ids):
+    if not all(type(token_id) is int and 0 <= token_id <= MOST_TOKENS for token_id in ids):
         raise config.error(key, "a token id or a list of them")
     return frozenset(ids)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edge_runtime import native
 from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.generate import Cancelled
+from edge_runtime.manifest import UPDATE
 from edge_runtime.package import CONFIG_FILE, Package
 from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
@@ -186,6 +187,8 @@ def runtime_error(package: Package, file: Path, error: Exception) -> LpcError:
     if found is None:
         return LpcError(f"{file}: {_ONNXRUNTIME_PREFIX.sub('', text)}")
     status, message = found.groups()
+    if message.endswith(UPDATE):
+        return FormatError(f"{file}: {message}", file=str(file))
     data_file = package.data_file
     message = message if data_file.name in message else f"{data_file}: {message}"
     if status in _FILE_FAULTS:

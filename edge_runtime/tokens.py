@@ -36,11 +36,16 @@ def load_tokenizer(content: bytes, file: Path, remedy: str) -> Any:
 def _panics_as_errors(file: Path, remedy: str) -> Iterator[None]:
     try:
         yield
-    except BaseException as error:  # the library raises Exception itself, or what pyo3 makes of a panic
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        reason = printable(" ".join(str(error).split())[:200])
-        raise FormatError(f"{file}: not a tokenizer ({reason}); {remedy}", file=str(file)) from None
+    except BaseException as error:
+        raise _as_error(error, file, remedy) from None
+
+
+def _as_error(error: BaseException, file: Path, remedy: str) -> BaseException:
+    """What the library raised, which is Exception itself or what pyo3 makes of a panic; anything else as it is."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        return error
+    reason = printable(" ".join(str(error).split())[:200])
+    return FormatError(f"{file}: not a tokenizer ({reason}); {remedy}", file=str(file))
 
 
 @contextlib.contextmanager
@@ -102,7 +107,10 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens left out; bytes that are not UTF-8 become U+FFFD."""
-        text: str = self._tokenizer.decode(list(ids))
+        try:
+            text: str = self._tokenizer.decode(list(ids))
+        except BaseException as error:
+            raise _as_error(error, self._file, "export it again") from None
         return text
 
     def stream(self, prompt_ids: Sequence[int] = ()) -> TextStream:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from exporters.graph import Extent
 
 ALIGNMENT = 4096
+_PIECE_BYTES = 1 << 20
 
 
 class BlobWriter:
@@ -23,6 +26,7 @@ class BlobWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = open(os.open(path, flags, 0o666), "r+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
         self.size = 0
+        self._digest = xxhash.xxh3_128()
 
     def append(self, array: NDArray[Any]) -> Extent:
         """Write the array's bytes at the next multiple of 4096 and return where they lie."""
@@ -38,8 +42,13 @@ class BlobWriter:
     def keep(self, extent: Extent) -> None:
         """Take over what lies in `extent`, which fits."""
         self._write(bytes(-self.size % ALIGNMENT))
+        self._hash(self.size, self.size + extent.length)
         self.size += extent.length
         self._file.seek(self.size)
+
+    def hash(self) -> str:
+        """Return XXH3-128 (hex) of everything from the file's beginning."""
+        return str(self._digest.hexdigest())
 
     def sync(self) -> None:
         """Wait until everything appended is on the device."""
@@ -60,5 +69,15 @@ class BlobWriter:
         view = memoryview(data)
         while view:
             written = self._file.write(view)
+            self._digest.update(view[: written or 0])
             view = view[written or 0 :]
             self.size += written or 0
+
+    def _hash(self, begin: int, end: int) -> None:
+        """Hash what lies in the file already."""
+        while begin < end:
+            piece = os.pread(self._file.fileno(), min(_PIECE_BYTES, end - begin), begin)
+            if not piece:
+                raise OSError(errno.EIO, "ends before what is to be kept does")
+            self._digest.update(piece)
+            begin += len(piece)

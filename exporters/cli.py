@@ -17,7 +17,7 @@ from exporters import __version__
 from exporters.cli_lossy import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
 
 if TYPE_CHECKING:
-    from exporters.export import ExportOptions, ExportResult
+    from exporters.export import ExportOptions
 
 _EPILOG = """\b
 Examples:
@@ -29,6 +29,7 @@ Examples:
   lpc-export Qwen/Qwen3-0.6B              from the Hugging Face Hub
   lpc-export inspect llama-lpc            what an exported folder holds
   lpc-export verify llama-lpc --against Llama-3.2-1B
+  lpc-export --reseal llama-lpc           accept an edited configuration or tokenizer
   lpc-export Llama-3.2-1B --quantize int8 --codec ans --calibration book.txt
   lpc-export Llama-3.2-1B --plan-for raspberry-pi-5 --target "2 s/token"
   lpc-export frontier Llama-3.2-1B --plan-for raspberry-pi-5 --svg frontier.svg
@@ -107,7 +108,7 @@ def command(
     OUT appears only when it is whole. What a failed, interrupted or killed export has finished is kept in OUT.partial,
     and the same command goes on from there.
 
-    Further commands: inspect, verify, frontier (see lpc-export inspect --help).
+    Further commands: inspect, verify, reseal, frontier (see lpc-export inspect --help).
     """
     packs = codec == "packed" or (codec == "auto" and objective == "compute")
     if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
@@ -162,11 +163,32 @@ def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
-    """Decode every weight of an exported FOLDER and compare it with the checksum of its source."""
+    """Decode every weight of an exported FOLDER and compare it with the checksum of its source; compare every file."""
     with _failing("interrupted"):
         figures = _verify(folder, against, threads)
         text = f"{figures['folder']}: {figures['tensors']} weights are what they were, bit for bit"
+        if figures["files"] is None:
+            text += " (its files have no hashes: it was exported by an older version)"
+        else:
+            text += f", and so are its {figures['files']} files"
         click.echo(json.dumps(figures) if as_json else text + (f", and those of {against}" if against else ""))
+
+
+@tools.command("reseal")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what was accepted as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> None:
+    """Accept what was edited in an exported FOLDER: write the hashes of its files anew, and say what changed."""
+    with _failing("interrupted: nothing was written"):
+        from dataclasses import asdict
+
+        from exporters.reseal import reseal
+
+        accepted = reseal(folder, threads)
+        found = {"folder": str(folder), **asdict(accepted)}
+        click.echo(json.dumps(found) if as_json else f"{folder}: {accepted.line()}")
 
 
 @tools.command("frontier", context_settings={"help_option_names": ["-h", "--help"]})
@@ -207,6 +229,8 @@ def _failing(interrupted: str) -> Iterator[None]:
 
 def main() -> NoReturn:
     """Run the command: exit status 0, 1 for a failure, 2 for wrong usage."""
+    if sys.argv[1:2] == ["--reseal"]:
+        sys.argv[1] = "reseal"
     run_command(tools if sys.argv[1:2] and sys.argv[1] in tools.commands else command, "lpc-export")
 
 
@@ -270,101 +294,18 @@ def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:
     if against is not None:
         with Progress("comparing", manifest["totals"]["source_bytes"]) as progress:
             verify_against(folder, against, progress.advance)
-    return {"folder": str(folder), "tensors": count, "verified": True, "against": against}
+    files = len(manifest["files"]) if "files" in manifest else None
+    return {"folder": str(folder), "tensors": count, "files": files, "verified": True, "against": against}
 
 
 def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
+    from exporters.cli_figures import figures, table
     from exporters.export import export
 
     result = export(model, out, options)
     for warning in result.warnings:
         click.echo(f"lpc-export: warning: {warning}", err=True)
-    click.echo(json.dumps(_figures(result)) if as_json else _table(result))
-
-
-def _figures(result: ExportResult) -> dict[str, Any]:
-    return {
-        "out": str(result.out),
-        "model_type": result.model_type,
-        "tensors": result.tensors,
-        "layers": result.layers,
-        "source_bytes": result.source_bytes,
-        "blob_bytes": result.blob_bytes,
-        "ratio": round(result.blob_bytes / max(result.source_bytes, 1), 4),
-        "bits_per_weight": result.bits_per_weight,
-        "codecs": result.codecs,
-        "choices": result.choices,
-        "encode_seconds": round(result.encode_seconds, 3),
-        "verify_seconds": round(result.verify_seconds, 3),
-        "seconds": round(result.seconds, 3),
-        "mb_per_s": round(result.mb_per_s, 1),
-        "peak_rss_bytes": peak_rss_bytes(),
-        "verified": result.verified,
-        "lossless": result.lossless,
-        "plain": result.plain,
-        "resumed": result.resumed,
-        "passes": result.passes,
-        "loss": result.loss,
-        "warnings": list(result.warnings),
-    }
-
-
-def _table(result: ExportResult) -> str:
-    def speed(seconds: float) -> str:
-        return f"{result.source_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s"
-
-    phases = f"encode {speed(result.encode_seconds)}"
-    if result.verified:
-        phases += f", verify {speed(result.verify_seconds)}"
-    codecs = ", ".join(f"{name} {count}" for name, count in sorted(result.codecs.items()))
-    rows = [
-        ("out", str(result.out)),
-        ("model", f"{result.model_type}, {result.layers} layers, {result.tensors} weights"),
-        ("source", f"{result.source_bytes / 1e6:,.1f} MB"),
-        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({_ratio(result):.1%} of the source)"),
-        ("bits a weight", f"{result.bits_per_weight:.2f}"),
-        ("codecs", codecs + _why(result)),
-        ("time", f"{result.seconds:.1f} s, {result.mb_per_s:,.0f} MB/s ({phases})"),
-        ("peak memory", f"{peak_rss_bytes() / 1e6:,.0f} MB"),
-        ("verified", "yes, bit for bit" if result.verified else "no (--no-verify)"),
-        ("lossless", "yes" if result.lossless else "no"),
-        *_lossy_rows(result),
-    ]
-    return "\n".join(f"{name:<14} {value}" for name, value in rows)
-
-
-def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
-    if not result.passes:
-        return []
-    from edge_runtime.loss import headline
-
-    return [("lossy", headline(result.passes, result.loss))]
-
-
-def _ratio(result: ExportResult) -> float:
-    return result.blob_bytes / max(result.source_bytes, 1)
-
-
-def _why(result: ExportResult) -> str:
-    """The first reason that led to each codec where `auto` chose; --json has that of every tensor."""
-    first: dict[str, str] = {}
-    for reason in result.choices.values():
-        first.setdefault("stored" if "would save" in reason else reason.split()[0], reason)
-    return f" ({'; '.join(first.values())})" if first else ""
-
-
-def peak_rss_bytes() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    click.echo(json.dumps(figures(result)) if as_json else table(result))
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:

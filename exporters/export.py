@@ -203,7 +203,7 @@ def _fill_parameters(plan: Plan) -> dict[str, str]:
 
 
 def _write_rest(plan: Plan, folder: Path, written: Written) -> None:
-    """Write graph, manifest, configuration and tokenizer."""
+    """Write graph, configuration, tokenizer, and the manifest, which has the hashes of all."""
     path = folder / MODEL_FILE
     model = plan.graph.model(manifest.GENERATOR, __version__)
     with path.open("xb") as file:
@@ -212,14 +212,17 @@ def _write_rest(plan: Plan, folder: Path, written: Written) -> None:
         os.fsync(file.fileno())
     if plan.checked:
         onnx.checker.check_model(str(path))
-    content = manifest.make(plan, written.tensors, written.constants, _lossless(written.tensors), written.bytes)
-    write_json(folder / MANIFEST, content)
-    if plan.genai_config is not None:
-        write_json(folder / genai_config.FILE, plan.genai_config)
+    names = [MODEL_FILE, DATA_FILE, *plan.files]
     for name, small in plan.files.items():
         write_bytes(folder / name, small)
-    if plan.genai_config is not None and not (folder / TOKENIZER_CONFIG).exists():
-        write_json(folder / TOKENIZER_CONFIG, genai_config.TOKENIZER_CONFIG)
+    configs = {genai_config.FILE: plan.genai_config, TOKENIZER_CONFIG: genai_config.TOKENIZER_CONFIG}
+    for name, config in configs.items() if plan.genai_config is not None else ():
+        if name not in names:
+            write_json(folder / name, config)
+            names.append(name)
+    content = manifest.make(plan, written.tensors, written.constants, _lossless(written.tensors), written.bytes)
+    content["files"] = manifest.files(folder, names, content, written.hash)
+    write_json(folder / MANIFEST, content)
 
 
 def _verify(folder: Path, written: Written, threads: int) -> float:

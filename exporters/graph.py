@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ExportError
+from edge_runtime.manifest import OPERATOR_DOMAIN, OPERATOR_VERSION
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 MICROSOFT = "com.microsoft"
-LPC = "lpc"
+LPC = OPERATOR_DOMAIN
 IR_VERSION = 10
-OPSETS = {"": 23, MICROSOFT: 1, LPC: 1}
+OPSETS = {"": 23, MICROSOFT: 1, LPC: OPERATOR_VERSION}
 DATA_FILE = "model.lpc"
 INLINE_LIMIT = 1 << 20  # larger constants go to the data file and keep the protobuf small
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import ConfigError, FormatError
 from edge_runtime.loss import lossy_line
-from exporters.staging import MANIFEST, PACKAGE
+from edge_runtime.manifest import read_manifest as manifest_of
+
+_SHOWN = ("generator", "lossless", "source", "tensors", "constants", "totals")
+_SHOWN_OF_TENSOR = ("bits_per_weight", "source_xxh3_128")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return lpc.json of `folder`; ConfigError if it is no exported folder, FormatError if the file is damaged."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ConfigError(f"{folder}: has no {MANIFEST}; expected a folder that lpc-export made")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{path}: not readable as JSON ({error}); export again", file=str(path)) from None
-    if not isinstance(manifest, dict) or manifest.get("format") != PACKAGE:
-        raise FormatError(f"{path}: is no manifest of {PACKAGE}; export again", file=str(path))
-    return manifest
+    manifest = manifest_of(folder)
+    for key in _SHOWN:
+        if manifest.values.get(key) is None:
+            raise manifest.error(key, "what lpc-export writes there")
+    for tensor in manifest.objects("tensors"):
+        for key in _SHOWN_OF_TENSOR:
+            if tensor.values.get(key) is None:
+                raise tensor.error(key, "what lpc-export writes there")
+    return dict(manifest.values)
 
 
 def summary(folder: Path) -> dict[str, Any]:

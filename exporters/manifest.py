@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from edge_runtime.manifest import FORMAT, FORMAT_VERSION, OPERATOR_DOMAIN, OPERATOR_VERSION
+from edge_runtime.seal import entry_of
 from exporters import __version__
 from exporters.graph import DATA_FILE, Extent
 from exporters.plan import Plan, WeightGraph
-from exporters.staging import PACKAGE
 
-FORMAT_VERSION = 1
 GENERATOR = "lpc-export"
 
 
@@ -69,8 +70,9 @@ def make(
     blobs = [tensor for tensor in tensors if not tensor.plain]
     passes = {"lossy": {"passes": plan.transform.report(), "loss": None}} if plan.transform else {}
     return {
-        "format": PACKAGE,
+        "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "operators": {OPERATOR_DOMAIN: OPERATOR_VERSION},
         "generator": f"{GENERATOR} {__version__}",
         "source": {"name": plan.name, "model_type": plan.model_type, "dtype": _main_dtype(tensors)},
         "lossless": lossless,
@@ -82,6 +84,11 @@ def make(
         "tensors": [_tensor(tensor) for tensor in blobs],
         "constants": [_constant(constant) for constant in (*_plain(tensors), *constants)],
     }
+
+
+def files(folder: Path, names: Sequence[str], manifest: dict[str, Any], data_hash: str) -> dict[str, Any]:
+    """Return the manifest's entries of these files of a package; `data_hash` is the data file's."""
+    return {name: entry_of(folder / name, manifest, data_hash if name == DATA_FILE else None) for name in names}
 
 
 def totals(tensors: Sequence[WrittenTensor]) -> dict[str, Any]:

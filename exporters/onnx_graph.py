@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ExportError
+from edge_runtime.manifest import OPERATOR_VERSION
 from exporters.graph import (
     FLOAT,
     INLINE_LIMIT,
@@ -350,7 +351,7 @@ def _set_operators(opsets: Any) -> None:
     """Import our operators in the version that we write; a source may have declared another, and uses none."""
     kept = [opset for opset in opsets if opset.domain != LPC]
     del opsets[:]
-    opsets.extend([*kept, helper.make_opsetid(LPC, 1)])
+    opsets.extend([*kept, helper.make_opsetid(LPC, OPERATOR_VERSION)])
 
 
 def _drop(values: Any, names: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from edge_runtime.errors import ExportError
 
 MANIFEST = "lpc.json"
+MODEL_FILE = "model.onnx"
 PACKAGE = "lpc-package"
 MODEL_FILE = "model.onnx"
 

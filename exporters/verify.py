@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,14 @@ from numpy.typing import NDArray
 
 from edge_runtime import codec
 from edge_runtime.errors import ExportError, FormatError, LpcError
+from edge_runtime.manifest import MANIFEST_FILE
+from edge_runtime.printable import printable
+from edge_runtime.seal import changed_error, changed_files, changed_line, data_file_of
 from exporters import dtypes
-from exporters.graph import DATA_FILE
+from exporters.inspect import read_manifest
 from exporters.manifest import WrittenTensor
 from exporters.plan import Tensors
-from exporters.staging import MANIFEST
+from exporters.staging import MODEL_FILE
 
 
 def hash_of(array: NDArray[Any]) -> str:
@@ -27,19 +29,37 @@ def hash_of(array: NDArray[Any]) -> str:
 
 
 def verify(folder: Path, threads: int = 0, advance: Callable[[int], None] = lambda count: None) -> int:
-    """Decode every tensor of `folder` and compare its hash; return how many there are.
+    """Decode every tensor of `folder` and compare its hash, and that of every file; return how many tensors there are.
 
     `advance` hears of every tensor's decoded bytes; `threads` 0 is one a core. Raises FormatError for a blob that
-    cannot be decoded and ExportError for one that decodes to something else.
+    cannot be decoded and ExportError for one that decodes to something else, or for a file that changed.
     """
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    data = DataFile(folder / DATA_FILE, threads)
+    manifest = read_manifest(folder)
+    _check_files(folder, manifest)
+    data = DataFile(data_file_of(folder, manifest), threads)
     for tensor in manifest["tensors"]:
+        data.pass_over(tensor)
         data.check(tensor, data.decoded_hash(tensor), tensor["source_xxh3_128"])
         advance(tensor["decoded_bytes"])
     for constant in manifest["constants"]:
+        data.pass_over(constant)
         data.check(constant, data.plain_hash(constant), constant["xxh3_128"])
+    expected = manifest.get("files", {}).get(data.path.name)
+    if expected is not None and data.whole_hash() != expected["xxh3_128"]:
+        raise ExportError(
+            f"{data.path}: changed between its weights since the export: copy it or export the model again"
+        )
     return len(manifest["tensors"])
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """ExportError or FormatError if a file is not what the manifest says; the weights are decoded and say more."""
+    data = manifest["data"]["file"]
+    changed = [name for name in changed_files(folder, manifest, whole=True) if name != data]
+    if MODEL_FILE in changed:
+        raise changed_error(folder, MODEL_FILE, data)
+    if changed:
+        raise ExportError(changed_line(folder, changed))
 
 
 class DataFile:
@@ -50,6 +70,16 @@ class DataFile:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._digest, self._hashed = xxhash.xxh3_128(), 0
+
+    def pass_over(self, entry: dict[str, Any]) -> None:
+        """Hash the file up to the end of a tensor that is looked at next, so that it is read once for both."""
+        self._hash_to(entry["offset"] + entry["bytes"])
+
+    def whole_hash(self) -> str:
+        """Return the hash of the whole file."""
+        self._hash_to(len(self._map))
+        return str(self._digest.hexdigest())
 
     def decoded_hash(self, tensor: dict[str, Any]) -> str:
         """Decode a tensor and hash it."""
@@ -58,17 +88,23 @@ class DataFile:
     def decoded(self, tensor: dict[str, Any]) -> NDArray[np.uint8]:
         """Return a tensor's bytes, valid until the next call."""
         size = tensor["decoded_bytes"]
-        if size > self._buffer.nbytes:
-            self._buffer = np.empty(0, np.uint8)
-            self._buffer = np.empty(size, np.uint8)
         try:
             view = self._view(tensor)
             if codec.describe(view).decoded_bytes != size:
-                raise FormatError(f"decodes to another size than the {size} bytes that {MANIFEST} says")
+                raise FormatError(f"decodes to another size than the {size} bytes that {MANIFEST_FILE} says")
+            if size > self._buffer.nbytes:
+                self._buffer = np.empty(0, np.uint8)
+                self._buffer = np.empty(size, np.uint8)
             codec.decode_into(view, self._buffer, self._threads)
+        except MemoryError:
+            raise FormatError(
+                f"{self.path}: {printable(tensor['name'])} at byte {tensor['offset']} decodes to {size} bytes, more "
+                "than there is memory for; verify it on a larger machine",
+                file=str(self.path), field=tensor["name"], offset=tensor["offset"],
+            ) from None  # fmt: skip
         except LpcError as error:
             raise FormatError(
-                f"{self.path}: {tensor['name']} at byte {tensor['offset']}: {error}; export again",
+                f"{self.path}: {printable(tensor['name'])} at byte {tensor['offset']}: {error}; export again",
                 file=str(self.path), field=tensor["name"], offset=tensor["offset"],
             ) from error  # fmt: skip
         self._release(tensor)
@@ -94,14 +130,19 @@ class DataFile:
         """Compare two hashes."""
         if got != expected:
             raise ExportError(
-                f"{self.path}: {entry['name']} at byte {entry['offset']} has hash {got}, expected the source's "
-                f"{expected}; the file or this machine's memory is damaged: export again"
+                f"{self.path}: {printable(entry['name'])} at byte {entry['offset']} has hash {got}, expected the "
+                f"source's {expected}; the file or this machine's memory is damaged: export again"
             )
 
     def close(self) -> None:
         """Unmap the file."""
         self._buffer = np.empty(0, np.uint8)
         self._map.close()
+
+    def _hash_to(self, end: int) -> None:
+        if end > self._hashed:
+            self._digest.update(np.frombuffer(self._map, np.uint8, end - self._hashed, self._hashed).data)
+            self._hashed = end
 
     def _view(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
         return np.frombuffer(self._map, np.uint8, entry["bytes"], entry["offset"])
@@ -118,7 +159,7 @@ def verify_against(folder: Path, model: str, advance: Callable[[int], None] = la
     """
     from exporters.sources import open_plan
 
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = read_manifest(folder)
     if "lossy" in manifest:
         raise ExportError(
             f"{folder}: is lossy: its weights are not those of {model}; lpc-eval tells how much it differs"

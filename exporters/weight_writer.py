@@ -35,11 +35,13 @@ _UNSYNCED = 4  # times as many may be under way to the device: then writing wait
 
 @dataclass(frozen=True)
 class Written:
-    """What went into the data file; sizes in bytes, `seconds` of encoding and writing, `resumed` weights taken over."""
+    """What went into the data file; sizes in bytes, `hash` of it all, `seconds` of encoding and writing, `resumed`
+    weights taken over."""
 
     tensors: list[WrittenTensor]
     constants: list[WrittenConstant]
     bytes: int
+    hash: str
     seconds: float
     resumed: int
 
@@ -68,8 +70,8 @@ class WeightWriter:
             self._place()
             for name, array in self.graph.constants.items():
                 self._constant(name, array, writer)
-            size = writer.size
-        return Written(self._tensors, self._constants, size, progress.seconds, resumed)
+            size, digest = writer.size, writer.hash()
+        return Written(self._tensors, self._constants, size, digest, progress.seconds, resumed)
 
     def _write_all(
         self, kept: dict[str, journal.Entry], writer: BlobWriter, progress: Progress

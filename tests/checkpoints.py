@@ -215,3 +215,11 @@ class PlainRunner:
         while len(tokens) < count:
             tokens.append(int(self.step(tokens[-1:])[-1].argmax()))
         return tokens
+
+
+def unseal(folder: Path) -> Path:
+    """Take the hashes of its files from an export, as folders of 0.1.0 are, so that it can be edited."""
+    manifest = json.loads((folder / "lpc.json").read_text(encoding="utf-8"))
+    del manifest["files"]
+    (folder / "lpc.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder

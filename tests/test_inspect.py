@@ -48,7 +48,7 @@ def test_inspect_json_sums_up_by_codec(out: Path) -> None:
 
 
 def test_inspect_of_something_else_is_one_line(model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model: has no lpc\.json; expected a folder that lpc-export made"):
+    with pytest.raises(ConfigError, match=r"model: has no lpc\.json, so it was not written by lpc-export"):
         summary(model)
     result = run("inspect", model)
     assert result.returncode == 1
@@ -64,7 +64,8 @@ def test_inspect_of_damaged_manifest_names_it(out: Path) -> None:
 def test_verify_command_against_the_source(model: Path, out: Path) -> None:
     result = run("verify", out, "--against", model, "--json")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {"folder": str(out), "tensors": 16, "verified": True, "against": str(model)}
+    expected = {"folder": str(out), "tensors": 16, "files": 5, "verified": True, "against": str(model)}
+    assert json.loads(result.stdout) == expected
 
 
 def test_verify_command_of_a_flipped_bit_fails(out: Path) -> None:

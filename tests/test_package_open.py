@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoints import unseal
 from real_models import ROOT, ExportModel
 
 from edge_runtime.errors import ConfigError, FormatError, LpcError
@@ -20,8 +21,8 @@ Change = Callable[[dict[str, Any]], object]
 
 @pytest.fixture
 def folder(export_model: ExportModel, tmp_path: Path) -> Path:
-    """A copy of a real exported folder, to be damaged."""
-    return Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model"))
+    """A copy of a real exported folder without hashes, to be damaged."""
+    return unseal(Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model")))
 
 
 def change_json(file: Path, change: Change) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from checkpoints import unseal
 from real_models import ExportModel, golden
 
 from edge_runtime import get_ep_name, get_library_path, register
@@ -59,7 +60,7 @@ def test_generate_report_grows_and_ends(model: Model) -> None:
 
 def with_cast_logits(folder: Path, target: Path, dtype: int) -> Path:
     """Copy an exported model whose logits are then cast to `dtype`."""
-    shutil.copytree(folder, target)
+    unseal(Path(shutil.copytree(folder, target)))
     proto = onnx.load(target / "model.onnx", load_external_data=False)
     for node in proto.graph.node:
         node.output[:] = ["logits32" if name == "logits" else name for name in node.output]
@@ -87,7 +88,7 @@ def test_load_with_logits_of_no_float_type_is_refused(tmp_path: Path, export_mod
 
 def test_load_with_a_cache_that_is_copied_is_refused(tmp_path: Path, export_model: ExportModel) -> None:
     folder = tmp_path / "copied"
-    shutil.copytree(export_model("demo_model", "lz4"), folder)
+    unseal(Path(shutil.copytree(export_model("demo_model", "lz4"), folder)))
     config = json.loads((folder / "genai_config.json").read_text())
     config["search"]["past_present_share_buffer"] = False
     (folder / "genai_config.json").write_text(json.dumps(config))
@@ -113,7 +114,7 @@ def test_generate_temperature_zero_is_greedy(model: Model) -> None:
 
 
 def test_generate_end_of_text_stops_without_its_token(export_model: ExportModel, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model"))
+    folder = unseal(Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model")))
     place = next(index for index in range(3, len(GREEDY)) if GREEDY[index] not in GREEDY[:index])
     config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
     config["model"]["eos_token_id"] = [0, GREEDY[place]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoints import unseal
 from hypothesis import given
 from hypothesis import strategies as st
 from real_models import MODELS, ExportModel, golden
@@ -133,7 +134,7 @@ def with_tokenizer(folder: Path, **changes: Any) -> Package:
 
 @pytest.fixture
 def folder(export_model: ExportModel, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model"))
+    return unseal(Path(shutil.copytree(export_model("demo_model", "lz4"), tmp_path / "model")))
 
 
 def test_encode_puts_around_a_text_what_tokenizer_json_says(folder: Path) -> None:

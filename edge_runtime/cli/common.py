@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from edge_runtime import streams
-from edge_runtime.errors import LpcError
+from edge_runtime.errors import LpcError, PackageWarning
 from edge_runtime.printable import printable
 
 EXIT_ERROR = 1
@@ -43,6 +44,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     """
     streams.install()
     debug = "--debug" in sys.argv[1:]
+    show_package_warnings(name)
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -61,6 +63,19 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         click.echo(f"{name}: {error_line(error)}", err=True)
         _leave(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def show_package_warnings(name: str) -> None:
+    """Let this process show a PackageWarning as one line of the program `name` on stderr."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PackageWarning):
+            click.echo(f"{name}: warning: {printable(str(message))}", err=True)
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from edge_runtime.checked_json import JsonObject
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.package import CONFIG_FILE, MANIFEST_FILE, Package, read_json_object
+from edge_runtime.manifest import MANIFEST_FILE
+from edge_runtime.model_files import file_of
+from edge_runtime.package import CONFIG_FILE, Package
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.search import Item
 
@@ -33,6 +35,7 @@ assumption."""
 _ESCAPE_BITS = 0.5  # a weight, at most, as far as models are known: hi3 0.4, hi4p 0.04
 _TRANSCODED_GROWTH = 1.1  # or so much more than in the file, if that is more
 _SEGMENT_BYTES = 1 << 20
+_MOST_LAYERS, _MOST_WIDTH = 1 << 16, 1 << 24  # far more than any model has
 _TRANSCODED_CODECS = ("stored", "lz4", "ans")
 ROW_SEGMENT_BYTES = 256 << 10
 """Largest segment of a table that is read row by row (docs/format.md, section 5)."""
@@ -100,17 +103,17 @@ class ModelShape:
     def of(cls, package: Package, *, transcode: bool = True) -> ModelShape:
         """Read lpc.json and genai_config.json; FormatError if a field is missing or wrong."""
         tensors = _tensors(package, transcode)
-        decoder = read_json_object(package.path / CONFIG_FILE).object("model").object("decoder")
+        decoder = JsonObject.read(file_of(package.path, CONFIG_FILE)).object("model").object("decoder")
         return cls(
             name=package.path.name,
             tensors=tensors,
             layers=_layers(package, tensors),
             context_length=package.context_length,
             vocab_size=package.vocab_size,
-            hidden_size=decoder.positive("hidden_size"),
-            kv_layers=decoder.positive("num_hidden_layers"),
-            kv_width=decoder.positive("num_key_value_heads") * decoder.positive("head_size"),
-            heads=decoder.positive("num_attention_heads"),
+            hidden_size=decoder.positive("hidden_size", _MOST_WIDTH),
+            kv_layers=decoder.positive("num_hidden_layers", _MOST_LAYERS),
+            kv_width=decoder.positive("num_key_value_heads", _MOST_WIDTH) * decoder.positive("head_size", _MOST_WIDTH),
+            heads=decoder.positive("num_attention_heads", _MOST_WIDTH),
         )
 
     @property
@@ -181,8 +184,8 @@ def _direct(tensor: Tensor, figures: Figures) -> bool:
 
 def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
     found = []
-    for entry in read_json_object(package.path / MANIFEST_FILE).objects("tensors"):
-        shape: list[Any] = entry.get("shape", list)
+    for entry in JsonObject(package.path / MANIFEST_FILE, "", package.manifest).objects("tensors"):
+        shape = entry.naturals("shape")
         stored, decoded = entry.natural("bytes"), entry.natural("decoded_bytes")
         direct = entry.optional("direct", bool) or False
         matrix = entry.optional("dtype", str) == "bf16" and len(shape) == 2
@@ -194,7 +197,7 @@ def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
                 codec=entry.get("codec", str),
                 stored=stored,
                 decoded=decoded,
-                rows=shape[0] if shape and isinstance(shape[0], int) else 1,
+                rows=shape[0] if shape else 1,
                 direct=direct,
                 transcoded=_transcoded_bytes(shape, stored, decoded) if transcoded else None,
             )

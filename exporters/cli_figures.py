@@ -1,0 +1,98 @@
+"""What `lpc-export` says of a finished export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporters.export import ExportResult
+
+
+def figures(result: ExportResult) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "out": str(result.out),
+        "model_type": result.model_type,
+        "tensors": result.tensors,
+        "layers": result.layers,
+        "source_bytes": result.source_bytes,
+        "blob_bytes": result.blob_bytes,
+        "ratio": round(result.blob_bytes / max(result.source_bytes, 1), 4),
+        "bits_per_weight": result.bits_per_weight,
+        "codecs": result.codecs,
+        "choices": result.choices,
+        "encode_seconds": round(result.encode_seconds, 3),
+        "verify_seconds": round(result.verify_seconds, 3),
+        "seconds": round(result.seconds, 3),
+        "mb_per_s": round(result.mb_per_s, 1),
+        "peak_rss_bytes": peak_rss_bytes(),
+        "verified": result.verified,
+        "lossless": result.lossless,
+        "plain": result.plain,
+        "resumed": result.resumed,
+        "passes": result.passes,
+        "loss": result.loss,
+        "warnings": list(result.warnings),
+    }
+
+
+def table(result: ExportResult) -> str:
+    """Return the same for people."""
+
+    def speed(seconds: float) -> str:
+        return f"{result.source_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s"
+
+    phases = f"encode {speed(result.encode_seconds)}"
+    if result.verified:
+        phases += f", verify {speed(result.verify_seconds)}"
+    codecs = ", ".join(f"{name} {count}" for name, count in sorted(result.codecs.items()))
+    rows = [
+        ("out", str(result.out)),
+        ("model", f"{result.model_type}, {result.layers} layers, {result.tensors} weights"),
+        ("source", f"{result.source_bytes / 1e6:,.1f} MB"),
+        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({_ratio(result):.1%} of the source)"),
+        ("bits a weight", f"{result.bits_per_weight:.2f}"),
+        ("codecs", codecs + _why(result)),
+        ("time", f"{result.seconds:.1f} s, {result.mb_per_s:,.0f} MB/s ({phases})"),
+        ("peak memory", f"{peak_rss_bytes() / 1e6:,.0f} MB"),
+        ("verified", "yes, bit for bit" if result.verified else "no (--no-verify)"),
+        ("lossless", "yes" if result.lossless else "no"),
+        *_lossy_rows(result),
+    ]
+    return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
+    if not result.passes:
+        return []
+    from edge_runtime.loss import headline
+
+    return [("lossy", headline(result.passes, result.loss))]
+
+
+def _ratio(result: ExportResult) -> float:
+    return result.blob_bytes / max(result.source_bytes, 1)
+
+
+def _why(result: ExportResult) -> str:
+    """The first reason that led to each codec where `auto` chose; --json has that of every tensor."""
+    first: dict[str, str] = {}
+    for reason in result.choices.values():
+        first.setdefault("stored" if "would save" in reason else reason.split()[0], reason)
+    return f" ({'; '.join(first.values())})" if first else ""
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
