@@ -71,15 +71,11 @@ fuzz: setup
 	$(BIN)/cmake --build build/fuzz --target fuzzers
 	$(BIN)/python native/fuzz/run.py build/fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
-<<<<<<< HEAD
-MUTATE ?=
-
 mutate: setup
 	PYTHONPATH=tests $(BIN)/python -m mutate $(MUTATE)
-=======
+
 faults: setup
 	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),50) --full $(or $(FULL),20)
->>>>>>> 8c96958 (wip)
 
 lint: setup
 	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples
