@@ -7,6 +7,7 @@
 # make bench  the benchmarks that run anywhere in a minute
 # make faults exports killed, and disks full, at hundreds of moments: nothing is lost; minutes
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
+# make test-cgroup2   memory and read limits under control groups v2, in an emulated machine; needs root, minutes
 # make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.map' -o -name '*.cmake')
 ORT_1_23 := build/ort-1.23.2
 
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate faults clean setup compatibility wheel wheel-arm64 test-board
+.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate faults clean setup compatibility wheel wheel-arm64 test-board test-cgroup2
 
 setup: $(VENV)/.installed
 
@@ -100,6 +101,9 @@ wheel:
 
 wheel-arm64:
 	PYTHON=$(PYTHON) native/wheel/make_wheel.sh aarch64
+
+test-cgroup2: setup
+	tests/cgroup2/run.sh
 
 BOARD_ROOT ?= build/board/root
 

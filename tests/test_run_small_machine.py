@@ -36,6 +36,15 @@ def command(folder: Path, *options: str) -> list[str]:
     return [sys.executable, "-c", LPC_RUN, str(folder), "-p", RECORD["prompt"], "-n", count, "--greedy", *options]
 
 
+def wait_for_weights(process: subprocess.Popen[str]) -> None:
+    """Return when the process has its weight file open: the budget is then checked and the run about to begin."""
+    files, deadline = Path(f"/proc/{process.pid}/fd"), time.monotonic() + WAIT_SECONDS
+    while not any(os.path.realpath(file).endswith("model.lpc") for file in files.iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def group() -> Iterator[ControlGroup]:
     try:
@@ -86,7 +95,8 @@ def test_memory_limit_lowered_while_running_changes_no_token(export_model: Expor
     process = group.popen(
         command(export_model("demo_model", "lz4"), *options), cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    time.sleep(2)  # somewhere in the middle; anywhere is right
+    wait_for_weights(process)
+    time.sleep(1)  # somewhere in the middle; anywhere is right
     for limit in (group.memory_now + 30 * MB, 10 * MB):
         try:
             group.limit_memory(limit)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests of memory and read limits under control groups of version 2: a Debian kernel in an emulated machine whose
-# root is this machine's own, read-only. Needs root and about ten minutes; nothing of this machine is changed.
+# root is this machine's own, read-only. Needs root and some minutes; nothing of this machine is changed.
 #
 # Usage: tests/cgroup2/run.sh [PYTEST-ARGUMENT...]
 set -eu
@@ -60,13 +60,14 @@ rm -f "$build/disk"
 truncate -s 3G "$build/disk"
 mkfs.ext4 -q "$build/disk"
 
+test $# -gt 0 || set -- tests/test_run_small_machine.py -k "memory or reads" -v
 arguments=""
 for argument in "$@"; do
   arguments="$arguments '$argument'"
 done
 mkdir -p "$build/share"
 cat >"$build/share/command" <<END
-cd '$root' && exec .venv/bin/pytest -p no:cacheprovider -o tmp_path_retention_policy=none ${arguments:-tests/test_run_small_machine.py -k "memory or reads" -v}
+cd '$root' && exec .venv/bin/pytest -p no:cacheprovider -o tmp_path_retention_policy=none $arguments
 END
 qemu-system-x86_64 -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nographic -no-reboot -nodefaults \
   -serial stdio -kernel "$build/kernel/boot/vmlinuz-$version" -initrd "$build/initramfs.cpio" \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ def on_files() -> Mutators:
     return found | {change.__name__: (bytes_.on_file(change), 2) for change in _ON_BYTES}
 
 
-class Source:
+class Source(ABC):
     """A kind of source. Subclasses say how it is written, and what its weights are."""
 
     name = ""
@@ -42,13 +43,13 @@ class Source:
         self.bases = only or self.bases
         self._folders: dict[str, Path] = {}
 
+    @abstractmethod
     def write(self, base: str, folder: Path) -> None:
         """Write the unmutated input."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self, folder: Path, out: Path) -> dict[str, Any]:
         """What the mutated input says the weights are, read without the code under test."""
-        raise NotImplementedError
 
     def prepare(self, place: Path) -> None:
         """Write the bases and export each."""
