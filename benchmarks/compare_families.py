@@ -60,6 +60,8 @@ def write_golden(name: str) -> Path:
     record = torch_families.make_safe_record(name)
     kept = {key: record[key] for key in ("seed", "config", "tensors", "tokens", "batch_tokens")}
     kept["config"].pop("transformers_version", None)
+    if record["generated"] != record["tokens"]:
+        kept["generated"] = record["generated"]
     kept["logits"] = [[float(f"{value:.6g}") for value in row] for row in record["logits"].tolist()]
     kept["last_logits"] = [float(f"{value:.6g}") for value in record["whole_logits"][-1].tolist()]
     families.GOLDEN.mkdir(exist_ok=True)

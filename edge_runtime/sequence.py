@@ -18,6 +18,7 @@ from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.generate import Cancelled
 from edge_runtime.manifest import UPDATE
 from edge_runtime.package import CONFIG_FILE, Package
+from edge_runtime.printable import printable
 from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
 
@@ -27,6 +28,8 @@ Logits = npt.NDArray[np.float32]
 _LOGITS_LIMIT = 256 << 20  # bytes for one pass
 _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
+_TEXT_LENGTH = "text_length"  # an optional input: the length of a text that is read in several passes
+_RECOMPUTED_AFTER = "lpc.recomputed_after"  # in the graph's metadata
 _LIBRARY_ERROR = re.compile(r"lpc: (LPC_\w+): (.*)", re.DOTALL)
 _ONNXRUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Error in execution: ")
 _run_numbers = itertools.count()
@@ -46,7 +49,11 @@ class KvTensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """The session and what its inputs and outputs look like."""
+    """The session and what its inputs and outputs look like.
+
+    `takes_length`: rotary positions depend on the length of the whole text. `recomputed_after`: a text that grows past
+    so many tokens is computed anew, -1 for never.
+    """
 
     session: Any
     package: Package
@@ -55,6 +62,8 @@ class Graph:
     vocab_size: int
     logits_dtype: Any
     uses_provider: bool
+    takes_length: bool = False
+    recomputed_after: int = -1
 
     @classmethod
     def of(cls, session: Any, package: Package, *, uses_provider: bool) -> Graph:
@@ -83,7 +92,11 @@ class Graph:
             raise _graph_error(package, "it has no input_ids, or no float logits of shape [batch, sequence, vocab]")
         vocab = logits.shape[2] if isinstance(logits.shape[2], int) else package.vocab_size
         token_inputs = tuple(name for name in _TOKEN_INPUTS if name in inputs)
-        return cls(session, package, tuple(kv), token_inputs, vocab, _NUMPY_TYPES[logits.type], uses_provider)
+        optional = {value.name for value in session.get_overridable_initializers()}
+        return cls(
+            session, package, tuple(kv), token_inputs, vocab, _NUMPY_TYPES[logits.type], uses_provider,
+            takes_length=_TEXT_LENGTH in optional, recomputed_after=_recomputed_after(session, package),
+        )  # fmt: skip
 
     def chunk(self, prefill_chunk: int) -> int:
         """Prompt tokens in one pass: `prefill_chunk`, or fewer where their logits would be large."""
@@ -109,6 +122,7 @@ class SequenceDecoder:
         self._cancelled = False
         self._cache = [np.zeros((1, kv.heads, capacity, kv.head_dim), kv.dtype) for kv in graph.kv]
         self._values = [_value(array) for array in self._cache]
+        self._ids = np.zeros(capacity, np.int64)
         self._input_ids = np.zeros((1, 1), np.int64)
         self._position_ids = np.zeros((1, 1), np.int64)
         self._mask = np.zeros((1, capacity), np.int64)
@@ -126,19 +140,28 @@ class SequenceDecoder:
         return last
 
     def prefill_chunks(self, ids: Sequence[int]) -> Iterator[Logits]:
-        """Append `ids` a chunk at a time; yields each chunk's logits, float32, shape [1, tokens, vocab]."""
-        for start in range(0, len(ids), self._chunk):
-            tokens = np.array([ids[start : start + self._chunk]], np.int64)
-            count = tokens.shape[1]
-            mask = np.ones((1, self._length + count), np.int64)
-            positions = np.arange(self._length, self._length + count, dtype=np.int64)[None]
-            logits = np.empty((1, count, self._graph.vocab_size), self._graph.logits_dtype)
-            self._run(self._bind(tokens, mask, positions, logits))
-            self._length += count
+        """Append `ids` a chunk at a time; yields each chunk's logits, float32, shape [1, tokens, vocab].
+
+        Where the text passes the length after which it is computed anew, the chunks begin with its first token.
+        """
+        begin, end = self._length, self._length + len(ids)
+        self._ids[begin:end] = ids
+        if begin <= self._graph.recomputed_after < end:
+            begin = self._length = 0
+        length = np.array(end, np.int64)
+        for start in range(begin, end, self._chunk):
+            stop = min(start + self._chunk, end)
+            mask, positions = np.ones((1, stop), np.int64), np.arange(start, stop, dtype=np.int64)[None]
+            logits = np.empty((1, stop - start, self._graph.vocab_size), self._graph.logits_dtype)
+            self._run(self._bind(self._ids[None, start:stop], mask, positions, logits, length))
+            self._length = stop
             yield logits.astype(np.float32, copy=False)
 
     def step(self, token_id: int) -> FloatRow:
         """Append one token and return the logits after it, float32, shape [vocab], valid until the next call."""
+        if self._length == self._graph.recomputed_after:
+            return self.prefill([token_id])
+        self._ids[self._length] = token_id
         self._input_ids[0, 0] = token_id
         self._position_ids[0, 0] = self._length
         self._mask[0, self._length] = 1
@@ -155,7 +178,9 @@ class SequenceDecoder:
         if self._graph.uses_provider:
             native.cancel_run(self._run_id)
 
-    def _bind(self, ids: Ints, mask: Ints, positions: Ints, logits: npt.NDArray[Any]) -> Any:
+    def _bind(
+        self, ids: Ints, mask: Ints, positions: Ints, logits: npt.NDArray[Any], length: Ints | None = None
+    ) -> Any:
         binding = self._graph.session.io_binding()
         for name, array in zip(_TOKEN_INPUTS, (ids, mask, positions), strict=True):
             if name in self._graph.token_inputs:
@@ -163,6 +188,8 @@ class SequenceDecoder:
         for kv, value in zip(self._graph.kv, self._values, strict=True):
             binding.bind_ortvalue_input(kv.past, value)
             binding.bind_ortvalue_output(kv.present, value)
+        if length is not None and self._graph.takes_length:
+            binding.bind_ortvalue_input(_TEXT_LENGTH, _value(length))
         binding.bind_ortvalue_output("logits", _value(logits))
         return binding
 
@@ -194,6 +221,14 @@ def runtime_error(package: Package, file: Path, error: Exception) -> LpcError:
     if status in _FILE_FAULTS:
         return FormatError(f"{message}; copy the model again or export it again", file=str(data_file))
     return LpcError(message)
+
+
+def _recomputed_after(session: Any, package: Package) -> int:
+    text = session.get_modelmeta().custom_metadata_map.get(_RECOMPUTED_AFTER, "-1")
+    try:
+        return int(text)
+    except ValueError:
+        raise _graph_error(package, f"its metadata says {_RECOMPUTED_AFTER}={printable(text)[:40]!r}") from None
 
 
 def _graph_error(package: Package, what: str) -> FormatError:

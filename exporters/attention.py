@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exporters.config import ConfigReader
+from exporters.config import LARGEST_INTEGER, ConfigReader
 from exporters.graph import FLOAT, INT32, INT64, MICROSOFT, Graph, Value
 from exporters.layers import Linear, Norm
 from exporters.rope import Rope
 
+TEXT_LENGTH = "text_length"
 _KV_MULTIPLE = 8  # ORT's CPU attention takes heads of a multiple of 8,
 _FUSED_ROPE_MULTIPLE = 16  # and rotates them itself only in multiples of 16
 
@@ -36,17 +37,29 @@ class Heads:
     head_dim: int
 
     @classmethod
-    def read(cls, c: ConfigReader, head_dim: int | None = None, keys: tuple[str, str, str] | None = None) -> Heads:
-        """ConfigError for heads that do not fit. `head_dim` is the family's default, None for hidden / heads; `keys`
-        are the family's own names of hidden size, heads and key-value heads."""
-        hidden_key, heads_key, kv_key = keys or ("hidden_size", "num_attention_heads", "num_key_value_heads")
-        hidden, heads = c.integer(hidden_key), c.integer(heads_key)
-        kv_heads = c.integer(kv_key, heads)
-        if heads % kv_heads:
-            raise c.error(kv_key, kv_heads, f"a divisor of {heads_key}, {heads}")
+    def read(cls, c: ConfigReader, head_dim: int | None = None, *, kv_heads: int | None = None) -> Heads:
+        """ConfigError for heads that do not fit. `head_dim` and `kv_heads` are what the family has where config.json
+        does not tell, None for hidden / heads and for one a query; a null num_key_value_heads is always the latter."""
+        hidden, heads = c.integer("hidden_size"), c.integer("num_attention_heads")
+        kv = c.nullable_integer("num_key_value_heads", kv_heads) or heads
         if c.get("head_dim") is None and head_dim is None and hidden % heads:
-            raise c.error(hidden_key, hidden, f"a multiple of {heads_key}, {heads}, or head_dim given")
-        return cls(hidden, heads, kv_heads, c.integer("head_dim", head_dim or hidden // heads))
+            raise c.error("hidden_size", hidden, f"a multiple of num_attention_heads, {heads}, or head_dim given")
+        dim = c.integer("head_dim", head_dim or hidden // heads, at_most=LARGEST_INTEGER // heads)
+        return cls(hidden, heads, heads, dim).shared(c, kv)
+
+    @classmethod
+    def even(cls, c: ConfigReader, hidden_key: str = "hidden_size", heads_key: str = "num_attention_heads") -> Heads:
+        """Read the heads of a family that cuts the hidden size evenly, whatever head_dim says: one key a query."""
+        hidden, heads = c.integer(hidden_key), c.integer(heads_key)
+        if hidden % heads:
+            raise c.error(hidden_key, hidden, f"a multiple of {heads_key}, {heads}")
+        return cls(hidden, heads, heads, hidden // heads)
+
+    def shared(self, c: ConfigReader, kv_heads: int, kv_key: str = "num_key_value_heads") -> Heads:
+        """Return the same heads with `kv_heads` keys and values, which `kv_key` gives."""
+        if self.heads % kv_heads:
+            raise c.error(kv_key, kv_heads, f"a divisor of num_attention_heads, {self.heads}")
+        return replace(self, kv_heads=kv_heads)
 
     @property
     def q(self) -> int:
@@ -140,13 +153,19 @@ class RotaryEmbedding:
 
 
 def _rows(io: DecoderIO, rope: Rope, positions: int, name: str) -> Value:
-    """The position itself; LongRoPE's long table begins at the original length and holds once the text exceeds it."""
+    """The position itself; LongRoPE's long table begins at the original length and holds once the text exceeds it.
+
+    The text is as long as its last position tells, or as the optional input says: a prompt that takes several passes
+    is told by the input, so that all of them take the table that the whole of it needs.
+    """
     trained = rope.longrope.original_max_position_embeddings if rope.longrope else positions
     if positions <= trained:
         return io.position_ids
     g = io.g
     last = g.op("ReduceMax", io.position_ids, at=name, keepdims=0)
-    exceeds = g.op("GreaterOrEqual", last, g.constant("longrope_from", np.array(trained, np.int64)), at=name)
+    seen = g.op("Add", last, g.constant("index_1", np.array(1, np.int64)), at=name)
+    length = g.op("Max", seen, g.optional_input(TEXT_LENGTH, np.array(0, np.int64)), at=name)
+    exceeds = g.op("Greater", length, g.constant(f"length_{trained}", np.array(trained, np.int64)), at=name)
     offset = g.op("Mul", g.op("Cast", exceeds, at=name, to=INT64), g.integers(trained), at=name)
     return g.op("Add", io.position_ids, offset, at=name)
 

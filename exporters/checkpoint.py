@@ -150,13 +150,16 @@ class Checkpoint:
                 f"{self._described} does not account for them, so the result would not be this model"
             )
         for name, shape in expected.items():
-            got = self.tensors[name].shape
-            if got != shape:
-                raise ExportError(
-                    f"{self.tensors[name].file}: {name} has shape {list(got)}, expected {list(shape)} from "
-                    f"{self._described}"
-                )
+            self.check_shape(name, shape)
             self._owner[name].dtype(self._stored.get(name, name))
+
+    def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Compare a tensor's shape with what the configuration says, if there is such a tensor; ExportError."""
+        found = self.tensors.get(name)
+        if found is not None and found.shape != shape:
+            raise ExportError(
+                f"{found.file}: {name} has shape {list(found.shape)}, expected {list(shape)} from {self._described}"
+            )
 
     def close(self) -> None:
         """Unmap the files."""

@@ -46,7 +46,7 @@ def make(architecture: Architecture, config: ConfigReader) -> dict[str, Any]:
     path = config.path.parent / GENERATION
     generation = read_json(path) if os.path.lexists(path) else {}
     tokens = _token_ids(config, generation)
-    search = dict(_SEARCH, max_length=architecture.decoder.context_length)
+    search = dict(_SEARCH, max_length=architecture.decoder.usual_length)
     search.update({key: generation[key] for key in _FROM_GENERATION if generation.get(key) is not None})
     return {
         "model": {

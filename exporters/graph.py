@@ -68,6 +68,7 @@ class Graph:
         self.weights: dict[str, Weight] = {}
         self.parameters: dict[str, Parameter] = {}
         self.constants: dict[str, NDArray[Any]] = {}
+        self.metadata: dict[str, str] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
@@ -89,6 +90,14 @@ class Graph:
     def input(self, name: str, dtype: int, shape: Sequence[int | str]) -> Value:
         """Add a graph input."""
         self._inputs.append(helper.make_tensor_value_info(name, dtype, shape))
+        return name
+
+    def optional_input(self, name: str, default: NDArray[Any]) -> Value:
+        """Add an input that has a value where nobody gives one (an initializer that is an input too), or find it."""
+        if name not in self._initializers:
+            self._initializers[name] = numpy_helper.from_array(default, name)
+            dtype = self._initializers[name].data_type
+            self._inputs.append(helper.make_tensor_value_info(name, dtype, default.shape))
         return name
 
     def output(self, value: Value, name: str, shape: Sequence[int | str], dtype: int = FLOAT) -> None:
@@ -230,9 +239,11 @@ class Graph:
             value_info=self._values,
         )  # fmt: skip
         imports = [helper.make_opsetid(domain, opset) for domain, opset in OPSETS.items()]
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=imports, ir_version=IR_VERSION, producer_name=producer, producer_version=version
         )
+        helper.set_model_props(model, self.metadata)
+        return model
 
     def _unique(self, name: str) -> str:
         candidate, number = name, 1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.config import ConfigReader
+from exporters.config import LARGEST_INTEGER, ConfigReader
 
 _KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+_NEED_TRAINED = ("llama3", "yarn", "longrope")
+_LARGEST_MAGNITUDE = 1e30
 _ROWS_AT_ONCE = 4096
 
 
@@ -51,9 +54,10 @@ class LongRope:
 @dataclass(frozen=True)
 class Rope:
     """theta is the base of the wavelengths; `factor` divides every frequency (linear scaling); the first `partial` of
-    a head is rotated. At most one kind of scaling is given."""
+    a head is rotated. At most one kind of scaling is given. `positions` is the longest text that it is made for."""
 
     theta: float
+    positions: int
     factor: float = 1.0
     llama3: Llama3Scaling | None = None
     yarn: YarnScaling | None = None
@@ -62,55 +66,77 @@ class Rope:
 
     @classmethod
     def from_config(
-        cls, config: ConfigReader, max_positions: int, *, theta: float = 10000.0, partial: float | None = None
-    ) -> Rope:
+        cls, config: ConfigReader, max_positions: int, *, theta: float = 10000.0, partial: float | None = None,
+        trained: int | None = None, names: Mapping[str, str] | None = None,
+    ) -> Rope:  # fmt: skip
         """Read rope_parameters (transformers 5) or rope_theta with rope_scaling; ConfigError for a kind not known.
 
-        `theta` and `partial` are the family's defaults; a family that gives no `partial` rotates whole heads only.
+        `theta`, `partial` and `trained` (original_max_position_embeddings) are the family's defaults; a family that
+        gives no `partial` rotates whole heads only. `names` are the family's other names of kinds.
         """
         style = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
         config.get("rope_parameters")
         section = config.section(style) or ConfigReader(config.path, {})
         if any(isinstance(value, dict) for value in config.get(style, {}).values()):
             raise config.error(style, config.get(style), "one set of parameters for all layers")
-        part = 1.0
-        if partial is not None:
-            part = section.number("partial_rotary_factor", config.number("partial_rotary_factor", partial))
-        theta = config.number("rope_theta", theta)
-        return cls.from_section(config, section, style, max_positions, theta=theta, partial=part)
+        kind = _kind(section, style, names or {})
+        if kind in _NEED_TRAINED:  # the key beside the section wins, and so does the family's own default for that key
+            trained = trained or section.integer("original_max_position_embeddings", max_positions, at_least=2)
+            trained = config.integer("original_max_position_embeddings", trained, at_least=2)
+        return cls._make(
+            section, kind, max_positions, theta=section.number("rope_theta", config.number("rope_theta", theta)),
+            trained=trained or max_positions, truncate=_truncates(section),
+            partial=_partial(config, section, kind, partial), extends=True,
+        )  # fmt: skip
 
     @classmethod
     def from_section(
-        cls, config: ConfigReader, section: ConfigReader, style: str, max_positions: int, *, theta: float,
-        partial: float = 1.0,
+        cls, config: ConfigReader, section: ConfigReader, max_positions: int, *, theta: float, kind: str
+    ) -> Rope:
+        """Read the parameters of one `kind` of layer; ConfigError for a kind of waves that is not known."""
+        waves = _kind(section, f"rope_parameters.{kind}", {})
+        trained = max_positions
+        if waves in _NEED_TRAINED:
+            trained = section.integer("original_max_position_embeddings", max_positions, at_least=2)
+        beside = config.section("rope_parameters") or ConfigReader(config.path, {})
+        return cls._make(
+            section, waves, max_positions, theta=section.number("rope_theta", theta), trained=trained,
+            truncate=_truncates(beside), partial=_partial(config, section, waves, None), extends=False,
+        )  # fmt: skip
+
+    @classmethod
+    def _make(
+        cls, section: ConfigReader, kind: str, positions: int, *, theta: float, trained: int, truncate: bool,
+        partial: float, extends: bool,
     ) -> Rope:  # fmt: skip
-        """Read one set of parameters, which stands under `style`; ConfigError for a kind that is not known."""
-        key = "type" if section.get("rope_type") is None and section.get("type") else "rope_type"
-        kind = section.get(key, "default")
-        if kind in ("su", "yarn") and section.get("long_factor") is not None:
-            kind = "longrope"  # Phi-3's first names for it
-        if kind not in _KINDS:
-            raise config.error(f"{style}.{key}", kind, " or ".join(repr(name) for name in _KINDS))
-        section.refuse_unread()
-        if not 0 < partial <= 1:
-            raise config.error("partial_rotary_factor", partial, "more than 0 and at most 1")
-        theta = section.number("rope_theta", theta)
-        if kind == "default":
-            return cls(theta, partial=partial)
-        if kind in ("linear", "dynamic"):  # dynamic scaling begins past max_position_embeddings, where our context ends
+        """`extends` tells that linear scaling begins at `positions`: where it does not, they are scaled already."""
+        if kind == "linear":
             factor = section.number("factor")
-            return cls(theta, factor if kind == "linear" else 1.0, partial=partial)
-        trained = section.get("original_max_position_embeddings", max_positions)
-        trained = config.integer("original_max_position_embeddings", trained, at_least=2)
+            longest = _times(factor, positions) if extends else positions
+            return cls(theta, longest, factor, partial=partial)
         if kind == "llama3":
-            return cls(theta, llama3=_llama3(section, trained), partial=partial)
+            return cls(theta, positions, llama3=_llama3(section, trained), partial=partial)
         if kind == "yarn":
-            return cls(theta, yarn=_yarn(section, trained, max_positions), partial=partial)
-        return cls(theta, longrope=_longrope(section, trained, max_positions), partial=partial)
+            yarn = _yarn(section, trained, positions, truncate)
+            return cls(theta, max(positions, _times(yarn.factor, trained)), yarn=yarn, partial=partial)
+        if kind == "longrope":
+            return cls(theta, positions, longrope=_longrope(section, trained, positions), partial=partial)
+        if kind == "dynamic":  # begins past max_position_embeddings, where our context ends
+            section.number("factor")
+        return cls(theta, positions, partial=partial)
 
     def rotary_dim(self, head_dim: int) -> int:
         """Return how many values of a head are rotated."""
         return int(head_dim * self.partial)
+
+    def is_finite(self, dim: int) -> bool:
+        """Whether every frequency of `dim` rotated values, and what cosine and sine are multiplied by, is finite."""
+        try:
+            with np.errstate(all="ignore"):
+                made = [frequencies for frequencies, _ in self._waves(dim, self.positions)]
+        except (ArithmeticError, ValueError):  # a logarithm or quotient of theta, beta_fast or beta_slow
+            return False
+        return all(np.isfinite(frequencies).all() for frequencies in made) and self._magnitude <= _LARGEST_MAGNITUDE
 
     def tables(self, positions: int, head_dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return cosine and sine, float32 [rows, rotary_dim / 2]: one row a position, 0 to `positions` - 1.
@@ -119,16 +145,23 @@ class Rope:
         rows 0 to the original length - 1, then the long one. Angles are rounded to float32 as transformers has them;
         cosine and sine of them are correctly rounded.
         """
-        dim = self.rotary_dim(head_dim)
-        if self.longrope is None:
-            magnitude = self.yarn.magnitude if self.yarn else 1.0
-            return _table(self._frequencies(dim), positions, magnitude)
-        trained = self.longrope.original_max_position_embeddings
-        parts = [(self.longrope.short, min(positions, trained))]
-        if positions > trained:
-            parts.append((self.longrope.long, positions))
-        tables = [_table(self._divided(dim, divisors), rows, self.longrope.magnitude) for divisors, rows in parts]
+        with np.errstate(over="ignore"):
+            waves = self._waves(self.rotary_dim(head_dim), positions)
+        tables = [_table(frequencies, rows, self._magnitude) for frequencies, rows in waves]
         return np.concatenate([cos for cos, _ in tables]), np.concatenate([sin for _, sin in tables])
+
+    @property
+    def _magnitude(self) -> float:
+        scaling = self.yarn or self.longrope
+        return scaling.magnitude if scaling else 1.0
+
+    def _waves(self, dim: int, positions: int) -> list[tuple[NDArray[np.float32], int]]:
+        """Return the frequencies of each table, and its rows."""
+        if self.longrope is None:
+            return [(self._frequencies(dim), positions)]
+        trained = self.longrope.original_max_position_embeddings
+        waves = [(self._divided(dim, self.longrope.short), min(positions, trained))]
+        return waves + ([(self._divided(dim, self.longrope.long), positions)] if positions > trained else [])
 
     def _powers(self, dim: int) -> NDArray[np.float32]:
         exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
@@ -145,6 +178,36 @@ class Rope:
             return _scale_yarn(powers, self.theta, self.yarn)
         frequencies = np.float32(1) / powers / np.float32(self.factor)
         return _scale_llama3(frequencies, self.llama3) if self.llama3 else frequencies
+
+
+def _kind(section: ConfigReader, style: str, names: Mapping[str, str]) -> str:
+    key = "type" if section.get("rope_type") is None and section.get("type") else "rope_type"
+    kind = section.get(key, "default")
+    known = names.get(kind, kind) if isinstance(kind, str) else kind
+    if known not in _KINDS:
+        raise section.error(f"{style}.{key}", kind, " or ".join(repr(name) for name in _KINDS))
+    return str(known)
+
+
+def _truncates(section: ConfigReader) -> bool:
+    """YaRN's `truncate`, of which null means false and an absent one true."""
+    return section.flag("truncate", not section.has("truncate"))
+
+
+def _partial(config: ConfigReader, section: ConfigReader, kind: str, default: float | None) -> float:
+    """Return the part of a head that is rotated. A family without a `default` rotates whole heads, and takes no notice
+    of the key unless scaling does."""
+    key = "partial_rotary_factor"
+    if default is None and kind == "default":
+        return 1.0
+    part = section.number(key, config.number(key, default or 1.0))
+    if part > 1 or (default is None and part != 1):
+        raise config.error(key, part, "1" if default is None else "more than 0 and at most 1")
+    return part
+
+
+def _times(factor: float, positions: int) -> int:
+    return int(min(factor * positions, LARGEST_INTEGER))
 
 
 def _table(
@@ -190,7 +253,7 @@ def _scale_llama3(frequencies: NDArray[np.float32], by: Llama3Scaling) -> NDArra
     return np.where(medium, between, scaled).astype(np.float32)
 
 
-def _yarn(section: ConfigReader, trained_positions: int, max_positions: int) -> YarnScaling:
+def _yarn(section: ConfigReader, trained_positions: int, max_positions: int, truncate: bool) -> YarnScaling:
     factor = section.number("factor", max_positions / trained_positions)
 
     def magnitude(scale: float) -> float:
@@ -204,7 +267,7 @@ def _yarn(section: ConfigReader, trained_positions: int, max_positions: int) -> 
         section.number("beta_fast", 32.0),
         section.number("beta_slow", 1.0),
         section.number("attention_factor", default),
-        section.flag("truncate", True),
+        truncate,
         trained_positions,
     )
 

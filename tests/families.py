@@ -2,7 +2,8 @@
 to run exports in a plain onnxruntime session, with the provider or with the fallback op.
 
 A record in `golden_families/` holds config.json, the names and shapes of the checkpoint's tensors, and what
-transformers computed in float32. `benchmarks/compare_families.py --write-golden` makes the records.
+transformers computed in float32: `tokens` by forward passes with a cache, `generated` by its generate() where that
+computes a cache anew. `benchmarks/compare_families.py --write-golden` makes the records.
 """
 
 from __future__ import annotations

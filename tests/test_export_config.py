@@ -40,12 +40,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "text_epsilon": ({"rms_norm_eps": "1e-5"}, r'rms_norm_eps is "1e-5", expected a number'),
     "infinite_theta": ({"rope_theta": float("inf")}, r"rope_theta is Infinity, expected a number"),
     "text_bias": ({"attention_bias": "no"}, r'attention_bias is "no", expected true or false'),
-    "tensor_parallel": ({"pretraining_tp": 2}, r"pretraining_tp is 2, expected 1"),
     "quantized": ({"quantization_config": {"bits": 4}}, r"quantization_config is .*expected"),
-    "partial_rotary": ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor is 0.5, expected 1"),
-    "softcapping": ({"final_logit_softcapping": 30.0}, r"final_logit_softcapping is 30.0, expected no such key"),
-    "sliding_window": ({"sliding_window": 128}, r"sliding_window is 128"),
-    "multiplier": ({"residual_multiplier": 0.22}, r"residual_multiplier is 0.22"),
+    "sliding_window": ({"sliding_window": 64}, r"sliding_window is 64, expected no such key"),
+    "chunks": ({"attention_chunk_size": 64}, r"attention_chunk_size is 64, expected no such key"),
+    "both_directions": ({"is_causal": False}, r"is_causal is false, expected true"),
+    "layers_of_their_own": ({"per_layer_config": {"0": {"head_dim": 8}}}, r"per_layer_config is .*, expected \{\}"),
+    "layer_types": ({"layer_types": ["sliding_attention"] * 2}, r"layer_types is .*, expected \"full_attention\" for"),
     "rope_yarn_factor": (
         {"rope_scaling": {"type": "yarn", "factor": -4.0}},
         r"factor is -4.0, expected a number above 0",
@@ -75,13 +75,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"rope_parameters": {"full_attention": {"rope_type": "default"}}},
         r"rope_parameters is .*expected one set of parameters for all layers",
     ),
-    "rope_axes": (
-        {"rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
-        r"mrope_section is \[2, 3, 3\]",
-    ),
     "rope_partial": (
-        {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}},
-        r"partial_rotary_factor is 0.25",
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "partial_rotary_factor": 0.25}},
+        r"partial_rotary_factor is 0.25, expected 1",
+    ),
+    "rope_su_of_another_family": (
+        {"rope_scaling": {"type": "su", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}},
+        r'rope_scaling.type is "su", expected',
+    ),
+    "rope_yarn_no_waves": (
+        {"rope_theta": 1.0, "rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
+        r"rope_.* expected finite rotary waves",
     ),
 }
 
@@ -102,9 +106,12 @@ def test_export_of_config_it_cannot_honour_is_refused_by_name(tmp_path: Path, ca
 @pytest.mark.parametrize(
     "changes",
     [
-        {"pretraining_tp": 1},
+        {"pretraining_tp": 2},
         {"partial_rotary_factor": 1.0},
         {"sliding_window": None},
+        {"sliding_window": 4096},
+        {"layer_types": ["full_attention"] * 2},
+        {"is_causal": True},
         {"quantization_config": None},
         {"attention_dropout": 0.1},
         {"rope_scaling": None},
@@ -126,6 +133,24 @@ def test_export_of_unknown_keys_warns_and_names_them(tmp_path: Path) -> None:
     assert (
         warning == f"{model / 'config.json'}: keys that are not known here were left out of account: a_b, warp_factor"
     )
+
+
+OF_OTHER_FAMILIES: dict[str, Any] = {
+    "attn_logit_softcapping": 50.0, "clip_qkv": 8.0, "embedding_multiplier": 12.0, "final_logit_softcapping": 30.0,
+    "no_rope_layers": [1, 0], "num_local_experts": 8, "partial_rotary_factor": 0.5, "qk_layernorm": True,
+    "residual_multiplier": 0.22, "use_parallel_residual": True, "use_sliding_window": True,
+}  # fmt: skip
+
+
+def test_export_of_keys_that_transformers_ignores_in_this_family_is_the_same_and_names_them(tmp_path: Path) -> None:
+    for name, changes in (("plain", {}), ("more", OF_OTHER_FAMILIES)):
+        model = write_llama(tmp_path / name)
+        (model / "config.json").write_text(json.dumps(CONFIG | changes))
+    assert export(tmp_path / "plain", tmp_path / "plain-out").warnings == ()
+    (warning,) = export(tmp_path / "more", tmp_path / "more-out").warnings
+    assert warning.endswith(f": {', '.join(sorted(OF_OTHER_FAMILIES))}")
+    first, second = ((tmp_path / out / "model.onnx").read_bytes() for out in ("plain-out", "more-out"))
+    assert first == second
 
 
 def test_heads_without_optional_keys_have_transformers_defaults() -> None:

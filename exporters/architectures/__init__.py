@@ -7,6 +7,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_runtime.printable import printable
 from exporters.checkpoint import Checkpoint
 from exporters.graph import Graph
 
@@ -30,6 +31,7 @@ _MODULES = {
     "stablelm": "exporters.architectures.stablelm",
 }
 MODEL_TYPES = tuple(_MODULES)
+_NAMED = 16  # keys named in a warning
 
 # Families that people bring and that are refused, with the reason.
 REFUSED = {
@@ -53,7 +55,11 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Decoder:
-    """What every decoder-only family has; `kv_head_dim` is the width of a head in the KV cache."""
+    """What every decoder-only family has; `kv_head_dim` is the width of a head in the KV cache.
+
+    `context_length` is the largest number of positions, `usual_length` what config.json states of them: rotary scaling
+    may extend it.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -62,6 +68,7 @@ class Decoder:
     num_key_value_heads: int
     kv_head_dim: int
     context_length: int
+    usual_length: int
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,10 @@ def build(checkpoint: Checkpoint) -> Architecture:
         raise checkpoint.config.error("model_type", model_type, f"{known}; {model_type}: {why}" if why else known)
     family: Family = importlib.import_module(_MODULES[model_type])
     architecture = family.build(checkpoint)
-    checkpoint.config.refuse_unread()
+    checkpoint.config.refuse_unread(architecture.decoder.context_length)
     unknown = checkpoint.config.unknown()
     if not unknown:
         return architecture
-    warning = f"{checkpoint.config.path}: keys that are not known here were left out of account: {', '.join(unknown)}"
+    names = printable(", ".join(unknown[:_NAMED])) + (f" and {len(unknown) - _NAMED} more" if unknown[_NAMED:] else "")
+    warning = f"{checkpoint.config.path}: keys that are not known here were left out of account: {names}"
     return dataclasses.replace(architecture, warnings=(*architecture.warnings, warning))

@@ -12,6 +12,13 @@ from exporters.graph import Graph, Value
 from exporters.layers import Embedding, Linear, Residual, scaled, softcapped
 from exporters.rope import Rope
 
+RECOMPUTED_AFTER = "lpc.recomputed_after"
+"""The graph's metadata: a text that grows past so many tokens is computed anew, the whole of it."""
+FULL, SLIDING = "full_attention", "sliding_attention"
+_TABLE_LIMIT = 2 << 30  # bytes: 4 million positions of 128 rotated values
+_SMALLER_TABLE = f"at most {_TABLE_LIMIT >> 30} GiB of cosines and sines of all positions"
+MORE_THAN_TENSORS = "the checkpoint has no more tensors"
+
 
 class CausalLM:
     """A model under construction. `tied` and `positions` are the family's defaults of tie_word_embeddings and of the
@@ -25,16 +32,36 @@ class CausalLM:
         c = checkpoint.config
         self.checkpoint, self.heads, self._embedding, self._head = checkpoint, heads, embedding, head
         self.model_type = str(c.get("model_type"))
-        self.layers = c.integer(layers_key)
-        self.positions = c.integer(positions_key, positions)
+        self.layers = c.integer(layers_key, at_most=len(checkpoint.tensors), why=MORE_THAN_TENSORS)
+        self.stated_positions = self.positions = c.integer(positions_key, positions)
         self.vocabulary = c.integer("vocab_size")
         _complete_names(checkpoint, embedding, head)
         self.tied, self._warnings = _is_tied(checkpoint, c.flag("tie_word_embeddings", tied), embedding, head)
         self.g = Graph(self.model_type)
         self.io = DecoderIO(self.g, self.layers, heads.kv_heads, heads.head_dim)
 
-    def rotary(self, rope: Rope, name: str = "rotary") -> RotaryEmbedding:
-        """Return the rotary positions of `rope`, `name` telling several from one another."""
+    def rotary(self, rope: Rope) -> RotaryEmbedding:
+        """Return the rotary positions of `rope`."""
+        return self.rotaries({"": rope})[""]
+
+    def rotaries(self, ropes: dict[str, Rope]) -> dict[str, RotaryEmbedding]:
+        """Return the rotary positions of several kinds of layer."""
+        for rope in ropes.values():
+            self._check(rope)
+        dim = max(rope.rotary_dim(self.heads.head_dim) for rope in ropes.values())
+        longest = min(max(rope.positions for rope in ropes.values()), _TABLE_LIMIT // (4 * dim))
+        self.positions = max(self.positions, longest)
+        if 4 * self.positions * dim > _TABLE_LIMIT:
+            sizes = [self.positions, self.heads.head_dim]
+            raise self.checkpoint.config.error("max_position_embeddings, head_dim", sizes, _SMALLER_TABLE)
+        names = {kind: f"rotary_{kind}" if kind else "rotary" for kind in ropes}
+        return {
+            kind: RotaryEmbedding.make(self.io, rope, self.positions, self.heads.head_dim, names[kind])
+            for kind, rope in ropes.items()
+        }
+
+    def _check(self, rope: Rope) -> None:
+        """Refuse positions that do not fit the heads."""
         dim, c = rope.rotary_dim(self.heads.head_dim), self.checkpoint.config
         if dim == 0 or dim % 2:
             key = "head_dim" if rope.partial == 1 else "partial_rotary_factor"
@@ -43,12 +70,15 @@ class CausalLM:
         if rope.longrope and {len(rope.longrope.short), len(rope.longrope.long)} != {dim // 2}:
             sizes = [len(rope.longrope.short), len(rope.longrope.long)]
             raise c.error("short_factor, long_factor", sizes, f"{dim // 2} numbers each: one a rotated pair")
-        return RotaryEmbedding.make(self.io, rope, self.positions, self.heads.head_dim, name)
+        if not rope.is_finite(dim):
+            raise c.error("rope_parameters", c.get("rope_parameters", c.get("rope_scaling")), "finite rotary waves")
 
     def embed(self, scale: float = 1.0, width: int = 0) -> Value:
         """Return the embeddings of the tokens, times `scale`; `width` is their size if not the hidden size."""
+        width = width or self.heads.hidden
+        self.checkpoint.check_shape(f"{self._embedding}.weight", (self.vocabulary, width))
         with self.g.layer("embed_tokens"):
-            x = Embedding(self.g, self._embedding, self.vocabulary, width or self.heads.hidden)(self.io.input_ids)
+            x = Embedding(self.g, self._embedding, self.vocabulary, width)(self.io.input_ids)
         return scaled(self.g, x, scale, self._embedding)
 
     def blocks(self, name: str = "model.layers") -> Iterator[tuple[int, str]]:
@@ -72,6 +102,7 @@ class CausalLM:
             num_key_value_heads=self.heads.kv_heads,
             kv_head_dim=kv_width(self.heads.head_dim),
             context_length=self.positions,
+            usual_length=self.stated_positions,
         )
         ignored = {name for name in self.checkpoint.tensors if name.endswith(".rotary_emb.inv_freq")}
         if self.tied:
@@ -83,21 +114,40 @@ class CausalLM:
         return Residual(self.g, x)
 
 
-def windows(
-    c: ConfigReader, m: CausalLM, size: int | None, slides: Callable[[int], bool] = lambda layer: True
-) -> list[int]:
-    """Return the attention window of every layer, 0 for all tokens before.
+def refuse_bidirectional(c: ConfigReader) -> None:
+    """Refuse what the Gemma families carry out and others do not know."""
+    if c.flag("use_bidirectional_attention", False):
+        raise c.error("use_bidirectional_attention", True, "false: this export does not carry it out")
 
-    layer_types tells which layers have the window; `slides` does where config.json has no such key.
+
+def same_window(c: ConfigReader, m: CausalLM, size: int | None) -> list[int]:
+    """Return the attention window of every layer, 0 for all tokens before, where all layers have the same.
+
+    As in transformers, layer_types changes nothing in such a family, but has to be well-formed.
     """
+    layer_types(c, m, lambda layer: size is not None)
+    return [size if size is not None and size < m.positions else 0] * m.layers
+
+
+def windows(c: ConfigReader, m: CausalLM, size: int | None, slides: Callable[[int], bool]) -> list[int]:
+    """Return the attention window of every layer, 0 for all tokens before, where layer_types tells which have one.
+
+    `slides` does where config.json has no layer_types.
+    """
+    kinds = layer_types(c, m, slides)
+    if size is None and SLIDING in (c.get("layer_types") or ()):
+        raise c.error("layer_types", kinds, f'no "{SLIDING}", as there is no window')
+    return [size if kind == SLIDING and size is not None and size < m.positions else 0 for kind in kinds]
+
+
+def layer_types(c: ConfigReader, m: CausalLM, slides: Callable[[int], bool]) -> list[str]:
+    """Return layer_types, made of `slides` where config.json has none; ConfigError for one that is not known here."""
     kinds = c.get("layer_types")
     if kinds is None:
-        kinds = ["sliding_attention" if slides(i) else "full_attention" for i in range(m.layers)]
-    if not isinstance(kinds, list) or len(kinds) != m.layers or set(kinds) - {"sliding_attention", "full_attention"}:
-        raise c.error("layer_types", kinds, f'{m.layers} of "full_attention" or "sliding_attention"')
-    if size is None or size >= m.positions:
-        return [0] * m.layers
-    return [size if kind == "sliding_attention" else 0 for kind in kinds]
+        return [SLIDING if slides(i) else FULL for i in range(m.layers)]
+    if not isinstance(kinds, list) or len(kinds) != m.layers or any(kind not in (FULL, SLIDING) for kind in kinds):
+        raise c.error("layer_types", kinds, f'{m.layers} of "{FULL}" or "{SLIDING}"')
+    return kinds
 
 
 def prefix_of(checkpoint: Checkpoint, tensor: str, prefixes: tuple[str, ...]) -> str:

@@ -6,8 +6,6 @@ positions (falcon-rw) are refused.
 
 from __future__ import annotations
 
-import dataclasses
-
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import CausalLM
 from exporters.attention import GroupQueryAttention, Heads, RotaryEmbedding
@@ -21,6 +19,7 @@ from exporters.rope import Rope
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Falcon checkpoint."""
     c = checkpoint.config
+    c.rename({"n_embed": "hidden_size"})
     if c.flag("alibi", False):
         raise c.error("alibi", True, "false: this export has rotary positions only")
     activation, bias = c.choice("activation", ACTIVATIONS, "gelu"), c.flag("bias", False)
@@ -64,11 +63,13 @@ def _attention(m: CausalLM, name: str, bias: bool, x: Value, rotary: RotaryEmbed
 
 def _heads(c: ConfigReader) -> Heads:
     """The new architecture states its key-value heads; the old one has one (multi_query) or as many as queries."""
-    heads = Heads.read(c, keys=("hidden_size", "num_attention_heads", "num_kv_heads"))
+    heads, kv_heads = Heads.even(c), c.nullable_integer("num_kv_heads", None)
     multi_query, new = c.flag("multi_query", True), c.flag("new_decoder_architecture", False)
+    if c.get("head_dim", heads.head_dim) != heads.head_dim:
+        raise c.error("head_dim", c.get("head_dim"), f"{heads.head_dim}: hidden_size / num_attention_heads")
     if new:
-        return heads
-    return dataclasses.replace(heads, kv_heads=1 if multi_query else heads.heads)
+        return heads.shared(c, kv_heads or heads.heads, "num_kv_heads")
+    return heads.shared(c, 1) if multi_query else heads
 
 
 def _has_two_norms(c: ConfigReader, parallel: bool) -> bool:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM
+from exporters.architectures.causal_lm import CausalLM, refuse_bidirectional
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
-from exporters.layers import GatedMLP, RMSNorm
+from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
 from exporters.rope import Rope
 
 
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Gemma checkpoint."""
     c = checkpoint.config
-    c.choice("hidden_act", ("gelu", "gelu_pytorch_tanh"), "gelu_pytorch_tanh")  # "gelu" always meant the other
-    c.choice("hidden_activation", ("gelu_pytorch_tanh",), "gelu_pytorch_tanh")
-    heads, inner, epsilon = Heads.read(c, 256), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    c.get("hidden_activation")  # stated beside hidden_act, which alone counts
+    activation = c.choice("hidden_act", ACTIVATIONS, "gelu_pytorch_tanh")
+    activation = "gelu_pytorch_tanh" if activation == "gelu" else activation  # which it always meant
+    refuse_bidirectional(c)
+    heads, inner = Heads.read(c, 256, kv_heads=16), c.integer("intermediate_size")
+    epsilon = c.number("rms_norm_eps", 1e-6)
     bias = c.flag("attention_bias", False)
     m = CausalLM(checkpoint, heads, positions=8192, tied=True)
     rotary = m.rotary(Rope.from_config(c, m.positions))
@@ -28,7 +31,7 @@ def build(checkpoint: Checkpoint) -> Architecture:
     x = m.residual(m.embed(scale=math.sqrt(heads.hidden)))
     for _, name in m.blocks():
         attention = SelfAttention(m.g, f"{name}.self_attn", heads, bias=bias)
-        mlp = GatedMLP(m.g, f"{name}.mlp", heads.hidden, inner, activation="gelu_pytorch_tanh")
+        mlp = GatedMLP(m.g, f"{name}.mlp", heads.hidden, inner, activation=activation)
         x.add(attention(x.normed(norm(f"{name}.input_layernorm")), m.io, rotary))
         x.add(mlp(x.normed(norm(f"{name}.post_attention_layernorm"))))
     return m.finish(x.normed(norm("model.norm")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.architectures.causal_lm import CausalLM, refuse_bidirectional, windows
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
@@ -18,9 +18,11 @@ from exporters.rope import Rope
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Gemma 2 checkpoint."""
     c = checkpoint.config
+    refuse_bidirectional(c)
     c.get("hidden_act")  # stated beside hidden_activation, which alone counts
     activation = c.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
-    heads, inner, epsilon = Heads.read(c, 256), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner = Heads.read(c, 256, kv_heads=4), c.integer("intermediate_size")
+    epsilon = c.number("rms_norm_eps", 1e-6)
     bias, scale = c.flag("attention_bias", False), 1 / math.sqrt(c.number("query_pre_attn_scalar", 256))
     score_cap = c.nullable_number("attn_logit_softcapping", 50.0)
     logit_cap = c.nullable_number("final_logit_softcapping", 30.0)

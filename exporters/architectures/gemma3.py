@@ -7,31 +7,33 @@ from __future__ import annotations
 import math
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.architectures.causal_lm import FULL, SLIDING, CausalLM, layer_types, refuse_bidirectional, windows
 from exporters.attention import HeadNorm, Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
 from exporters.config import ConfigReader
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
 from exporters.rope import Rope
 
-_FULL, _SLIDING = "full_attention", "sliding_attention"
-
 
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Gemma 3 text checkpoint."""
     c = checkpoint.config
+    refuse_bidirectional(c)
     c.get("hidden_act")  # stated beside hidden_activation, which alone counts
     activation = c.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
-    heads, inner, epsilon = Heads.read(c, 256), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner = Heads.read(c, 256, kv_heads=4), c.integer("intermediate_size")
+    epsilon = c.number("rms_norm_eps", 1e-6)
     bias, scale = c.flag("attention_bias", False), 1 / math.sqrt(c.number("query_pre_attn_scalar", 256))
     logit_cap = c.nullable_number("final_logit_softcapping", None)
     m = CausalLM(checkpoint, heads, positions=131072, tied=True)
     pattern = c.integer("sliding_window_pattern", 6)
-    slides = [(i + 1) % pattern != 0 for i in range(m.layers)]
-    kinds = c.get("layer_types", [_SLIDING if slide else _FULL for slide in slides])
-    window = windows(c, m, c.nullable_integer("sliding_window", 4096), lambda layer: slides[layer])
-    ropes = _ropes(c, m.positions)
-    rotary = {kind: m.rotary(ropes[kind], f"rotary_{kind}") for kind in dict.fromkeys(kinds)}
+
+    def slides(layer: int) -> bool:
+        return (layer + 1) % pattern != 0
+
+    kinds, ropes = layer_types(c, m, slides), _ropes(c, m.positions)
+    rotary = m.rotaries({kind: ropes[kind] for kind in dict.fromkeys(kinds)})
+    window = windows(c, m, c.nullable_integer("sliding_window", 4096), slides)
 
     def norm(name: str) -> RMSNorm:
         return RMSNorm(m.g, name, heads.hidden, epsilon, offset=1.0)
@@ -54,13 +56,15 @@ def build(checkpoint: Checkpoint) -> Architecture:
 
 
 def _ropes(c: ConfigReader, positions: int) -> dict[str, Rope]:
-    """Return the waves of both kinds of layer: rope_parameters by kind (transformers 5), or rope_theta with
-    rope_scaling, which concerns full attention alone, and rope_local_base_freq."""
-    nested = c.section("rope_parameters") or ConfigReader(c.path, {})
-    thetas = {_FULL: c.number("rope_theta", 1e6), _SLIDING: c.number("rope_local_base_freq", 10000.0)}
-    scaling = {_FULL: c.section("rope_scaling"), _SLIDING: None}
-    ropes = {}
-    for kind, theta in thetas.items():
-        section = scaling[kind] or nested.section(kind) or ConfigReader(c.path, {})
-        ropes[kind] = Rope.from_section(c, section, f"rope_parameters.{kind}", positions, theta=theta)
-    return ropes
+    """Return the waves of both kinds of layer, as transformers 5 reads them: rope_parameters by kind; rope_scaling, for
+    full attention alone, changes what is there; rope_theta and rope_local_base_freq stand in for a missing theta."""
+    nested, scaling = c.section("rope_parameters"), c.section("rope_scaling")
+    sections = {kind: nested.section(kind) if nested else None for kind in (FULL, SLIDING)}
+    if scaling is not None:
+        stated = sections[FULL] if nested else ConfigReader(c.path, {"rope_type": "default"})
+        sections[FULL] = scaling.over(stated) if stated else scaling
+    thetas = {FULL: c.number("rope_theta", 1e6), SLIDING: c.number("rope_local_base_freq", 10000.0)}
+    return {
+        kind: Rope.from_section(c, section or ConfigReader(c.path, {}), positions, theta=thetas[kind], kind=kind)
+        for kind, section in sections.items()
+    }

@@ -16,16 +16,21 @@ from exporters.config import ConfigReader
 from exporters.graph import Value
 from exporters.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
 
+_OTHER_NAMES = {
+    "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}  # fmt: skip
 _MASKS = (".attn.bias", ".attn.masked_bias")  # old checkpoints store the causal mask
 
 
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a GPT-2 checkpoint."""
     c = checkpoint.config
+    c.rename(_OTHER_NAMES)
     activation, epsilon = c.choice("activation_function", ACTIVATIONS, "gelu_new"), c.number("layer_norm_epsilon", 1e-5)
     if c.flag("add_cross_attention", False):
         raise c.error("add_cross_attention", True, "false: this export has no encoder")
-    heads = Heads.read(c, keys=("n_embd", "n_head", "n_head"))
+    heads = Heads.even(c, "n_embd", "n_head")
     inner = c.integer("n_inner", 4 * heads.hidden)
     root = prefix_of(checkpoint, "wte.weight", ("transformer.", ""))
     m = CausalLM(

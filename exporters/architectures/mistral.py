@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.architectures.causal_lm import CausalLM, same_window
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
@@ -14,10 +14,10 @@ def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Mistral checkpoint."""
     c = checkpoint.config
     activation = c.choice("hidden_act", ACTIVATIONS, "silu")
-    heads, inner, epsilon = Heads.read(c), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner, epsilon = Heads.read(c, kv_heads=8), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
     m = CausalLM(checkpoint, heads, positions=131072)
     rotary = m.rotary(Rope.from_config(c, m.positions))
-    window = windows(c, m, c.nullable_integer("sliding_window", 4096))
+    window = same_window(c, m, c.nullable_integer("sliding_window", 4096))
 
     x = m.residual(m.embed())
     for i, name in m.blocks():

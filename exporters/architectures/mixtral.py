@@ -6,11 +6,9 @@ Every expert is three tensors of its own, so that those which are chosen can be 
 from __future__ import annotations
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM, same_window
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
-from exporters.graph import Graph
 from exporters.layers import ACTIVATIONS, GatedMLP, Linear, MixtureOfExperts, RMSNorm
 from exporters.rope import Rope
 
@@ -18,15 +16,16 @@ from exporters.rope import Rope
 def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Mixtral checkpoint."""
     c = checkpoint.config
-    heads, epsilon = Heads.read(c), c.number("rms_norm_eps", 1e-5)
+    c.rename({"num_experts": "num_local_experts"})
+    heads, epsilon = Heads.read(c, kv_heads=8), c.number("rms_norm_eps", 1e-5)
     m = CausalLM(checkpoint, heads, positions=131072)
     rotary = m.rotary(Rope.from_config(c, m.positions, theta=1e6))
-    window = windows(c, m, c.nullable_integer("sliding_window", None))
+    window = same_window(c, m, c.nullable_integer("sliding_window", None))
 
     x = m.residual(m.embed())
     for i, name in m.blocks():
         attention = SelfAttention(m.g, f"{name}.self_attn", heads)
-        experts = _experts(m.g, f"{name}.block_sparse_moe", c, heads.hidden)
+        experts = _experts(m, f"{name}.block_sparse_moe")
         input_norm = RMSNorm(m.g, f"{name}.input_layernorm", heads.hidden, epsilon)
         post_norm = RMSNorm(m.g, f"{name}.post_attention_layernorm", heads.hidden, epsilon)
         x.add(attention(x.normed(input_norm), m.io, rotary, window[i]))
@@ -34,9 +33,11 @@ def build(checkpoint: Checkpoint) -> Architecture:
     return m.finish(x.normed(RMSNorm(m.g, "model.norm", heads.hidden, epsilon)))
 
 
-def _experts(g: Graph, name: str, c: ConfigReader, hidden: int) -> MixtureOfExperts:
+def _experts(m: CausalLM, name: str) -> MixtureOfExperts:
+    g, c, hidden = m.g, m.checkpoint.config, m.heads.hidden
     activation, inner = c.choice("hidden_act", ACTIVATIONS, "silu"), c.integer("intermediate_size")
-    count, chosen = c.integer("num_local_experts", 8), c.integer("num_experts_per_tok", 2)
+    stored, chosen = len(m.checkpoint.tensors), c.integer("num_experts_per_tok", 2)
+    count = c.integer("num_local_experts", 8, at_most=stored, why=MORE_THAN_TENSORS)
     if chosen > count:
         raise c.error("num_experts_per_tok", chosen, f"at most num_local_experts, {count}")
     experts = [

@@ -25,7 +25,7 @@ def build(checkpoint: Checkpoint) -> Architecture:
     if not c.flag("layer_norm_elementwise_affine", True):
         raise c.error("layer_norm_elementwise_affine", False, "true")
     last_norm = not c.flag("_remove_final_layer_norm", False) and before
-    heads = Heads.read(c)
+    heads = Heads.even(c)
     width = c.integer("word_embed_proj_dim", heads.hidden)
     root = prefix_of(checkpoint, "embed_tokens.weight", ("model.decoder.", "decoder."))
     m = CausalLM(checkpoint, heads, positions=2048, tied=True, embedding=f"{root}embed_tokens")

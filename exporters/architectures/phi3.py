@@ -7,12 +7,14 @@ each head.
 from __future__ import annotations
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, windows
+from exporters.architectures.causal_lm import RECOMPUTED_AFTER, CausalLM, same_window
 from exporters.attention import DecoderIO, GroupQueryAttention, Heads, RotaryEmbedding
 from exporters.checkpoint import Checkpoint
 from exporters.graph import Graph, Value
 from exporters.layers import ACTIVATIONS, Linear, RMSNorm, activate, split
 from exporters.rope import Rope
+
+_FIRST_NAMES = {"su": "longrope", "yarn": "longrope"}
 
 
 def build(checkpoint: Checkpoint) -> Architecture:
@@ -21,8 +23,11 @@ def build(checkpoint: Checkpoint) -> Architecture:
     activation = c.choice("hidden_act", ACTIVATIONS, "silu")
     heads, inner, epsilon = Heads.read(c), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-5)
     m = CausalLM(checkpoint, heads, positions=4096)
-    rotary = m.rotary(Rope.from_config(c, m.positions, partial=1.0))
-    window = windows(c, m, c.nullable_integer("sliding_window", None))
+    rope = Rope.from_config(c, m.positions, partial=1.0, trained=4096, names=_FIRST_NAMES)
+    rotary = m.rotary(rope)
+    if rope.longrope and rope.longrope.original_max_position_embeddings < m.positions:
+        m.g.metadata[RECOMPUTED_AFTER] = str(rope.longrope.original_max_position_embeddings)
+    window = same_window(c, m, c.nullable_integer("sliding_window", None))
 
     x = m.residual(m.embed())
     for i, name in m.blocks():

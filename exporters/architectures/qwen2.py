@@ -17,7 +17,7 @@ def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Qwen2 checkpoint."""
     c = checkpoint.config
     activation = c.choice("hidden_act", ACTIVATIONS, "silu")
-    heads, inner, epsilon = Heads.read(c), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner, epsilon = Heads.read(c, kv_heads=32), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
     m = CausalLM(checkpoint, heads, positions=32768)
     rotary = m.rotary(Rope.from_config(c, m.positions))
     size, first = c.nullable_integer("sliding_window", 4096), c.integer("max_window_layers", 28, at_least=0)

@@ -15,7 +15,8 @@ def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a Qwen3 checkpoint."""
     c = checkpoint.config
     activation, bias = c.choice("hidden_act", ACTIVATIONS, "silu"), c.flag("attention_bias", False)
-    heads, inner, epsilon = Heads.read(c, 128), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner = Heads.read(c, 128, kv_heads=32), c.integer("intermediate_size")
+    epsilon = c.number("rms_norm_eps", 1e-6)
     m = CausalLM(checkpoint, heads, positions=32768)
     rotary = m.rotary(Rope.from_config(c, m.positions))
     size, first = c.nullable_integer("sliding_window", 4096), c.integer("max_window_layers", 28, at_least=0)

@@ -15,13 +15,13 @@ def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a SmolLM3 checkpoint."""
     c = checkpoint.config
     activation = c.choice("hidden_act", ACTIVATIONS, "silu")
-    heads, inner, epsilon = Heads.read(c), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
+    heads, inner, epsilon = Heads.read(c, kv_heads=4), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
     attention_bias, mlp_bias = c.flag("attention_bias", False), c.flag("mlp_bias", False)
     m = CausalLM(checkpoint, heads, positions=32768, tied=True)
     rotary = m.rotary(Rope.from_config(c, m.positions, theta=2e6))
     rotates = _rotates(c, m.layers)
-    size = c.nullable_integer("sliding_window", None)
-    window = windows(c, m, size if c.flag("use_sliding_window", False) else None, lambda layer: not rotates[layer])
+    size, slides = c.nullable_integer("sliding_window", None), c.flag("use_sliding_window", False)
+    window = windows(c, m, size, lambda layer: slides and not rotates[layer])
 
     x = m.residual(m.embed())
     for i, name in m.blocks():

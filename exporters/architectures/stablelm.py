@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM
+from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
+from exporters.config import ConfigReader
 from exporters.graph import Graph, Value
 from exporters.layers import ACTIVATIONS, GatedMLP, LayerNorm
 from exporters.rope import Rope
@@ -20,8 +21,10 @@ def build(checkpoint: Checkpoint) -> Architecture:
     """Build the graph of a StableLM checkpoint."""
     c = checkpoint.config
     activation, inner = c.choice("hidden_act", ACTIVATIONS, "silu"), c.integer("intermediate_size")
-    heads, epsilon = Heads.read(c), c.number("layer_norm_eps", 1e-5)
+    heads, epsilon = _heads(c), c.number("layer_norm_eps", 1e-5)
     bias, head_norms = c.flag("use_qkv_bias", False), c.flag("qk_layernorm", False)
+    if head_norms:
+        c.integer("num_attention_heads", at_most=len(checkpoint.tensors), why=MORE_THAN_TENSORS)
     parallel = c.flag("use_parallel_residual", False)
     m = CausalLM(checkpoint, heads, positions=4096)
     rotary = m.rotary(Rope.from_config(c, m.positions, partial=0.25))
@@ -41,6 +44,13 @@ def build(checkpoint: Checkpoint) -> Architecture:
             h = x.normed(LayerNorm(m.g, f"{name}.post_attention_layernorm", heads.hidden, epsilon))
         x.add(mlp(h))
     return m.finish(x.normed(LayerNorm(m.g, "model.norm", heads.hidden, epsilon)))
+
+
+def _heads(c: ConfigReader) -> Heads:
+    heads = Heads.even(c)
+    if c.get("head_dim", heads.head_dim) != heads.head_dim:
+        raise c.error("head_dim", c.get("head_dim"), f"{heads.head_dim}: hidden_size / num_attention_heads")
+    return heads.shared(c, c.nullable_integer("num_key_value_heads", 32) or heads.heads)
 
 
 class NormPerHead:
