@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edge_runtime import native
 from edge_runtime.errors import FormatError, LpcError
+from edge_runtime.fork import process_number, require_process
 from edge_runtime.generate import Cancelled
 from edge_runtime.manifest import UPDATE
 from edge_runtime.package import CONFIG_FILE, Package
@@ -62,6 +63,7 @@ class Graph:
     vocab_size: int
     logits_dtype: Any
     uses_provider: bool
+    process: int
     takes_length: bool = False
     recomputed_after: int = -1
 
@@ -95,8 +97,13 @@ class Graph:
         optional = {value.name for value in session.get_overridable_initializers()}
         return cls(
             session, package, tuple(kv), token_inputs, vocab, _NUMPY_TYPES[logits.type], uses_provider,
+            process_number(),
             takes_length=_TEXT_LENGTH in optional, recomputed_after=_recomputed_after(session, package),
         )  # fmt: skip
+
+    def require_process(self) -> None:
+        """LpcError in a child of fork, where the session has no threads."""
+        require_process(self.process, self.package.path)
 
     def chunk(self, prefill_chunk: int) -> int:
         """Prompt tokens in one pass: `prefill_chunk`, or fewer where their logits would be large."""
@@ -196,6 +203,7 @@ class SequenceDecoder:
     def _run(self, binding: Any) -> None:
         if self._cancelled:
             raise Cancelled
+        self._graph.require_process()
         try:
             self._graph.session.run_with_iobinding(binding, self._options)
         except Exception as error:  # onnxruntime's exceptions have no base class of their own

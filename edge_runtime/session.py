@@ -16,6 +16,7 @@ from edge_runtime.board import figures_for
 from edge_runtime.budget import Share, ledger
 from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.fork import never_end_in_a_child
 from edge_runtime.generate import Generation
 from edge_runtime.memory import LARGEST_BYTES, available_bytes
 from edge_runtime.package import Package
@@ -248,6 +249,7 @@ class Model:
 
     def _decoder(self, capacity: int) -> SequenceDecoder:
         """An empty text; BudgetError if the memory for the weights has gone since the model was loaded: once."""
+        self._graph.require_process()
         if not self._share.begun:
             need = ledger.to_come(self._share)
             try:
@@ -286,6 +288,8 @@ def open_session(package: Package, provider_options: dict[str, str] | None, thre
     else:
         providers = ["CPUExecutionProvider"]
     try:
-        return ort.InferenceSession(str(package.model_file), options, providers=providers, enable_fallback=0)
+        session = ort.InferenceSession(str(package.model_file), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
         raise runtime_error(package, package.model_file, error) from error
+    never_end_in_a_child(session)
+    return session

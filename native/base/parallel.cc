@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/fork.h"
+
 namespace lpc {
 namespace {
 
@@ -168,21 +170,7 @@ class Pool {
   unsigned workers_ = 0;
 };
 
-std::atomic<Pool*> current_pool{nullptr};
-std::atomic<Pool*> pool_before_fork{nullptr};  // unusable in the child: its threads are gone, its mutex may be held
-
-void forget_pool_in_child() { pool_before_fork.store(current_pool.exchange(nullptr)); }
-
-Pool& pool() {
-  static const int registered = pthread_atfork(nullptr, nullptr, forget_pool_in_child);
-  static_cast<void>(registered);
-  Pool* existing = current_pool.load(std::memory_order_acquire);
-  if (existing != nullptr) return *existing;
-  Pool* fresh = new Pool;
-  if (current_pool.compare_exchange_strong(existing, fresh)) return *fresh;
-  delete fresh;  // another thread was faster; a fresh pool has no workers
-  return *existing;
-}
+PerProcess<Pool> pools;
 
 }  // namespace
 
@@ -204,7 +192,7 @@ void parallel_for_workers(size_t count, unsigned threads, const std::function<vo
   if (used == 1) {
     job.run(0);
   } else {
-    pool().run(job, used - 1);
+    pools.get().run(job, used - 1);
   }
   job.rethrow();
 }

@@ -17,6 +17,7 @@ extern "C" const char* lpc_status_name(lpc_status status) {
     case LPC_IO_ERROR: return "LPC_IO_ERROR";
     case LPC_NOT_FOUND: return "LPC_NOT_FOUND";
     case LPC_CANCELLED: return "LPC_CANCELLED";
+    case LPC_WRONG_PROCESS: return "LPC_WRONG_PROCESS";
     case LPC_INTERNAL: return "LPC_INTERNAL";
   }
   return "unknown status";

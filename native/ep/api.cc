@@ -1,5 +1,6 @@
 #include "ep/api.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace lpc {
@@ -85,6 +86,12 @@ std::vector<const OrtValueInfo*> node_outputs(const Api& api, const OrtNode* nod
   std::vector<const OrtValueInfo*> values(count);
   if (count > 0) api.check(api.ort->Node_GetOutputs(node, values.data(), count));
   return values;
+}
+
+bool has_output(const Api& api, const OrtNode* node) {
+  const auto outputs = node_outputs(api, node);
+  return std::any_of(outputs.begin(), outputs.end(),
+                     [&](const OrtValueInfo* value) { return value != nullptr && !value_name(api, value).empty(); });
 }
 
 std::string node_name(const Api& api, const OrtNode* node) {
@@ -197,6 +204,7 @@ TensorView input_tensor(const Api& api, const OrtKernelContext* context, size_t 
 void* output_tensor(const Api& api, OrtKernelContext* context, size_t index, const Shape& shape) {
   OrtValue* value = nullptr;
   api.check(api.ort->KernelContext_GetOutput(context, index, shape.extents, shape.rank, &value));
+  if (value == nullptr) return nullptr;
   void* data = nullptr;
   api.check(api.ort->GetTensorMutableData(value, &data));
   return data;

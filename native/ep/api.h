@@ -50,8 +50,9 @@ struct Api {
 // ---- reading the graph ----------------------------------------------------------------------------------------
 
 std::vector<const OrtNode*> graph_nodes(const Api& api, const OrtGraph* graph);
-std::vector<const OrtValueInfo*> node_inputs(const Api& api, const OrtNode* node);  // nullptr: an omitted input
-std::vector<const OrtValueInfo*> node_outputs(const Api& api, const OrtNode* node);
+std::vector<const OrtValueInfo*> node_inputs(const Api& api, const OrtNode* node);   // nullptr: an omitted input
+std::vector<const OrtValueInfo*> node_outputs(const Api& api, const OrtNode* node);  // nullptr: an unused output
+bool has_output(const Api& api, const OrtNode* node);                                // one that is used
 std::string node_name(const Api& api, const OrtNode* node);
 bool node_is(const Api& api, const OrtNode* node, const char* domain, const char* op_type);
 std::string value_name(const Api& api, const OrtValueInfo* value);
@@ -82,6 +83,7 @@ struct TensorView {
 };
 
 TensorView input_tensor(const Api& api, const OrtKernelContext* context, size_t index);
+// nullptr for an output that nobody uses.
 void* output_tensor(const Api& api, OrtKernelContext* context, size_t index, const Shape& shape);
 
 }  // namespace lpc

@@ -23,10 +23,21 @@ std::vector<Consumer> consumers_of(const Api& api, const OrtValueInfo* value) {
   return consumers;
 }
 
-bool is_external_constant(const Api& api, const OrtValueInfo* value) {
+bool is_constant(const Api& api, const OrtValueInfo* value) {
   bool constant = false;
   api.check(api.ort->ValueInfo_IsConstantInitializer(value, &constant));
-  return constant && external_data(api, value).has_value();
+  return constant;
+}
+
+// The products of a pass are computed once each, in one order.
+bool is_body(const Api& api, const OrtGraph* graph) {
+  const OrtNode* parent = nullptr;
+  api.check(api.ort->Graph_GetParentNode(graph, &parent));
+  return parent != nullptr;
+}
+
+bool is_external_constant(const Api& api, const OrtValueInfo* value) {
+  return is_constant(api, value) && external_data(api, value).has_value();
 }
 
 // "" when the consumer can be computed here; else the reason why not.
@@ -36,12 +47,14 @@ std::string consumer_refusal(const Api& api, const Consumer& consumer, ConsumerK
   if (node_is(api, node, "", "Gather")) {
     kind = ConsumerKind::kGather;
     if (consumer.input != 0) return "it feeds the indices of a Gather";
+    if (is_constant(api, inputs.at(1))) return "the indices of its Gather are a constant";
     return int_attribute(api, node, "axis", 0) == 0 ? "" : "its Gather has an axis other than 0";
   }
   const bool matmul = node_is(api, node, "", "MatMul");
   if (!matmul && !node_is(api, node, "", "Gemm")) return "its consumer is no MatMul, Gemm or Gather";
   kind = matmul ? ConsumerKind::kMatMul : ConsumerKind::kGemm;
   if (consumer.input != 1) return "it is not the second factor of its product";
+  if (is_constant(api, inputs.at(0))) return "its activations are a constant";
   if (value_element_type(api, inputs[0]) != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) return "activations are not float32";
   if (!matmul && int_attribute(api, node, "transA", 0) != 0) return "its Gemm has transA";
   return "";
@@ -49,6 +62,7 @@ std::string consumer_refusal(const Api& api, const Consumer& consumer, ConsumerK
 
 // Finds the one consumer of a node's output; "", or the reason why there is none.
 std::string only_consumer(const Api& api, const OrtNode* node, Consumer& consumer) {
+  if (!has_output(api, node)) return "nobody uses its weight";
   const OrtValueInfo* output = node_outputs(api, node)[0];
   bool is_output = false;
   api.check(api.ort->ValueInfo_IsGraphOutput(output, &is_output));
@@ -68,6 +82,10 @@ std::string dequantize_step(const Api& api, const OrtNode* decompress, Pair& pai
   const auto shape = ints_attribute(api, decompress, "shape");
   const bool transposed = int_attribute(api, decompress, "transpose", 0) != 0;
   const std::string reason = dequantize_refusal(api, pair.dequantize, transposed, shape[0], shape[1]);
+  const auto scale = external_data(api, node_inputs(api, pair.dequantize)[1]);
+  if (scale && scale->file != external_data(api, node_inputs(api, decompress)[0])->file) {
+    return "its scales lie in another file";
+  }
   return reason.empty() ? only_consumer(api, pair.dequantize, consumer) : reason;
 }
 
@@ -104,10 +122,11 @@ std::vector<const OrtNode*> Pair::nodes() const {
 
 Claims find_claims(const Api& api, const OrtGraph* graph) {
   Claims claims;
+  const bool in_body = is_body(api, graph);
   for (const OrtNode* node : graph_nodes(api, graph)) {
     if (!node_is(api, node, kDomain, kDecompress)) continue;
     Pair pair;
-    const std::string reason = refusal(api, node, pair);
+    const std::string reason = in_body ? "it is in the body of an If, Loop or Scan" : refusal(api, node, pair);
     if (reason.empty()) {
       claims.pairs.push_back(pair);
     } else {

@@ -27,6 +27,15 @@ class FusedNode : public OrtNodeComputeInfo {
   static void ORT_API_CALL release_state(OrtNodeComputeInfo* self, void* state) noexcept;
 };
 
+// A pair whose result nobody uses: nothing is read and nothing computed.
+class UnusedNode : public FusedNode {
+ public:
+  explicit UnusedNode(const Api& api) : FusedNode(api) {}
+
+ private:
+  void compute(OrtKernelContext*) override {}
+};
+
 // Index among the fused node's inputs of the value that the consumer takes as input `consumer_input`.
 size_t fused_input(const Api& api, const OrtNode* fused, const OrtNode* consumer, size_t consumer_input);
 

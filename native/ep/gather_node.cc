@@ -49,6 +49,7 @@ void GatherNode::fetch(const TensorView& indices, float* out) {
     order_.emplace_back(static_cast<uint64_t>(checked_row(indices, i)), i);
   }
   std::sort(order_.begin(), order_.end());
+  if (columns == 0) return;
   for (const auto& [row, position] : order_) {
     const size_t index = row / header.rows_per_segment;
     const uint8_t* data = segment(index) + (row - header.segment_first_row(index)) * header.row_bytes;

@@ -1,5 +1,7 @@
 #include "ep/product_node.h"
 
+#include <algorithm>
+
 #include "ep/dequantize.h"
 #include "matmul/pool_loop.h"
 #include "matmul/product.h"
@@ -84,8 +86,11 @@ void ProductNode::compute(OrtKernelContext* context) {
   }
   Shape y_shape = x.shape;
   y_shape.extents[y_shape.rank - 1] = static_cast<int64_t>(outputs);
-  const size_t m = inputs == 0 ? 0 : x.shape.elements() / inputs;
+  Shape rows = x.shape;
+  --rows.rank;
+  const size_t m = rows.elements();
   auto* y = static_cast<float*>(output_tensor(api_, context, 0, y_shape));
+  if (inputs == 0) std::fill_n(y, m * outputs, 0.0f);  // sums of nothing
   for (size_t part = schedule_->first_part(index_); part < schedule_->first_part(index_ + 1); ++part) {
     multiply_part(part, static_cast<const float*>(x.data), m, y, context);
   }
@@ -145,6 +150,7 @@ void ProductNode::keep_constant_c(const OrtValueInfo* c) {
   api_.check(api_.ort->GetTensorData(value, &data));
   const auto* values = static_cast<const float*>(data);
   constant_c_.assign(values, values + constant_c_shape_.elements());
+  c_is_constant_ = true;
 }
 
 // y = alpha * y + beta * C, C broadcast to [m, n].
@@ -153,9 +159,9 @@ void ProductNode::finish_gemm(OrtKernelContext* context, float* y, size_t m, siz
     for (size_t i = 0; i < m * n; ++i) y[i] *= alpha_;
   }
   if (!has_c_) return;
-  const TensorView c = constant_c_.empty()
-                           ? input_tensor(api_, context, c_input_)
-                           : TensorView{constant_c_.data(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, constant_c_shape_};
+  const TensorView c = c_is_constant_
+                           ? TensorView{constant_c_.data(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, constant_c_shape_}
+                           : input_tensor(api_, context, c_input_);
   const size_t columns = extent_from_right(c.shape, 0);
   const size_t rows = extent_from_right(c.shape, 1);
   if ((columns != 1 && columns != n) || (rows != 1 && rows != m) || c.shape.elements() != rows * columns ||

@@ -44,6 +44,7 @@ class ProductNode : public FusedNode {
   float alpha_ = 1.0f;
   float beta_ = 1.0f;
   bool has_c_ = false;
+  bool c_is_constant_ = false;
   size_t c_input_ = 0;
   std::vector<float> constant_c_;  // a constant C is no input of the fused node: it was dropped with the blob
   Shape constant_c_shape_;

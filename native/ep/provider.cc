@@ -70,6 +70,7 @@ Provider::Part& Provider::part_of(const std::string& file) {
 
 std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNode* fused) {
   if (refused_) std::rethrow_exception(refused_);
+  if (!has_output(api_, fused)) return std::make_unique<UnusedNode>(api_);
   const Pair pair = fused_pair(api_, graph);
   const BlobPlace place = blob_place(api_, graph, pair.decompress, options_.model_folder);
   Part& part = part_of(place.file);
@@ -111,6 +112,7 @@ std::shared_ptr<const CancelFlag> Provider::cancel_flag_of(const OrtRunOptions* 
 
 void Provider::run_start(const OrtRunOptions* options) {
   if (refused_) std::rethrow_exception(refused_);
+  for (const auto& [id, part] : parts_) part.model->store.require_this_process();
   build_schedules();
   const auto cancel = cancel_flag_of(options);
   auto part = parts_.begin();

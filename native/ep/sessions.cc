@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 
 namespace lpc {
 namespace {
@@ -14,9 +15,10 @@ struct Sessions {
   std::map<std::string, std::weak_ptr<CancelFlag>> runs;
 };
 
+// Outlives every session, whatever the order of shutdown.
 Sessions& sessions() {
-  static auto* instance = new Sessions;  // outlives every session, whatever the order of shutdown
-  return *instance;
+  static PerProcess<Sessions> instances;
+  return instances.get();
 }
 
 std::shared_ptr<Observer> find_session(const char* session_id) {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/fork.h"
 #include "store/layer_store.h"
 
 namespace lpc {
@@ -22,8 +23,11 @@ class SharedModels {
   std::shared_ptr<SharedModel> open(const std::string& path, const FileOptions& options, unsigned threads);
 
  private:
-  std::mutex mutex_;
-  std::map<FileId, std::weak_ptr<SharedModel>> models_;
+  struct State {
+    std::mutex mutex;
+    std::map<FileId, std::weak_ptr<SharedModel>> models;
+  };
+  PerProcess<State> states_;
 };
 
 }  // namespace lpc

@@ -5,14 +5,16 @@
 namespace lpc {
 namespace {
 
-// Large beside a part, so that little of it is never used; pages that are not used take no memory.
+// Large beside a part, so that little of it is never used; pages that are not used take no memory, but may be counted
+// (ulimit -v, vm.overcommit_memory 2), so no more than can be needed.
 constexpr size_t kChunkBytes = size_t{256} << 20;
 
 }  // namespace
 
 uint8_t* GrowingMemory::open(size_t most_bytes) {
   if (chunks_.empty() || chunks_.back().size() - end_.offset < most_bytes) {
-    chunks_.emplace_back(std::max(most_bytes, kChunkBytes));
+    const size_t to_come = expected_bytes_ > used_bytes_ ? expected_bytes_ - used_bytes_ : 0;
+    chunks_.emplace_back(std::max(most_bytes, std::min(to_come, kChunkBytes)));
     used_before_.push_back(used_bytes_);
     end_ = {chunks_.size() - 1, 0};
   }

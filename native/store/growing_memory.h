@@ -9,6 +9,9 @@ namespace lpc {
 
 class GrowingMemory {
  public:
+  // What will be used in all, at most; said before the first open.
+  void expect(size_t bytes) { expected_bytes_ = bytes; }
+
   // How far the memory is used.
   struct Mark {
     size_t chunk = 0;
@@ -32,6 +35,7 @@ class GrowingMemory {
   std::vector<size_t> used_before_;  // a chunk: what was used when it was begun
   Mark end_;
   size_t used_bytes_ = 0;
+  size_t expected_bytes_ = 0;
 };
 
 }  // namespace lpc

@@ -23,6 +23,14 @@ LayerStore::~LayerStore() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+void LayerStore::require_this_process() const {
+  if (is_of_this_process()) return;
+  throw Error(
+      LPC_WRONG_PROCESS,
+      "a model cannot be used after fork: this process is a child, and the threads of the model that its parent "
+      "loaded are not here; load the model again in this process");
+}
+
 std::shared_ptr<Schedule> LayerStore::share(std::shared_ptr<Schedule> schedule) {
   const Lock lock(mutex_);
   std::erase_if(known_, [](const auto& known) { return known.expired(); });
@@ -45,6 +53,7 @@ void LayerStore::wait_unless_cancelled(Lock& lock, std::condition_variable& chan
 
 void LayerStore::begin_pass(const std::shared_ptr<Schedule>& schedule, const std::shared_ptr<Observer>& observer,
                             const std::shared_ptr<const CancelFlag>& cancel) {
+  require_this_process();
   Lock lock(mutex_);
   wait_unless_cancelled(lock, pass_ended_, cancel.get(), [&] { return !pass_running_; });
   pass_running_ = true;  // before switching, which lets go of the lock for a while
@@ -80,6 +89,7 @@ void LayerStore::end_pass() {
 }
 
 void LayerStore::retire(std::shared_ptr<Schedule>&& schedule) {
+  if (!is_of_this_process()) return;
   Lock lock(mutex_);
   pass_ended_.wait(lock, [&] { return !pass_running_; });
   pass_running_ = true;

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/fork.h"
 #include "store/ring.h"
 #include "store/schedule.h"
 
@@ -32,6 +33,12 @@ class LayerStore {
 
   // The schedule to use: an equal one of another session if there is one, so that its memory is shared.
   std::shared_ptr<Schedule> share(std::shared_ptr<Schedule> schedule);
+
+  // False in a child of fork: the store's threads are not there and its lock may be held for ever. It can be used no
+  // more, nor be destroyed; retire does nothing.
+  bool is_of_this_process() const { return process_number() == made_in_; }
+  // Throws LPC_WRONG_PROCESS there; begin_pass does.
+  void require_this_process() const;
 
   // Waits until no pass is running, then begins one. Any thread may end it. `observer` is told until the next pass.
   // Soon after `cancel` (may be null) becomes true this and acquire throw LPC_CANCELLED instead of waiting.
@@ -79,6 +86,7 @@ class LayerStore {
   bool ring_is_stuck() const { return blocked_ && acquired_ == 0 && !helping_; }
 
   const unsigned thread_count_;
+  const uint64_t made_in_ = process_number();
   std::mutex mutex_;
   std::condition_variable work_available_;
   std::condition_variable slot_changed_;

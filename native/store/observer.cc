@@ -37,6 +37,7 @@ void Trace::add(const char* kind, int64_t layer, Clock::time_point begin, Clock:
 }
 
 Trace::~Trace() {
+  if (process_number() != made_in_) return;
   std::FILE* file = std::fopen(path_.c_str(), "w");
   if (file == nullptr) return;
   const size_t written = std::min(count_.load(), kCapacity);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fork.h"
 #include "store/read_trial.h"
 
 namespace lpc {
@@ -62,6 +63,7 @@ class Trace {
   static constexpr size_t kCapacity = size_t{1} << 20;
 
   const std::string path_;
+  const uint64_t made_in_ = process_number();  // a child of fork leaves the file to its parent
   const Clock::time_point start_;
   std::unique_ptr<Event[]> events_;  // untouched pages cost nothing
   std::atomic<size_t> count_{0};

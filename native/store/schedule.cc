@@ -114,6 +114,9 @@ bool Schedule::equals(const Schedule& other) const {
 void Schedule::allocate() {
   pinned_ = MappedMemory(pinned_bytes_);
   slots = std::vector<Slot>(parts_.size());
+  size_t recoded = 0;
+  for (const Part& part : parts_) recoded += part.recoded != nullptr ? part.recoded_bytes_bound() : 0;
+  recoded_.expect(recoded);
   uint8_t* next = pinned_.data();
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -84,44 +85,58 @@ int WeightFile::open_direct(ReadMode mode) const {
 }
 
 void WeightFile::read(uint64_t offset, void* destination, uint64_t bytes) const {
-  read_from(descriptor_, offset, static_cast<uint8_t*>(destination), bytes, bytes);
+  read_from(descriptor_, offset, static_cast<uint8_t*>(destination), bytes, bytes, nullptr);
 }
 
 uint8_t* WeightFile::stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging,
                             const std::atomic<bool>* give_up) const {
-  if (!limiter_.take(bytes, give_up)) throw Error(LPC_CANCELLED, path_ + ": nobody waits for this read any more");
+  limiter_.take(bytes, give_up);
+  require_wanted(give_up);
   const ReadMode mode = trial_.next(bytes);
   const bool on_trial = trial_.decision() == ReadMode::kAuto;
   // What happens to be in the page cache would make buffered reads look fast for once.
   if (on_trial && mode == ReadMode::kBuffered) release_pages(descriptor_, offset, bytes);
   const auto begin = std::chrono::steady_clock::now();
-  uint8_t* data =
-      mode == ReadMode::kDirect ? stream_direct(offset, bytes, staging) : stream_buffered(offset, bytes, staging);
+  uint8_t* data = mode == ReadMode::kDirect ? stream_direct(offset, bytes, staging, give_up)
+                                            : stream_buffered(offset, bytes, staging, give_up);
   if (on_trial) trial_.add(mode, bytes, std::chrono::steady_clock::now() - begin);
   return data;
 }
 
-uint8_t* WeightFile::stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
-  read_from(descriptor_, offset, staging.data(), bytes, bytes);
+uint8_t* WeightFile::stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const {
+  read_from(descriptor_, offset, staging.data(), bytes, bytes, give_up);
   release_pages(descriptor_, offset, bytes);
   return staging.data();
 }
 
-uint8_t* WeightFile::stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const {
+uint8_t* WeightFile::stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const {
   const uint64_t begin = page_floor(offset);
-  read_from(direct_descriptor_, begin, staging.data(), page_ceil(offset + bytes) - begin, offset + bytes - begin);
+  read_from(direct_descriptor_, begin, staging.data(), page_ceil(offset + bytes) - begin, offset + bytes - begin,
+            give_up);
   return staging.data() + (offset - begin);
 }
 
+void WeightFile::require_wanted(GiveUp give_up) const {
+  if (give_up != nullptr && give_up->load()) {
+    throw Error(LPC_CANCELLED, path_ + ": nobody waits for this read any more");
+  }
+}
+
 // Reads up to `bytes` bytes; the end of the file may come after `wanted` of them.
-void WeightFile::read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted) const {
+void WeightFile::read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted,
+                           GiveUp give_up) const {
   uint64_t done = 0;
   while (done < wanted) {
-    const ssize_t got = pread(descriptor, out + done, bytes - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
+    require_wanted(give_up);
+    const uint64_t piece = std::min(bytes - done, pace_.bytes());
+    const auto begin = std::chrono::steady_clock::now();
+    const ssize_t got = pread(descriptor, out + done, piece, static_cast<off_t>(offset + done));
+    const int reason = errno;
+    pace_.add(piece, std::chrono::steady_clock::now() - begin);
+    if (got < 0 && reason == EINTR) continue;
     if (got < 0) {
       throw Error(LPC_IO_ERROR, path_ + ": read of " + std::to_string(bytes) + " bytes at offset " +
-                                    std::to_string(offset) + " failed: " + std::strerror(errno));
+                                    std::to_string(offset) + " failed: " + std::strerror(reason));
     }
     if (got == 0) {
       throw Error(LPC_IO_ERROR, path_ + ": the file ends at " + std::to_string(offset + done) + ", expected " +

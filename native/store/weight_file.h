@@ -9,6 +9,7 @@
 
 #include "store/limiter.h"
 #include "store/memory.h"
+#include "store/read_pace.h"
 #include "store/read_trial.h"
 
 namespace lpc {
@@ -55,7 +56,7 @@ class WeightFile {
 
   // The same for weights that are streamed: past the page cache where that can be had, else leaving nothing in it, and
   // under the bus limit. Returns where in `staging` the bytes are; staging has staging_bytes(bytes) or more. Throws
-  // LPC_CANCELLED when `give_up` (may be null) becomes true while waiting for the bus limit.
+  // LPC_CANCELLED soon after `give_up` (may be null) has become true, however slow the device.
   uint8_t* stream(uint64_t offset, uint64_t bytes, StagingBuffer& staging,
                   const std::atomic<bool>* give_up = nullptr) const;
   static size_t staging_bytes(uint64_t bytes) { return bytes + 2 * kPageBytes; }
@@ -67,9 +68,12 @@ class WeightFile {
 
  private:
   int open_direct(ReadMode mode) const;
-  uint8_t* stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
-  uint8_t* stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging) const;
-  void read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted) const;
+  using GiveUp = const std::atomic<bool>*;
+
+  uint8_t* stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const;
+  uint8_t* stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const;
+  void read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted, GiveUp give_up) const;
+  void require_wanted(GiveUp give_up) const;
 
   std::string path_;
   int descriptor_ = -1;
@@ -77,6 +81,7 @@ class WeightFile {
   FileId id_;
   mutable RateLimiter limiter_;
   mutable ReadTrial trial_;
+  mutable ReadPace pace_;
 };
 
 }  // namespace lpc

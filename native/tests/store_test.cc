@@ -1,5 +1,6 @@
 // The layer store without ONNX Runtime: ring, limiter, file, passes in and out of order, many sessions, faults.
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -205,6 +206,7 @@ TEST(test_store_recoded_weights_of_two_sessions_are_one) {
 
 TEST(test_growing_memory_rewound_is_used_again) {
   GrowingMemory memory;
+  memory.expect(size_t{1} << 31);
   uint8_t* first = memory.open(1000);
   memory.use(640);
   const GrowingMemory::Mark mark = memory.mark();
@@ -217,6 +219,85 @@ TEST(test_growing_memory_rewound_is_used_again) {
   memory.rewind(mark);
   CHECK(memory.used_bytes() == 640);
   CHECK(memory.open(1000) == first + 640);
+}
+
+TEST(test_growing_memory_of_a_small_model_is_small) {
+  const auto mapped_bytes = [] {
+    std::FILE* file = std::fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    CHECK(std::fscanf(file, "%lu", &pages) == 1);
+    std::fclose(file);
+    return pages * static_cast<unsigned long>(getpagesize());
+  };
+  GrowingMemory memory;
+  memory.expect(3 << 20);
+  const auto before = mapped_bytes();
+  uint8_t* first = memory.open(1 << 20);
+  CHECK(mapped_bytes() - before <= (4 << 20));
+  memory.use(1 << 20);
+  CHECK(memory.open(2 << 20) == first + (1 << 20));  // all of it is there
+}
+
+TEST(test_read_pace_follows_the_device_within_a_factor_of_two) {
+  using std::chrono::nanoseconds;
+  for (const double bytes_per_s : {10e3, 100e3, 1e6, 20e6, 3e9}) {
+    ReadPace pace;
+    nanoseconds longest{0};
+    uint64_t calls = 0;
+    for (uint64_t done = 0; done < (1 << 20); ++calls) {
+      const uint64_t bytes = std::min<uint64_t>(pace.bytes(), (1 << 20) - done);
+      const nanoseconds duration(static_cast<int64_t>(static_cast<double>(bytes) / bytes_per_s * 1e9) + 50'000);
+      longest = std::max(longest, duration);
+      pace.add(bytes, duration);
+      done += bytes;
+    }
+    const nanoseconds least(static_cast<int64_t>(ReadPace::kLeastBytes / bytes_per_s * 1e9) + 50'000);
+    CHECK(longest <= std::max<nanoseconds>(ReadPace::kLongest, least));
+    if (bytes_per_s > 100e6) CHECK(calls <= 9 && pace.bytes() >= (1 << 19));
+  }
+}
+
+TEST(test_read_pace_of_a_device_that_becomes_slow_shrinks_at_once_and_comes_back) {
+  ReadPace pace;
+  while (pace.bytes() < (1 << 20)) pace.add(pace.bytes(), std::chrono::milliseconds(1));
+  pace.add(1 << 20, std::chrono::seconds(10));
+  CHECK(pace.bytes() <= 15'728 && pace.bytes() % ReadPace::kLeastBytes == 0);
+  pace.add(512, std::chrono::microseconds(10));  // the end of a segment tells nothing
+  CHECK(pace.bytes() <= 15'728);
+  for (int i = 0; i < 8; ++i) pace.add(pace.bytes(), std::chrono::milliseconds(1));
+  CHECK(pace.bytes() >= (1 << 20));
+}
+
+TEST(test_store_in_a_child_of_fork_is_refused_and_leaves_the_parent_alone) {
+  const TemporaryWeights weights(6);
+  const auto observer = std::make_shared<Observer>();
+  LayerStore store(3);
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
+  store.begin_pass(schedule, observer);
+  use(store, *schedule, weights, 0);  // in the middle of a pass
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(30);
+    const std::string error = test::error_of([&] { store.begin_pass(schedule, observer); });
+    auto mine = schedule;
+    store.retire(std::move(mine));
+    {
+      LayerStore own(2);
+      auto again = own.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
+      own.begin_pass(again, observer);
+      for (size_t blob = 0; blob < 6; ++blob) use(own, *again, weights, blob);
+      own.end_pass();
+      own.retire(std::move(again));
+    }
+    const bool said = error.starts_with("LPC_WRONG_PROCESS: a model cannot be used after fork");
+    _exit(said && !store.is_of_this_process() && test::failures() == 0 ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  for (size_t blob = 1; blob < 6; ++blob) use(store, *schedule, weights, blob);
+  store.end_pass();
+  store.retire(std::move(schedule));
 }
 
 TEST(test_store_sessions_on_two_schedules_from_many_threads_take_turns) {

@@ -41,6 +41,7 @@ typedef enum lpc_status {
   LPC_IO_ERROR = 40,          /* reading a file failed */
   LPC_NOT_FOUND = 41,         /* no such file, session or name */
   LPC_CANCELLED = 50,         /* the caller asked for it: lpc_cancel_run */
+  LPC_WRONG_PROCESS = 51,     /* what a parent made before fork() has no threads in its child */
   LPC_INTERNAL = 90           /* a bug in this library */
 } lpc_status;
 
