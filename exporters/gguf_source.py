@@ -6,27 +6,25 @@ projections (pairs of rotary positions side by side); both are undone here, exac
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ExportError, FormatError
+from edge_runtime.printable import printable
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
+from exporters.config import LARGEST_INTEGER, ConfigReader
+from exporters.gguf_file import DTYPES, Array, GgufFile, shown
 from exporters.safetensors_file import TensorInfo
+from exporters.source_files import SourceMaps
 
-_NUMPY: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype(np.float32),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-}
 _FAMILIES = ("llama", "qwen2", "qwen3")
 _PERMUTED = ("llama",)
 _TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -38,93 +36,113 @@ _BLOCK = {
 }  # fmt: skip
 _NAME = re.compile(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)")
 _ROPE_FACTORS = "rope_freqs.weight"
+_PART = re.compile(r"(.*-)(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+_MOST_PARTS = 9999
+# Keys of the architecture that are carried out, or that change nothing, and values of others that change nothing.
+_CARRIED_OUT = frozenset(
+    {
+        "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.layer_norm_epsilon",
+        "attention.layer_norm_rms_epsilon", "block_count", "context_length", "embedding_length", "feed_forward_length",
+        "rope.freq_base", "rope.scale_linear", "rope.scaling.factor", "rope.scaling.finetuned",
+        "rope.scaling.original_context_length", "rope.scaling.type", "vocab_size",
+    }
+)  # fmt: skip
+_CHANGES_NOTHING: dict[str, tuple[Any, ...]] = {
+    "attention.causal": (True,),
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "rope.scaling.attn_factor": (1.0,),
+    "tensor_data_layout": ("reference",),
+    "use_parallel_residual": (False,),
+}
 
 
 def open_gguf(path: Path) -> Checkpoint:
-    """Open a GGUF file; ExportError for one that is quantized or of another family, FormatError if malformed."""
-    reader = _read(path)
-    fields = _Fields(path, reader)
-    config = _config(fields, {tensor.name: tensor for tensor in reader.tensors})
-    file = GgufFile(path, reader, config)
-    return Checkpoint(path, ConfigReader(path, config), [file])
+    """Open a GGUF file, or all parts of the split one that `path` is a part of.
+
+    Raises ExportError for one that is quantized, big-endian, incomplete or of another family, FormatError if malformed.
+    """
+    maps = SourceMaps()
+    parts = _parts(GgufFile(path, maps), maps)
+    fields = _Fields(parts[0])
+    stored = {name: part for part in parts for name in part.tensors}
+    config = _config(fields, stored)
+    fields.refuse_unread(config["head_dim"])
+    path = parts[0].path
+    return Checkpoint(path, ConfigReader(path, config), [_Renamed(part, maps, config) for part in parts])
 
 
-def _read(path: Path) -> Any:
-    try:
-        import gguf
-    except ImportError:
-        raise ExportError(f"{path}: reading GGUF needs a package: pip install 'lpc-edge-runtime[gguf]'") from None
-    try:
-        return gguf.GGUFReader(path)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror}); expected a GGUF file") from None
-    except (ValueError, IndexError, KeyError, OverflowError) as error:
-        raise FormatError(f"{path}: is not GGUF, or is cut short ({error}); fetch it again", file=str(path)) from None
+def _parts(file: GgufFile, maps: SourceMaps) -> list[GgufFile]:
+    """Return the files of a split model in order; ExportError if one is missing or belongs to another."""
+    count = file.values.get("split.count", 1)
+    if type(count) is not int or not 1 <= count <= _MOST_PARTS:
+        raise FormatError(
+            f"{file.path}: split.count is {shown(count)}, expected 1 to {_MOST_PARTS}",
+            file=str(file.path), field="split.count",
+        )  # fmt: skip
+    if count == 1:
+        return [file]
+    found = _PART.fullmatch(file.path.name)
+    if found is None or int(found[3]) != count:
+        raise ExportError(
+            f"{file.path}: is a part of a model in {count} files, expected a name that ends with "
+            f"-NNNNN-of-{count:05}.gguf; give the parts the names that they had"
+        )
+    paths = [file.path.with_name(f"{found[1]}{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+    absent = [path.name for path in paths if not path.exists()]
+    if absent:
+        raise ExportError(
+            f"{file.path}: is a part of a model in {count} files, and {len(absent)} of them "
+            f"{'are' if len(absent) > 1 else 'is'} not beside it: {printable(', '.join(absent[:4]))}; fetch the rest"
+        )
+    parts = [file if path == file.path else GgufFile(path, maps) for path in paths]
+    for number, part in enumerate(parts):
+        told = part.values.get("split.no"), part.values.get("split.count")
+        if told != (number, count):
+            raise ExportError(
+                f"{part.path}: says that it is part {shown(told[0])} (counted from 0) of {shown(told[1])}, expected "
+                f"{number} of {count}; fetch it again"
+            )
+    return parts
 
 
-class GgufFile:
-    """The tensors of one file under transformers' names, memory-mapped."""
+class _Renamed:
+    """The tensors of one file under transformers' names, in transformers' order of rows."""
 
-    def __init__(self, path: Path, reader: Any, config: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, file: GgufFile, maps: SourceMaps, config: Mapping[str, Any]) -> None:
+        self.path, self._file, self._maps = file.path, file, maps
         self.metadata: dict[str, Any] = {}
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.tensors: dict[str, TensorInfo] = {}
+        self._stored: dict[str, str] = {}
         self._reorder: dict[str, int] = {}
-        for tensor in reader.tensors:
-            if tensor.name == _ROPE_FACTORS:
+        for info in file.tensors.values():
+            if info.name == _ROPE_FACTORS:
                 continue
-            name, kind = _mapped(path, tensor.name)
-            self._add(name, tensor)
+            name, kind = _mapped(file.path, info.name)
+            self.tensors[name], self._stored[name] = replace(info, name=name), info.name
             if kind in ("attn_q", "attn_k") and config["model_type"] in _PERMUTED:
-                heads = "num_attention_heads" if kind == "attn_q" else "num_key_value_heads"
-                self._reorder[name] = config[heads]
+                self._reorder[name] = config["num_attention_heads" if kind == "attn_q" else "num_key_value_heads"]
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """Return the dtype of a tensor."""
-        return np.dtype(_NUMPY[self.tensors[name].dtype])
+        return DTYPES[self.tensors[name].dtype]
 
     def read(self, name: str) -> NDArray[Any]:
         """Return a tensor: a view on the file, or a copy with its rows in transformers' order."""
-        info = self.tensors[name]
-        dtype = self.dtype(name)
-        array = np.frombuffer(self._map, dtype, info.nbytes // dtype.itemsize, info.offset).reshape(info.shape)
-        heads = self._reorder.get(name)
+        array, heads = self._file.read(self._stored[name]), self._reorder.get(name)
         return array if heads is None else unpermute(array, heads)
 
     def prefetch(self, name: str) -> None:
         """Let the system begin to read the tensor."""
-        self._advise(self.tensors[name], mmap.MADV_WILLNEED)
+        self._file.advise(self._stored[name], mmap.MADV_WILLNEED)
 
     def release(self, name: str) -> None:
         """Give the tensor's pages back."""
-        self._advise(self.tensors[name], mmap.MADV_DONTNEED)
+        self._file.advise(self._stored[name], mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Unmap the file."""
-        with contextlib.suppress(BufferError):
-            self._map.close()
-
-    def _add(self, name: str, tensor: Any) -> None:
-        dtype = tensor.tensor_type.name
-        if dtype not in _NUMPY:
-            raise ExportError(
-                f"{self.path}: {tensor.name} is {dtype}, expected {', '.join(_NUMPY)}: quantized weights are not what "
-                "the model was; convert it with convert_hf_to_gguf.py --outtype bf16, or export the original"
-            )
-        shape = tuple(int(extent) for extent in tensor.shape[::-1])  # GGUF counts extents from the fastest
-        nbytes, offset = math.prod(shape) * _NUMPY[dtype].itemsize, int(tensor.data_offset)
-        if offset + nbytes > len(self._map):
-            raise FormatError(
-                f"{self.path}: {tensor.name} ends at byte {offset + nbytes}, but the file has {len(self._map)}; fetch "
-                "it again", file=str(self.path), field=tensor.name, offset=offset,
-            )  # fmt: skip
-        self.tensors[name] = TensorInfo(name, dtype, shape, self.path, offset, nbytes)
-
-    def _advise(self, info: TensorInfo, advice: int) -> None:
-        begin = info.offset - info.offset % mmap.PAGESIZE
-        self._map.madvise(advice, begin, info.offset + info.nbytes - begin)
+        self._maps.close()
 
 
 def unpermute(array: NDArray[Any], heads: int) -> NDArray[Any]:
@@ -142,88 +160,132 @@ def _mapped(path: Path, name: str) -> tuple[str, str]:
         known = (_TOP if block is None else _BLOCK).get(kind)
         if known:
             return (f"{known}.{suffix}" if block is None else f"model.layers.{block}.{known}.{suffix}"), kind
-    raise ExportError(f"{path}: tensor {name} is none of the {', '.join(_FAMILIES)} families; export the original")
+    raise ExportError(
+        f"{path}: tensor {printable(name)} is none of the {', '.join(_FAMILIES)} families; export the original"
+    )
 
 
 class _Fields:
-    """The file's metadata under the architecture's prefix."""
+    """The file's metadata under the architecture's prefix: errors name file, key, value and what was expected."""
 
-    def __init__(self, path: Path, reader: Any) -> None:
-        self.path, self._reader = path, reader
-        self.family = str(self.optional("general.architecture"))
-        if self.family not in _FAMILIES:
+    def __init__(self, file: GgufFile) -> None:
+        self.path, self.values = file.path, file.values
+        family = file.values.get("general.architecture")
+        if family not in _FAMILIES:
             raise ExportError(
-                f"{path}: general.architecture is {self.family!r}, expected {' or '.join(_FAMILIES)}; export the "
+                f"{self.path}: general.architecture is {shown(family)}, expected {' or '.join(_FAMILIES)}; export the "
                 "original Hugging Face folder"
             )
+        self.family = str(family)
 
-    def optional(self, key: str) -> Any:
-        """Return a value by its whole name, or None."""
-        entry = self._reader.get_field(key)
-        return None if entry is None else entry.contents()
+    def error(self, key: str, expected: str, instead: str = "convert the model anew") -> FormatError:
+        """Return the error for a key, whose value is not as expected."""
+        value = self.values.get(key)
+        got = "missing" if value is None else shown(value)
+        return FormatError(
+            f"{self.path}: {key} is {got}, expected {expected}; {instead}", file=str(self.path), field=key
+        )
 
-    def of(self, key: str, default: Any = None) -> Any:
-        """Return a value of the architecture; FormatError if it is absent and has no default."""
-        value = self.optional(f"{self.family}.{key}")
-        if value is None and default is None:
-            raise FormatError(f"{self.path}: has no {self.family}.{key}", file=str(self.path), field=key)
-        return default if value is None else value
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Return an integer from 1 on of the architecture; an array of equal ones, one a layer, serves too."""
+        key = f"{self.family}.{key}"
+        value = self.values.get(key, default)
+        if isinstance(value, Array) and value.members:
+            if len(set(value.members)) > 1:
+                raise self.error(key, "the same number in every layer", "export the original Hugging Face folder")
+            value = value.members[0]
+        if type(value) is not int or not 1 <= value <= LARGEST_INTEGER:
+            raise self.error(key, f"an integer from 1 to {LARGEST_INTEGER}")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return a finite number above 0 of the architecture."""
+        key = f"{self.family}.{key}"
+        value = self.values.get(key, default)
+        if not isinstance(value, (int, float)) or type(value) is bool or not 0 < value < math.inf:
+            raise self.error(key, "a number above 0")
+        return float(value)
+
+    def token(self, name: str) -> int | None:
+        """Return the id of a token by its role, None where the file does not say it."""
+        key = f"tokenizer.ggml.{name}_token_id"
+        value = self.values.get(key)
+        if value is not None and (type(value) is not int or not 0 <= value <= LARGEST_INTEGER):
+            raise self.error(key, f"an integer from 0 to {LARGEST_INTEGER}")
+        return value
+
+    def refuse_unread(self, head_dim: int) -> None:
+        """Refuse every key of the architecture that this export does not carry out, unless it changes nothing."""
+        neutral = _CHANGES_NOTHING | {"attention.value_length": (head_dim,), "rope.dimension_count": (head_dim,)}
+        prefix = f"{self.family}."
+        for key, value in self.values.items():
+            name = key.removeprefix(prefix)
+            if name == key or name in _CARRIED_OUT or value in neutral.get(name, ()):
+                continue
+            expected = " or ".join(map(str, neutral.get(name, ()))) or "no such key"
+            raise self.error(key, f"{expected}: this export does not carry it out", "export the original")
 
 
-def _config(fields: _Fields, tensors: dict[str, Any]) -> dict[str, Any]:
+def _config(fields: _Fields, stored: Mapping[str, GgufFile]) -> dict[str, Any]:
     """Return config.json as transformers would have it."""
-    heads, hidden = int(fields.of("attention.head_count")), int(fields.of("embedding_length"))
+    heads, hidden = fields.integer("attention.head_count"), fields.integer("embedding_length")
     config: dict[str, Any] = {
         "model_type": fields.family,
         "hidden_size": hidden,
-        "num_hidden_layers": int(fields.of("block_count")),
+        "num_hidden_layers": fields.integer("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": int(fields.of("attention.head_count_kv", heads)),
-        "head_dim": int(fields.of("attention.key_length", hidden // heads)),
-        "intermediate_size": int(fields.of("feed_forward_length")),
-        "max_position_embeddings": int(fields.of("context_length")),
-        "rms_norm_eps": float(fields.of("attention.layer_norm_rms_epsilon")),
-        "rope_theta": float(fields.of("rope.freq_base", 10000.0)),
-        "vocab_size": int(tensors["token_embd.weight"].shape[1]) if "token_embd.weight" in tensors else 1,
-        "tie_word_embeddings": "output.weight" not in tensors,
+        "num_key_value_heads": fields.integer("attention.head_count_kv", heads),
+        "head_dim": fields.integer("attention.key_length", hidden // heads),
+        "intermediate_size": fields.integer("feed_forward_length"),
+        "max_position_embeddings": fields.integer("context_length"),
+        "rms_norm_eps": fields.number("attention.layer_norm_rms_epsilon"),
+        "rope_theta": fields.number("rope.freq_base", 10000.0),
+        "vocab_size": _vocabulary(stored),
+        "tie_word_embeddings": "output.weight" not in stored,
         "hidden_act": "silu",
-        "attention_bias": "blk.0.attn_q.bias" in tensors and fields.family == "llama",
     }
-    if fields.family != "llama":
-        config.pop("attention_bias")
+    if fields.family == "llama":
+        config["attention_bias"] = "blk.0.attn_q.bias" in stored
     for name in ("bos", "eos"):
-        token = fields.optional(f"tokenizer.ggml.{name}_token_id")
+        token = fields.token(name)
         if token is not None:
-            config[f"{name}_token_id"] = int(token)
-    scaling = _rope_scaling(fields, tensors, config)
+            config[f"{name}_token_id"] = token
+    scaling = _rope_scaling(fields, stored, config)
     if scaling is not None:
         config["rope_scaling"] = scaling
     return config
 
 
-def _rope_scaling(fields: _Fields, tensors: dict[str, Any], config: dict[str, Any]) -> dict[str, Any] | None:
+def _vocabulary(stored: Mapping[str, GgufFile]) -> int:
+    """How many rows the embedding has; the check of all shapes names an embedding that is missing or no matrix."""
+    name = "token_embd.weight"
+    shape: Sequence[int] = stored[name].tensors[name].shape if name in stored else ()
+    return shape[0] if len(shape) == 2 else 1
+
+
+def _rope_scaling(fields: _Fields, stored: Mapping[str, GgufFile], config: dict[str, Any]) -> dict[str, Any] | None:
     """Return rope_scaling: linear is in the metadata; Llama 3's is only there as the factors it makes."""
-    kind = str(fields.of("rope.scaling.type", "none"))
-    if kind == "linear":
-        return {"rope_type": "linear", "factor": float(fields.of("rope.scaling.factor"))}
-    if kind != "none":
-        raise ExportError(f"{fields.path}: rope.scaling.type is {kind!r}, expected none or linear; export the original")
-    if _ROPE_FACTORS not in tensors:
-        return None
-    factors = np.array(tensors[_ROPE_FACTORS].data, np.float32).reshape(-1)
-    factor = float(round(float(factors.max())))
-    scaling = {
-        "rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    kind = fields.values.get(f"{fields.family}.rope.scaling.type", "linear")
+    if kind not in ("none", "linear"):
+        raise fields.error(f"{fields.family}.rope.scaling.type", "none or linear", "export the original")
+    factor = fields.number("rope.scaling.factor", fields.number("rope.scale_linear", 1.0)) if kind == "linear" else 1.0
+    if _ROPE_FACTORS not in stored:
+        return {"rope_type": "linear", "factor": factor} if factor != 1.0 else None
+    factors = np.array(stored[_ROPE_FACTORS].read(_ROPE_FACTORS), np.float32).reshape(-1)
+    largest = factors.max().item()
+    if factor != 1.0 or not 1 <= largest < math.inf or not _is_llama3(factors, config, round(largest)):
+        raise ExportError(f"{fields.path}: {_ROPE_FACTORS} is no scaling of Llama 3.x known here; export the original")
+    return {
+        "rope_type": "llama3", "factor": float(round(largest)), "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192,
     }  # fmt: skip
-    expected = _llama3_factors(config["rope_theta"], config["head_dim"], factor)
-    if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-4):
-        raise ExportError(f"{fields.path}: {_ROPE_FACTORS} is no scaling of Llama 3.x known here; export the original")
-    return scaling
 
 
-def _llama3_factors(theta: float, head_dim: int, factor: float) -> NDArray[np.float32]:
-    """What convert_hf_to_gguf.py writes for low_freq_factor 1, high_freq_factor 4 and 8192 trained positions."""
+def _is_llama3(factors: NDArray[np.float32], config: Mapping[str, Any], factor: int) -> bool:
+    """Whether this is what low_freq_factor 1, high_freq_factor 4 and 8192 trained positions make of `factor`."""
+    theta, head_dim = config["rope_theta"], config["head_dim"]
+    if 2 * factors.size != head_dim:
+        return False
     wavelengths = 2 * math.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = np.clip((8192 / wavelengths - 1) / 3, 0, 1)
-    return np.asarray(1 / ((1 - smooth) / factor + smooth), np.float32)
+    return bool(np.allclose(factors, 1 / ((1 - smooth) / factor + smooth), rtol=1e-4))
