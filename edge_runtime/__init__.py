@@ -6,6 +6,7 @@ Everything is loaded at first use, so that importing the package costs nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from edge_runtime.provider import get_library_path as get_library_path
     from edge_runtime.provider import register as register
     from edge_runtime.session import load as load
+
+# From 1.29 on onnxruntime tells its makers what it does, from a thread of its own; whoever wants that sets this to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Public name -> module that defines it; "" for a module itself.
 _LAZY = {

@@ -27,6 +27,7 @@ GENERATED_WINDOWS = 8
 _BLOCK = 32  # tokens whose mean counts as one observation
 _Z = 1.959964  # of the normal distribution, 95 %
 _LEAST_TOKENS = 64
+_LEAST_WINDOW = 2
 _DOCUMENT_END = re.compile(r"\n\s*\n")
 _ROWS = 64  # logits widened to float64 at a time
 
@@ -200,7 +201,14 @@ def _first_ids(model: Model, seed: int) -> list[int]:
 def _window_of(model: Model, window: int) -> int:
     if window > model.context_length:
         raise ConfigError(f"window is {window}; expected at most the model's context, {model.context_length}")
-    return window or min(WINDOW, model.context_length)
+    size, first = window or min(WINDOW, model.context_length), model.package.bos_id is not None
+    least = _LEAST_WINDOW + first
+    if size < least:
+        raise ConfigError(
+            f"{'window' if window else 'the context of the model'} is {size}; expected {least} or more: "
+            f"a token and one that predicts it{', behind the token that begins a text' if first else ''}"
+        )
+    return size
 
 
 def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, fields
 from typing import Any
 
-from edge_runtime import native
+from edge_runtime import fork, native
 from edge_runtime.errors import RuntimeUnavailableError
 
 MINIMUM_ONNXRUNTIME = (1, 23, 1)
@@ -133,6 +133,7 @@ def import_onnxruntime() -> Any:
     except ImportError as error:
         raise RuntimeUnavailableError(f"onnxruntime cannot be imported ({error}); {_install_hint()}") from error
     check_version(onnxruntime.__version__)
+    fork.let_children_end()
     return onnxruntime
 
 

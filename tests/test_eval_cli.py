@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from real_models import ROOT, ExportModel
 
 from edge_runtime.cli.eval import command
-from edge_runtime.evaluation import Estimate, evaluate, text_windows
+from edge_runtime.errors import ConfigError
+from edge_runtime.evaluation import Estimate, evaluate, generated_windows, text_windows
 from edge_runtime.session import load
 
 TEXT = ROOT / "examples" / "demo_model" / "held_out.txt"
@@ -73,3 +74,25 @@ def test_eval_of_wrong_files_is_an_error(export_model: ExportModel, tmp_path: Pa
         CliRunner().invoke(
             command, [folder, "--text", str(TEXT), "--window", "99999"], standalone_mode=False, catch_exceptions=False
         )
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_eval_window_without_a_pair_says_which_are_possible(export_model: ExportModel, window: int) -> None:
+    model = load(export_model("demo_model", "lz4"))
+    for windows in (lambda: text_windows(model, TEXT, window), lambda: generated_windows(model, window)):
+        with pytest.raises(ConfigError, match=f"window is {window}; expected 3 or more"):
+            windows()
+
+
+def test_eval_window_of_a_pair_is_the_smallest(export_model: ExportModel) -> None:
+    model = load(export_model("demo_model", "lz4"))
+    windows = text_windows(model, TEXT, 3, 100)
+    assert all(ids[0] == model.package.bos_id and len(ids) == 3 for ids in windows)
+    assert len(windows) == 50
+    assert math.isfinite(evaluate(model, windows[:40], "text").perplexity.value)
+
+
+def test_eval_model_whose_context_is_too_short_is_told(export_model: ExportModel) -> None:
+    model = load(export_model("demo_model", "lz4"), context_length=2)
+    with pytest.raises(ConfigError, match="the context of the model is 2; expected 3 or more"):
+        text_windows(model, TEXT)

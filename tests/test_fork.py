@@ -8,9 +8,10 @@ import pytest
 from real_models import ExportModel, RunPython
 
 BEGIN = """
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 import edge_runtime, edge_runtime.session as S
 from edge_runtime.placement import Placement
+warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
 folder, residence = sys.argv[1:3]
 placed = S.place
 S.place = lambda package, **k: Placement(f"0-{len(package.layers)}:{residence}", 0)
@@ -100,8 +101,7 @@ def test_fork_pool_of_multiprocessing_tells_each_call(folder: Path, run_python: 
     code = (
         BEGIN
         + """
-import multiprocessing, warnings
-warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
+import multiprocessing
 def call(number):
     try: return ids(model)
     except edge_runtime.LpcError as error: return str(error)
@@ -150,3 +150,24 @@ print(os.path.getsize(sys.argv[4]))
     done = run_python(code, str(folder), "streamed", "lpc", str(trace), timeout=SECONDS)
     assert done.stdout == "child: nothing\n0\n", done.stderr
     assert trace.stat().st_size > 100
+
+
+def test_fork_beside_onnxruntime_with_threads_of_its_own_child_ends_with_its_own_status(run_python: RunPython) -> None:
+    code = """
+import ctypes, os, sys, warnings, onnxruntime, edge_runtime
+warnings.simplefilter("ignore")
+edge_runtime.register()
+child = os.fork()
+if child == 0:
+    ctypes.CDLL(None).printf(b"from C\\n")
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = run_python(code, env={"ORT_DISABLE_TELEMETRY": "0"}, timeout=SECONDS)
+    assert (done.stdout, done.stderr, done.returncode) == ("from C\n7\n", "", 0)
+
+
+def test_fork_importing_the_package_onnxruntime_sends_nothing_unless_asked(run_python: RunPython) -> None:
+    code = "import os, edge_runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert run_python(code).stdout == "1\n"
+    assert run_python(code, env={"ORT_DISABLE_TELEMETRY": "0"}).stdout == "0\n"
