@@ -236,7 +236,7 @@ def _recomputed_after(session: Any, package: Package) -> int:
     try:
         return int(text)
     except ValueError:
-        raise _graph_error(package, f"its metadata says {_RECOMPUTED_AFTER}={printable(text)[:40]!r}") from None
+        raise _graph_error(package, f"its metadata says {_RECOMPUTED_AFTER}={printable(text)[:40]}") from None
 
 
 def _graph_error(package: Package, what: str) -> FormatError:
