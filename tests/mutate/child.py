@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import os
+import pkgutil
 import resource
 import select
 import signal
@@ -24,6 +26,7 @@ WALL_SECONDS = 40.0
 FILE_BYTES = 1 << 30
 _SEEN_BYTES = 1 << 16
 _LAST_WORDS_SECONDS = 2.0
+_IMPORTED_LATE = ("asyncssh", "difflib", "serial", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,13 @@ def _text(descriptor: int) -> str:
 
 def warm_up() -> None:
     """Import what the commands import, and register the provider; starts no thread of ours."""
-    from edge_runtime import provider
+    import edge_runtime
+    import exporters
 
-    with contextlib.suppress(ImportError):
-        pass
-    provider.register()
+    for package in (edge_runtime, exporters):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    for name in _IMPORTED_LATE:
+        importlib.import_module(name)
+    edge_runtime.provider.register()

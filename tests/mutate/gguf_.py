@@ -239,7 +239,7 @@ def payload(file: Gguf, rng: random.Random) -> str:
 
 def tensors(path: Path) -> dict[str, np.ndarray]:
     """All tensors under the names and in the order of rows that the file has, float types only."""
-    file = parse(content(path))
+    file = parse(content(path.resolve()))
     found = {}
     for entry in file.infos:
         if entry.dtype in _NUMPY:

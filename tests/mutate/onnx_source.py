@@ -43,7 +43,6 @@ class Onnx(Source):
 
     name = "onnx"
     file = _FILE
-    runs = False
     manners: ClassVar[Weights] = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1}
     bases = ("matmul", "transpose_matmul", "gemm_transposed", "gather", "tied_table_first", "cast", "nbits")
     mutators: ClassVar[Mutators] = on_files() | {

@@ -65,14 +65,22 @@ def on_values(folder: Path, rng: random.Random) -> str:
 def tensors(folder: Path) -> dict[str, np.ndarray]:
     """All tensors of a folder that are floats, read as the format's description says, without the code under test."""
     found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        header, data = _split(file)
+    for file in _read(folder):
+        header, data = _split(file.resolve())
         for name, entry in header.items():
             if name != "__metadata__" and entry["dtype"] in _NUMPY:
                 begin, end = entry["data_offsets"]
                 array = np.frombuffer(data[begin:end], _NUMPY[entry["dtype"]])
                 found[name] = array.reshape(entry["shape"])
     return found
+
+
+def _read(folder: Path) -> list[Path]:
+    """The files that transformers reads: those that the index names, if there is one and no single file."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return sorted(folder.glob("*.safetensors"))
+    return sorted({folder / name for name in json.loads(content(index.resolve()))["weight_map"].values()})
 
 
 def _file(folder: Path, rng: random.Random) -> Path:

@@ -37,7 +37,6 @@ class Source(ABC):
     manners: ClassVar[Weights] = {"lz4": 3, "auto": 3, "packed": 2, "ans": 1, "fp32": 1}
     bases: tuple[str, ...] = ()
     file = ""
-    runs = True
 
     def __init__(self, only: tuple[str, ...] = ()) -> None:
         self.bases = only or self.bases
@@ -48,8 +47,8 @@ class Source(ABC):
         """Write the unmutated input."""
 
     @abstractmethod
-    def weights(self, folder: Path, out: Path) -> dict[str, Any]:
-        """What the mutated input says the weights are, read without the code under test."""
+    def checked(self, case: Case, folder: Path, out: Path) -> Verdict | None:
+        """What is wrong with the exported folder; None if nothing is."""
 
     def prepare(self, place: Path) -> None:
         """Write the bases and export each."""
@@ -79,6 +78,14 @@ class Source(ABC):
         """How the kept input is used."""
         return f"lpc-export input/{self.file} -o out --threads 1 {' '.join(_options(case))}"
 
+
+class Model(Source):
+    """A source that says what its weights are."""
+
+    @abstractmethod
+    def weights(self, folder: Path, out: Path) -> dict[str, Any]:
+        """What the mutated input says the weights are, read without the code under test."""
+
     def checked(self, case: Case, folder: Path, out: Path) -> Verdict | None:
         """What is wrong with the exported folder; None if nothing is."""
         lossless = case.manner != "fp32"
@@ -101,14 +108,12 @@ class Source(ABC):
         """Whether what was exported runs, or is refused clearly."""
         from edge_runtime.cli.run import main
 
-        if not self.runs:
-            return None
         arguments = [out.name, "-p", bases.prompt(case.base), "-n", "2", "--greedy", "--json", "--threads", "1"]
         said = verdict.of_end(child.run(main, arguments, out.parent), "lpc-run")
         return said if said is not None and said.outcome == FAILED else None
 
 
-class Checkpoints(Source):
+class Checkpoints(Model):
     """The kind `checkpoint`: Hugging Face folders."""
 
     name = "checkpoint"
@@ -130,7 +135,7 @@ class Checkpoints(Source):
         return safetensors_.tensors(folder)
 
 
-class Ggufs(Source):
+class Ggufs(Model):
     """The kind `gguf`: GGUF files with a tokenizer beside them."""
 
     name = "gguf"
