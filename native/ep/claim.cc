@@ -1,5 +1,7 @@
 #include "ep/claim.h"
 
+#include <algorithm>
+
 #include "ep/dequantize.h"
 #include "ep/external_data.h"
 #include "store/data_file.h"
@@ -29,11 +31,22 @@ bool is_constant(const Api& api, const OrtValueInfo* value) {
   return constant;
 }
 
-// The products of a pass are computed once each, in one order.
+bool takes_value_from_outside(const Api& api, const OrtNode* node) {
+  const auto inputs = node_inputs(api, node);
+  return std::any_of(inputs.begin(), inputs.end(), [&](const OrtValueInfo* value) {
+    bool outside = false;
+    if (value != nullptr) api.check(api.ort->ValueInfo_IsFromOuterScope(value, &outside));
+    return outside;
+  });
+}
+
+// The products of a pass are computed once each, in one order. ONNX Runtime 1.23 does not tell of the parent.
 bool is_body(const Api& api, const OrtGraph* graph) {
   const OrtNode* parent = nullptr;
   api.check(api.ort->Graph_GetParentNode(graph, &parent));
-  return parent != nullptr;
+  const auto nodes = graph_nodes(api, graph);
+  return parent != nullptr || std::any_of(nodes.begin(), nodes.end(),
+                                          [&](const OrtNode* node) { return takes_value_from_outside(api, node); });
 }
 
 bool is_external_constant(const Api& api, const OrtValueInfo* value) {
@@ -122,11 +135,11 @@ std::vector<const OrtNode*> Pair::nodes() const {
 
 Claims find_claims(const Api& api, const OrtGraph* graph) {
   Claims claims;
-  const bool in_body = is_body(api, graph);
+  claims.in_body = is_body(api, graph);
   for (const OrtNode* node : graph_nodes(api, graph)) {
     if (!node_is(api, node, kDomain, kDecompress)) continue;
     Pair pair;
-    const std::string reason = in_body ? "it is in the body of an If, Loop or Scan" : refusal(api, node, pair);
+    const std::string reason = claims.in_body ? "it is in the body of an If, Loop or Scan" : refusal(api, node, pair);
     if (reason.empty()) {
       claims.pairs.push_back(pair);
     } else {

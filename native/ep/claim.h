@@ -25,6 +25,7 @@ struct Pair {
 struct Claims {
   std::vector<Pair> pairs;
   std::vector<std::string> refusals;  // one line for each Decompress node left alone: name and reason
+  bool in_body = false;               // of an If, Loop or Scan, where nothing is claimed
 };
 
 Claims find_claims(const Api& api, const OrtGraph* graph);

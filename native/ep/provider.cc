@@ -50,8 +50,12 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
     const auto nodes = pair.nodes();
     api_.check(api_.ep->EpGraphSupportInfo_AddNodesToFuse(support, nodes.data(), nodes.size(), &fusion));
   }
-  observer_->statistics.nodes_claimed = claims.pairs.size();
-  observer_->statistics.nodes_unclaimed = claims.refusals.size();
+  if (claims.in_body) {
+    left_in_bodies_ += claims.refusals.size();  // bodies are asked about before the graph that they belong to
+  } else {
+    observer_->statistics.nodes_claimed = claims.pairs.size();
+    observer_->statistics.nodes_unclaimed = left_in_bodies_ + claims.refusals.size();
+  }
   api_.log(
       logger_, ORT_LOGGING_LEVEL_INFO,
       "claimed " + std::to_string(claims.pairs.size()) + " weights, left " + std::to_string(claims.refusals.size()));

@@ -53,7 +53,8 @@ class Provider : public OrtEp {
   const OrtLogger* logger_;
   std::shared_ptr<Observer> observer_;
   std::exception_ptr refused_;  // why the graph may not be run: ONNX Runtime ignores an error of GetCapability
-  std::mutex mutex_;            // guards building the schedules
+  size_t left_in_bodies_ = 0;
+  std::mutex mutex_;  // guards building the schedules
   bool scheduled_ = false;
   // By file, in one order everywhere, so that two sessions never wait for each other's.
   std::map<FileId, Part> parts_;
