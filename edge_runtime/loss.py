@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edge_runtime.printable import printable
+
+_LONGEST = 600  # characters
+
 
 def lossy_line(manifest: Mapping[str, Any]) -> str:
-    """Say what was done to a model that is not lossless and what it cost; "" for a lossless one."""
+    """Say what was done to a model that is not lossless and what it cost; "" for a lossless one.
+
+    The manifest is checked; its texts are shown as far as they fit a line.
+    """
     if manifest.get("lossless", True):
         return ""
     lossy = manifest.get("lossy")
     if not isinstance(lossy, dict):
         return "weights were rounded to another dtype"
-    return headline(lossy.get("passes") or [], lossy.get("loss"))
+    line = printable(headline(lossy.get("passes") or [], lossy.get("loss")))
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + ".."
 
 
 def headline(passes: Sequence[Mapping[str, Any]], loss: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,11 @@ OPERATOR_DOMAIN, OPERATOR_VERSION = "lpc", 1
 """The newest operators that the library has (kOperatorVersion in native/ep/api.h; docs/compatibility.md)."""
 MANIFEST_FILE = "lpc.json"
 MOST_POSITIONS = (1 << 31) - 1
+_PASS_FIELDS: dict[str, dict[str, type]] = {
+    "prune": {"weights": int, "zeros": float, "pattern": str, "score": str},
+    "quantize": {"granularity": str, "entropy_bits": float},
+    "scale": {"rescaled": int, "activations": int},
+}
 UPDATE = "update lpc-edge-runtime to run this model"
 """What a newer folder asks for; the library says the same of newer operators."""
 
@@ -31,6 +36,8 @@ def read_manifest(folder: Path) -> JsonObject:
     manifest.natural("context_length", MOST_POSITIONS)
     size = _data_bytes(manifest.object("data"))
     _check_source(manifest)
+    if manifest.values.get("lossy") is not None:
+        _check_loss(manifest.object("lossy"))
     _check_layers(manifest.objects("layers"), size)
     _check_arrays(manifest, size)
     if "files" in manifest.values:
@@ -82,6 +89,19 @@ def _check_source(manifest: JsonObject) -> None:
         totals.get("bits_per_weight", float)
 
 
+def _check_loss(lossy: JsonObject) -> None:
+    """What is only shown of a lossy model (edge_runtime/loss.py)."""
+    for entry in lossy.objects("passes"):
+        for key, kind in _PASS_FIELDS.get(entry.get("pass", str), {}).items():
+            entry.natural(key) if kind is int else entry.get(key, kind)
+    if lossy.values.get("loss") is not None:
+        loss = lossy.object("loss")
+        loss.get("text", str)
+        loss.natural("tokens")
+        for key in ("perplexity_change", "kl", "top1_agreement"):
+            loss.object(key).get("value", float)
+
+
 def _check_layers(layers: list[JsonObject], size: int) -> None:
     for position, layer in enumerate(layers):
         if layer.natural("index") != position:
@@ -93,7 +113,7 @@ def _check_layers(layers: list[JsonObject], size: int) -> None:
 def _check_arrays(manifest: JsonObject, size: int) -> None:
     """Tensors and constants: names are told apart, and no two share a byte of the data file."""
     layers, seen = len(manifest.objects("layers")), set()
-    arrays = manifest.objects("tensors") if "tensors" in manifest.values else []
+    arrays = manifest.objects("tensors")
     for tensor in arrays:
         tensor.natural("layer", max(layers - 1, 0))
         tensor.natural("decoded_bytes")
@@ -102,7 +122,7 @@ def _check_arrays(manifest: JsonObject, size: int) -> None:
         tensor.optional("source_xxh3_128", str)
         tensor.optional("scale_bytes", int)
         tensor.optional("direct", bool)
-    constants = manifest.objects("constants") if "constants" in manifest.values else []
+    constants = manifest.objects("constants")
     for constant in constants:
         constant.get("xxh3_128", str)
     for array in (*arrays, *constants):

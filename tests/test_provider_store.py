@@ -10,7 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import blob_edit
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from small_models import SmallModel, open_session, random_weight
@@ -257,6 +259,35 @@ def test_store_damaged_file_is_refused_at_opening(tmp_path: Path, damage: object
     weights.write_bytes(damage(weights.read_bytes()))  # type: ignore[operator]
     with pytest.raises(Exception, match=message):
         open_session(path)
+
+
+def test_store_blob_longer_than_the_graph_says_is_refused_at_opening(tmp_path: Path) -> None:
+    path = chain(tmp_path, [0, 1])
+    model = onnx.load(path, load_external_data=False)
+    place = next(tensor for tensor in model.graph.initializer if tensor.external_data).external_data
+    length = next(entry for entry in place if entry.key == "length")
+    begins = int(length.value)
+    length.value = str(begins + 64)
+    onnx.save(model, path)
+    with pytest.raises(Exception, match=f"blob_bytes .* got {begins}, expected {begins + 64}, what the graph says"):
+        open_session(path)
+
+
+@pytest.mark.parametrize("rows", [(1 << 63) - 1, (1 << 64) - 1, 1 << 58])
+@pytest.mark.parametrize("residence", ["0:decoded", "0:transcoded", "0:resident", ""])
+def test_store_segment_of_more_rows_than_there_are_is_one_of_all_rows(
+    tmp_path: Path, residence: str, rows: int
+) -> None:
+    model = SmallModel(tmp_path)
+    weight = random_weight((64, 64), "bf16", seed=3)
+    model.node("MatMul", ["x", model.weight("w", weight, token="x", layer=0, transpose=True, codec_name="ans")], "y")
+    path = model.save({"x": ["m", 64]}, {"y": ["m", 64]})
+    options = {"transcode_layout": "auto", **({"residence": residence} if residence else {})}
+    x = np.random.default_rng(1).normal(0, 1, (1, 64)).astype(np.float32)
+    expected = open_session(path, **options).run(x=x)[0]
+    weights = tmp_path / "model.lpc"
+    weights.write_bytes(blob_edit.with_field(weights.read_bytes(), "rows_per_segment", rows))
+    assert open_session(path, **options).run(x=x)[0].tobytes() == expected.tobytes()
 
 
 def test_store_missing_file_is_refused_at_opening(tmp_path: Path) -> None:

@@ -226,6 +226,7 @@ BlobHeader parse_blob_header(Bytes prefix, uint64_t available_bytes) {
   check_header_checksum(prefix.first(header.header_bytes));
   read_fixed_header(prefix.data(), header);
   check_segmentation(header, segment_count);
+  header.rows_per_segment = std::min(header.rows_per_segment, std::max<uint64_t>(header.rows, 1));
   read_segments(prefix, segment_count, header);
   const Bytes params = prefix.first(header.header_bytes).subspan(segment_entry_offset(segment_count));
   get_codec(header.codec).check_params(header.tensor, params);

@@ -34,7 +34,7 @@ struct BlobHeader {
   lpc_tensor_desc tensor{};
   uint64_t rows = 0;
   uint64_t row_bytes = 0;
-  uint64_t rows_per_segment = 0;
+  uint64_t rows_per_segment = 0;  // of a parsed header at most `rows`, so that products with row_bytes are sizes
   uint64_t blob_bytes = 0;
   uint32_t header_bytes = 0;
   std::vector<Segment> segments;

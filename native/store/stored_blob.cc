@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "codecs/layout.h"
 
 namespace lpc {
 namespace {
@@ -25,7 +26,11 @@ BlobHeader read_header(const WeightFile& file, uint64_t offset, uint64_t bytes) 
     prefix.resize(header_bytes);
     file.read(offset + have, prefix.data() + have, header_bytes - have);
   }
-  return parse_blob_header(prefix, bytes);
+  BlobHeader header = parse_blob_header(prefix, bytes);
+  if (header.blob_bytes != bytes) {
+    throw_malformed(field::kBlobBytes, header.blob_bytes, std::to_string(bytes) + ", what the graph says");
+  }
+  return header;
 }
 
 }  // namespace

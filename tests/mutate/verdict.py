@@ -44,10 +44,10 @@ def of_end(done: Done, program: str) -> Verdict | None:
     last = done.lines[-1][:300] if done.lines else ""
     if done.timed_out:
         return failed(f"did not end in time: {_place(done)}")
-    if done.status < 0 or done.status not in (0, 1, 2):
-        return failed(
-            f"ended by {'signal ' if done.status < 0 else 'status '}{abs(done.status)}: {_place(done) or last}"
-        )
+    if done.status < 0:
+        return failed(f"ended by signal {-done.status}: {_place(done) or last}")
+    if done.status not in (0, 1, 2):
+        return failed(f"ended by status {done.status}: {last}")
     if words is not None:
         return failed(f"said {words!r}: {last}")
     if done.peak_bytes > PEAK_BYTES:
