@@ -1,14 +1,13 @@
 """A shell on a board's serial console: the right baud rate, login, commands with their exit status, the address.
 
-Everything ends in time: every wait has a limit, and says what was seen instead of what was expected.
+Everything ends in time: every wait has a limit, and says what was seen instead of what was expected. Commands are run
+by `sh`, whatever the login shell is; kernel messages among prompts and answers are only noise.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,17 @@ from types import TracebackType
 from typing import Any
 
 from edge_runtime.errors import RemoteError
+from edge_runtime.serial_text import (
+    AGAIN,
+    Answer,
+    Prompt,
+    Stream,
+    clean,
+    last_line,
+    last_prompt,
+    readable,
+    shown,
+)
 
 BAUD_RATES = (115200, 1500000, 921600, 57600, 9600, 38400, 460800, 230400)
 """Rates that "auto" tries, in this order: nearly all boards have the first, those with an RK3588 the second."""
@@ -24,33 +34,24 @@ DEFAULT_TIMEOUT_S = 15.0
 
 _PROBE_SECONDS = 1.0
 _QUIET_SECONDS = 0.4
+_REST_SECONDS = 0.12
 _POLL_SECONDS = 0.05
-_LINE_LIMIT = 3500  # a terminal in line mode takes 4095 characters
+_LINE_LIMIT = 4000  # a terminal in line mode takes 4095 characters
 _ENOUGH = 4
-_READABLE_SHARE = 0.9
-_SHOWN_CHARACTERS = 120
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>()][0-9A-B]?")
-_LOGIN = re.compile(r"login: ?$", re.IGNORECASE)
-_PASSWORD = re.compile(r"password(?: for \S+)?: ?$", re.IGNORECASE)
-_REFUSED = re.compile(r"login incorrect|authentication failure|maximum number of tries", re.IGNORECASE)
-_BOOTLOADER = re.compile(r"(?:^|\n)\s*(?:=>|U-Boot>|Shell>|grub>) ?$")
+_TRIES = 4
+_NAME_TRIES = 2
+_PRINTINGS = 5
+_REFUSAL_SECONDS = 4.0
+_MOST_ANSWER_BYTES = 64 << 20
+_END_LINE = "\x15"  # ^U: what was typed before is dropped
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command wrote (stdout and stderr as the terminal shows them) and its exit status."""
+    """What a command wrote (stdout and stderr as they came) and its exit status."""
 
     text: str
     status: int
-
-
-def readable(data: bytes) -> bool:
-    """Tell whether bytes look like text; at a wrong baud rate they are mostly control characters and high bytes."""
-    if not data:
-        return False
-    good = sum(byte in b"\t\n\r\x07\x08\x1b" or 32 <= byte < 127 for byte in data)
-    text = data.decode("utf-8", "ignore").encode()
-    return max(good, len(text) if good * 2 > len(data) else 0) >= _READABLE_SHARE * len(data)
 
 
 class SerialConsole:
@@ -64,6 +65,7 @@ class SerialConsole:
         self.device = device
         self.timeout_s = timeout_s
         self._logged_in = False
+        self._secret = ""
         self._port = _open(device, baud or BAUD_RATES[0])
         try:
             self.baud = self._find_baud() if baud is None else self._check_baud(baud)
@@ -83,72 +85,86 @@ class SerialConsole:
         """Log out if this object logged in, and close the port."""
         if self._logged_in:
             with contextlib.suppress(RemoteError):
-                self._send("\x15exit\r")
-                self._read(_QUIET_SECONDS)
+                self._enter("exit\r")
         self._port.close()
 
     def login(self, user: str | None = None, password: Callable[[], str] | None = None) -> None:
-        """Get to a shell; does nothing if there is one already.
+        """Get to a shell; asks for nothing if there is one already.
 
         `password` is asked only when the board asks. Raises RemoteError if the login is refused, nobody answers, or
         the board is in its boot loader.
         """
-        text = self._wake()
-        if _BOOTLOADER.search(text):
+        prompt = self._wake()
+        if prompt.kind == "boot loader":
             raise self._error(
-                "the board is in its boot loader, not in Linux: let it boot (`boot`), then try again", text
+                "the board is in its boot loader, not in Linux: let it boot (`boot`), then try again", prompt.line
             )
-        if not _LOGIN.search(text) and not _PASSWORD.search(text):
-            self._require_shell(text)
-            return
-        if user is None:
-            raise self._error("the board asks for a login: give --user", text)
-        if _PASSWORD.search(text):
-            self._send("\r")
-            self._wait(lambda seen: bool(_LOGIN.search(seen)), "the login prompt")
-        self._send(f"{user}\r")
-        text = self._wait(lambda seen: bool(_PASSWORD.search(seen)) or _at_rest(seen), "a password prompt or a shell")
-        if _PASSWORD.search(text):
-            if password is None:
-                raise self._error(f"the board asks for the password of {user}, and there is nobody to ask", "")
-            self._send(f"{password()}\r")
-        self._logged_in = True
-        self._require_shell("", user)
+        if prompt.kind == "asks":
+            if user is None:
+                raise self._error("the board asks for a login: give --user", prompt.line)
+            self._give_name(prompt, user, password)
+        self._require_shell()
 
     def run(self, command: str, timeout_s: float | None = None) -> Output:
         """Run one command in `sh` and return its output and exit status.
 
-        Raises RemoteError when it does not end in `timeout_s` seconds; it is then interrupted with Ctrl-C.
+        Raises RemoteError when it does not end in `timeout_s` seconds (it is then interrupted with Ctrl-C), or when
+        messages keep destroying its answer.
         """
-        tag = secrets.token_hex(6)
-        line = (
-            f" printf '\\n%s%s\\n' LPC-BEGIN- {tag}; sh -c {shlex.quote(command)}; "
-            f"printf '\\n%s%s %d\\n' LPC-END- {tag} $?\r"
-        )
-        if len(line) > _LINE_LIMIT:
+        answer = Answer(command)
+        spare = _LINE_LIMIT - len(answer.question.encode("utf-8", "surrogateescape"))
+        if spare < 0:
             raise RemoteError(
                 f"{self.device}: a command of {len(command)} characters is too long for a serial terminal; "
-                f"expected at most about {_LINE_LIMIT - 120}"
+                f"expected {-spare} fewer"
             )
-        self._send("\x15" + line)
-        end = re.compile(rf"\r?\nLPC-END-{tag} (\d+)\r?\n")
         try:
-            text = self._wait(lambda seen: bool(end.search(seen)), f"the end of `{command}`", timeout_s)
-        except RemoteError:
-            self._send("\x03")
+            self._ask(answer, f"the end of `{shown(command)}`", timeout_s)
+        except BaseException:
+            with contextlib.suppress(RemoteError):
+                self._send("\x03")
             raise
-        match = end.search(text)
-        _, _, output = text[: match.start() if match else None].partition(f"LPC-BEGIN-{tag}")
-        output = output.removeprefix("\r").removeprefix("\n").replace("\r\n", "\n")
-        return Output(output, int(match[1]) if match else -1)
+        output, status = answer.parts()
+        if not status.isdecimal():
+            raise self._error("the answer makes no sense: it ends without a status", status)
+        return Output(output, int(status))
+
+    def _ask(self, answer: Answer, what: str, timeout_s: float | None) -> None:
+        """Type a question and have the answer printed until all of it has come."""
+        self._send(f"{_END_LINE}{answer.question}\r")
+        for printing in range(1, _PRINTINGS + 1):
+            self._collect(answer, printing, what, timeout_s)
+            if answer.is_whole:
+                self._send("\r")
+                return
+            self._send(f"{AGAIN}\r")
+        raise self._error(
+            f"{what} came broken {_PRINTINGS} times: other messages come in between; keep the kernel's from the "
+            "console (sudo dmesg -n 1), or wait until the board has booted",
+            "",
+        )
+
+    def _collect(self, answer: Answer, printing: int, what: str, timeout_s: float | None) -> None:
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + limit
+        count, last = 0, b""
+        while answer.printings < printing and not answer.is_whole:
+            if time.monotonic() >= deadline:
+                raise self._late(limit, what, last)
+            data = self._receive()
+            answer.feed(data)
+            count, last = count + len(data), (last + data)[-4096:]
+            if count > _MOST_ANSWER_BYTES:
+                raise self._error(f"{what} has more than {_MOST_ANSWER_BYTES} bytes", "")
 
     def follow(self, seconds: float | None = None) -> Iterator[str]:
-        """Yield what comes, as it comes, until `seconds` are over (None: for ever)."""
+        """Yield what comes, as it comes, until `seconds` are over (None: for ever), without what steers a terminal."""
         end = None if seconds is None else time.monotonic() + seconds
+        stream = Stream()
         while end is None or time.monotonic() < end:
-            data = self._receive()
-            if data:
-                yield data.decode("utf-8", "replace")
+            text = stream.feed(self._receive())
+            if text:
+                yield text
 
     def _find_baud(self) -> int:
         heard: dict[int, bytes] = {}
@@ -180,9 +196,7 @@ class SerialConsole:
         self._port.baudrate = baud
         data = b""
         for _ in range(2):
-            self._port.reset_input_buffer()
-            self._send("\r")
-            data = self._read_bytes(_PROBE_SECONDS)
+            data = self._enter("\r")
             if len(data) >= _ENOUGH:
                 break
         return data
@@ -193,47 +207,125 @@ class SerialConsole:
             "TX and RX are crossed; a board whose console is switched off stays silent too"
         )
 
-    def _wake(self) -> str:
-        self._port.reset_input_buffer()
-        self._send("\x15\r")
-        text = self._read(_PROBE_SECONDS)
-        if not text:
-            raise self._silent(f"at {self.baud} baud")
-        return text
+    def _wake(self) -> Prompt:
+        """Press Enter until a prompt is what comes last, or the same line came last twice."""
+        before = ""
+        for _ in range(_TRIES):
+            data = self._enter("\r")
+            if not data:
+                raise self._silent(f"at {self.baud} baud")
+            text = clean(data)
+            if not text.strip():  # a login that was refused a moment ago takes its time
+                text = clean(self._read(_REFUSAL_SECONDS))
+            prompt, line = last_prompt(text), last_line(text)
+            if prompt is not None and prompt.rests:
+                return prompt
+            if line == before:
+                break
+            before = line
+        return prompt or Prompt(before, "unknown")
 
-    def _require_shell(self, text: str, user: str | None = None) -> None:
+    def _give_name(self, prompt: Prompt, user: str, password: Callable[[], str] | None) -> None:
+        """Log in from the prompt for a name. What is asked next is the password, unless it is the name once more."""
+        for _ in range(_NAME_TRIES):
+            self._send(f"{_END_LINE}{user}\r")
+            asked = self._next_prompt("a password prompt or a shell", after_echo=True)
+            if not asked.bare and not asked.repeats(prompt) and not self._hides_typing():
+                asked = self._wake()
+            if asked.kind != "asks":
+                self._logged_in = True
+                return
+            if not asked.repeats(prompt):
+                self._give_password(prompt, user, password)
+                return
+        raise self._refused(user, prompt.line)
+
+    def _give_password(self, name: Prompt, user: str, password: Callable[[], str] | None) -> None:
+        if password is None:
+            raise self._error(f"the board asks for the password of {user}, and there is nobody to ask", "")
+        self._secret = password()
+        self._send(f"{self._secret}\r")
+        self._logged_in = True
+        asked = self._next_prompt("the end of the login")
+        if not asked.rests or asked.kind == "unknown":
+            asked = self._wake()
+        if asked.kind == "asks":
+            self._logged_in = False
+            if asked.repeats(name):
+                raise self._refused(user, "")
+            raise self._error(f"the board asks {user} for more than a password: log in there once by hand", asked.line)
+
+    def _refused(self, user: str, seen: str) -> RemoteError:
+        self._logged_in = False
+        return self._error(f"the login as {user} was refused: check name and password", seen)
+
+    def _next_prompt(self, what: str, after_echo: bool = False) -> Prompt:
+        """Wait for a prompt, for a line that says that the login is refused, or for quiet after any other line."""
+
+        def done(text: str, quiet_s: float) -> bool:
+            text = text.partition("\n")[2] if after_echo else text
+            prompt = last_prompt(text)
+            if prompt is not None and prompt.rests:
+                return quiet_s >= _REST_SECONDS
+            return bool(text.strip()) and quiet_s >= _PROBE_SECONDS
+
+        text = self._wait(done, what)
+        prompt = last_prompt(text.partition("\n")[2] if after_echo else text)
+        return prompt or Prompt(last_line(text), "unknown")
+
+    def _hides_typing(self) -> bool:
+        """Whether a character typed now is not shown, as at a prompt for a password; it is taken back."""
+        self._port.reset_input_buffer()
+        self._send("x")
+        shown_there = "x" in clean(self._read(_QUIET_SECONDS))
+        self._send(_END_LINE)
+        return not shown_there
+
+    def _require_shell(self) -> None:
         """Prove that a shell answers, by a word that the echo of the command does not contain."""
         word = secrets.token_hex(4)
         deadline = time.monotonic() + self.timeout_s
+        text = ""
         while time.monotonic() < deadline:
-            self._send(f"\x15 echo {word[:4]}''{word[4:]}\r")
-            seen = self._read(_PROBE_SECONDS)
-            text += seen
-            if word in seen:
+            self._send(f"{_END_LINE} echo {word[:4]}''{word[4:]}\r")
+            text += clean(self._read(_PROBE_SECONDS, lambda data: word in clean(data)))
+            if word in text:
                 return
-            if user is not None and _REFUSED.search(text):
-                self._logged_in = False
-                raise self._error(f"the login as {user} was refused: check name and password", "")
-        raise self._error("no shell answers (a program may be running there, or the shell is not a POSIX one)", text)
+        raise self._error("no shell answers (a program may be running there)", text)
 
-    def _wait(self, done: Callable[[str], bool], what: str, timeout_s: float | None = None) -> str:
-        limit = self.timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + limit
+    def _wait(self, done: Callable[[str, float], bool], what: str) -> str:
+        """Read until `done(text, seconds of quiet)`."""
+        started = last = time.monotonic()
         data = b""
-        while time.monotonic() < deadline:
-            data += self._receive()
-            text = _clean(data)
-            if done(text):
-                return text
+        while time.monotonic() < started + self.timeout_s:
+            chunk = self._receive()
+            last = time.monotonic() if chunk else last
+            data += chunk
+            if done(clean(data), time.monotonic() - last):
+                return clean(data)
+        raise self._late(self.timeout_s, what, data)
+
+    def _late(self, limit: float, what: str, data: bytes) -> RemoteError:
         if data and not readable(data):
-            raise self._error(f"what comes is not readable at {self.baud} baud: try --baud auto", "")
-        raise self._error(f"waited {limit:g} s for {what}", _clean(data))
+            return self._error(f"what comes is not readable at {self.baud} baud: try --baud auto", "")
+        return self._error(f"waited {limit:g} s for {what}", clean(data))
 
-    def _read(self, seconds: float) -> str:
-        return _clean(self._read_bytes(seconds))
+    def _enter(self, keys: str) -> bytes:
+        """Type something in place of what was typed before, and return what comes up to the next prompt."""
+        self._port.reset_input_buffer()
+        self._send(_END_LINE + keys)
 
-    def _read_bytes(self, seconds: float) -> bytes:
-        """Read until it is quiet, for at most `seconds` without a byte at the start, and twice that in all."""
+        def at_rest(data: bytes) -> bool:
+            prompt = last_prompt(clean(data)) if readable(data) else None
+            return prompt is not None and prompt.rests
+
+        return self._read(_PROBE_SECONDS, at_rest)
+
+    def _read(self, seconds: float, done: Callable[[bytes], bool] | None = None) -> bytes:
+        """Read until it is quiet, for at most `seconds` without a byte at the start, and twice that in all.
+
+        Where `done`, a shorter quiet is enough.
+        """
         started = last = time.monotonic()
         data = b""
         while True:
@@ -241,8 +333,10 @@ class SerialConsole:
             now = time.monotonic()
             data += chunk
             last = now if chunk else last
-            quiet = now - last > (_QUIET_SECONDS if data else seconds)
-            if quiet or now - started > 2 * seconds:
+            quiet = now - last
+            if quiet > (_QUIET_SECONDS if data else seconds) or now - started > 2 * seconds:
+                return data
+            if done is not None and quiet > _REST_SECONDS and done(data):
                 return data
 
     def _receive(self) -> bytes:
@@ -255,13 +349,13 @@ class SerialConsole:
 
     def _send(self, text: str) -> None:
         try:
-            self._port.write(text.encode())
+            self._port.write(text.encode("utf-8", "surrogateescape"))
             self._port.flush()
         except OSError as error:  # SerialException and its time-out are ones
             raise RemoteError(f"{self.device}: the port failed while writing ({error}): unplugged?") from error
 
     def _error(self, what: str, seen: str) -> RemoteError:
-        last = " ".join(seen.split())[-_SHOWN_CHARACTERS:]
+        last = shown(seen.replace(self._secret, "...") if self._secret else seen)
         return RemoteError(f"{self.device}: {what}" + (f"; last seen: {last!r}" if last else ""))
 
 
@@ -279,12 +373,3 @@ def _open(device: str, baud: int) -> Any:
         if isinstance(error, OSError) and error.errno == 13:
             hint = "; your user must be in the port's group: sudo usermod -aG dialout $USER, then log in again"
         raise RemoteError(f"{device}: cannot be opened ({error}){hint}") from error
-
-
-def _clean(data: bytes) -> str:
-    return _ANSI.sub("", data.decode("utf-8", "replace"))
-
-
-def _at_rest(seen: str) -> bool:
-    """Whether the text ends in what may be a shell's prompt, or in a refusal."""
-    return bool(re.search(r"[#$%>] ?$", seen) or _REFUSED.search(seen))

@@ -18,36 +18,43 @@ USER = "pilot"
 PASSWORD = "not-a-secret"
 LOGIN = r"""
 while :; do
-  printf 'orin-nano login: '
+  printf '%s' "$ASKS_NAME"
   read -r user || exit
   [ -n "$user" ] || continue
-  printf 'Password: '
+  printf '%s' "$ASKS_PASSWORD"
   stty -echo; read -r word; stty echo; echo
   if [ "$user" = "$1" ] && [ "$word" = "$2" ]; then break; fi
   printf '\nLogin incorrect\n'
 done
 export PS1='\u@orin:\w\$ ' HISTFILE=
 cd /
-bash --norc --noprofile -i
+eval "$LOGIN_SHELL"
 printf 'logout\n'
 exec sh -c "$0" "$0" "$1" "$2"
 """
 SHELL = r"export PS1='\u@orin:\w\$ ' HISTFILE=; cd /; exec bash --norc --noprofile -i"
+TEXTS = {
+    "ASKS_NAME": "orin-nano login: ",
+    "ASKS_PASSWORD": "Password: ",
+    "LOGIN_SHELL": "bash --norc --noprofile -i",
+}
+"""What LOGIN reads from its environment."""
 UBOOT = r"""stty -echo; while :; do printf '=> '; read -r line || exit; echo; done"""
 SPEEDS = {getattr(termios, name): int(name[1:]) for name in dir(termios) if name[1:].isdigit() and name[0] == "B"}
 
 
 class SerialBoard:
-    """A context manager; `device` is the client's end."""
+    """A context manager; `device` is the client's end. `texts` replace some of TEXTS; `typed` is what came."""
 
-    def __init__(self, program: str = LOGIN, baud: int = 115200, *, path: str | None = None) -> None:
+    def __init__(self, program: str = LOGIN, baud: int = 115200, *, path: str | None = None, **texts: str) -> None:
         self.baud = baud
+        self.typed = b""
         self._line, line_client = os.openpty()
         self._console, console_shell = os.openpty()
         tty.setraw(line_client)
         self.device = os.ttyname(line_client)
         self._keep_open = line_client
-        environment = {**os.environ, "TERM": "vt220", **({"PATH": path} if path else {})}
+        environment = {**os.environ, "TERM": "vt220", **TEXTS, **texts, **({"PATH": path} if path else {})}
         self._process = subprocess.Popen(
             ["setsid", "--ctty", "bash", "-c", program, program, USER, PASSWORD],
             stdin=console_shell, stdout=console_shell, stderr=console_shell, env=environment,
@@ -89,6 +96,7 @@ class SerialBoard:
             try:
                 if self._line in ready:
                     data = os.read(self._line, 4096)
+                    self.typed += data
                     os.write(self._console, resampled(data, self._client_baud(), self.baud))
                 if self._console in ready:
                     self.say(os.read(self._console, 4096))

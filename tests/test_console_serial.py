@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from real_models import RunPython
 from serial_board import LOGIN, PASSWORD, SHELL, UBOOT, USER, SerialBoard, resampled
 
 from edge_runtime import serial_console
 from edge_runtime.board_network import usb_network
+from edge_runtime.cli.console import command
 from edge_runtime.errors import RemoteError
-from edge_runtime.serial_console import SerialConsole, readable
+from edge_runtime.serial_console import SerialConsole
 from edge_runtime.serial_ports import guess, list_ports
+from edge_runtime.serial_text import readable
 
 pytest.importorskip("serial", reason="pyserial is not installed")
 
@@ -33,6 +36,13 @@ def console(board: SerialBoard) -> Iterator[SerialConsole]:
     with console_on(board) as opened:
         opened.login()
         yield opened
+
+
+@pytest.fixture
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for silence or for a slow login waits less."""
+    monkeypatch.setattr(serial_console, "_PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(serial_console, "_REFUSAL_SECONDS", 0.2)
 
 
 def console_on(board: SerialBoard, baud: int | None = 115200, timeout_s: float = 20.0) -> SerialConsole:
@@ -83,10 +93,11 @@ def test_login_in_the_boot_loader_says_so() -> None:
         console.login(USER, lambda: PASSWORD)
 
 
+@pytest.mark.usefixtures("quick_probes")
 def test_login_where_a_program_runs_ends_in_time() -> None:
     with (
         SerialBoard("stty -icanon -isig; echo booting; cat") as board,
-        console_on(board, timeout_s=3) as console,
+        console_on(board, timeout_s=1) as console,
         pytest.raises(RemoteError, match="no shell answers"),
     ):
         console.login()
@@ -139,26 +150,28 @@ def test_baud_auto_finds_the_rate(baud: int) -> None:
         assert console.run("echo found").text == "found\n"
 
 
+@pytest.mark.usefixtures("quick_probes")
 @pytest.mark.parametrize(("board_baud", "client_baud"), [(1500000, 115200), (9600, 115200), (115200, 1500000)])
 def test_baud_wrong_rate_is_recognised_and_said(board_baud: int, client_baud: int) -> None:
     with (
-        SerialBoard("while sleep 0.1; do echo orin-nano login:; done", board_baud) as board,
+        SerialBoard("while sleep 0.03; do echo orin-nano login:; done", board_baud) as board,
         pytest.raises(RemoteError, match=rf"not readable at {client_baud} baud .* rate is wrong; try --baud auto"),
     ):
         console_on(board, client_baud)
 
 
+@pytest.mark.usefixtures("quick_probes")
 def test_baud_auto_without_any_readable_rate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serial_console, "BAUD_RATES", (115200, 57600))
     with (
-        SerialBoard("while sleep 0.1; do echo orin-nano login:; done", 1500000) as board,
+        SerialBoard("while sleep 0.03; do echo orin-nano login:; done", 1500000) as board,
         pytest.raises(RemoteError, match="readable at none of the baud rates tried"),
     ):
         console_on(board, None)
 
 
+@pytest.mark.usefixtures("quick_probes")
 def test_silent_line_ends_in_time_and_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial_console, "_PROBE_SECONDS", 0.1)
     monkeypatch.setattr(serial_console, "BAUD_RATES", (115200, 1500000))
     with SerialBoard("stty -echo; sleep 600") as board:
         with pytest.raises(RemoteError, match="no answer at any of 2 baud rates: check that the board is on"):
@@ -171,8 +184,8 @@ def test_board_that_goes_silent_in_a_command_ends_in_time() -> None:
     with SerialBoard(SHELL) as board, console_on(board) as console:
         console.login()
         board.unplug()
-        with pytest.raises(RemoteError, match="waited 1 s for the end of `echo x`"):
-            console.run("echo x", timeout_s=1)
+        with pytest.raises(RemoteError, match=r"waited 0.3 s for the end of `echo x`"):
+            console.run("echo x", timeout_s=0.3)
 
 
 def test_port_that_does_not_exist_says_so(tmp_path: Path) -> None:
@@ -190,41 +203,40 @@ def test_readable_text_and_noise_are_told_apart() -> None:
     text = b"\r\nUbuntu 22.04.4 LTS orin ttyTCU0\r\n\r\norin login: "
     assert readable(text)
     assert readable("Grüße vom Gerät\r\n".encode())
+    assert readable("ユーザー名\uff1a".encode())
     assert not readable(b"")
     rates = (9600, 57600, 115200, 921600, 1500000)
-    wrong = [(a, b) for a in rates for b in rates if a != b and readable(resampled(text, a, b))]
-    assert wrong == []
+    for said in (text, "\r\nユーザー名\uff1a".encode()):
+        assert not [(a, b) for a in rates for b in rates if a != b and readable(resampled(said, a, b))]
 
 
-@pytest.fixture
-def console_run(run_python: RunPython) -> RunPython:
-    def run(*arguments: str, **options: object) -> object:
-        return run_python(CONSOLE, *arguments, **options)
-
-    return run  # type: ignore[return-value]
+def console_run(*arguments: str, answer: str | None = None) -> Result:
+    """Run `lpc-board console` in this process."""
+    return CliRunner().invoke(command, arguments, input=answer, standalone_mode=False)
 
 
-def test_command_run_passes_output_and_status_on(console_run: RunPython) -> None:
+def test_command_run_passes_output_and_status_on() -> None:
     with SerialBoard(SHELL) as board:
         arguments = ("run", "--device", board.device, "--baud", "115200")
         done = console_run(*arguments, "--", "sh", "-c", "echo 'a  b'; exit 5")
-        assert (done.stdout, done.stderr) == ("a  b\n", "")
+        assert (done.stdout, done.stderr, done.return_value) == ("a  b\n", "", 5)
         done = console_run(*arguments, "--json", "uname -s")
         assert json.loads(done.stdout) == {"text": "Linux\n", "status": 0}
 
 
-def test_command_address_lists_the_board_addresses(tmp_path: Path, console_run: RunPython) -> None:
+def test_command_address_lists_the_board_addresses(tmp_path: Path) -> None:
     path = fake_commands(tmp_path, ip=f"cat <<'E'\n{IP_OUTPUT}E")
     with SerialBoard(SHELL, path=path) as board:
         done = console_run("address", "--device", board.device, "--json")
     assert [item["address"] for item in json.loads(done.stdout)] == ["10.0.2.15", "192.168.7.20", "192.168.55.1"]
 
 
-def test_command_tail_shows_what_comes(console_run: RunPython) -> None:
-    with SerialBoard("while sleep 0.1; do echo tick; done") as board:
-        done = console_run("tail", "--device", board.device, "--seconds", "1")
-    assert done.returncode == 0
-    assert "tick" in done.stdout
+@pytest.mark.usefixtures("quick_probes")
+def test_command_tail_shows_what_comes_and_nothing_that_steers_a_terminal() -> None:
+    with SerialBoard("while sleep 0.05; do printf 'tick \\033[2Jnow \\007\\r\\n'; done") as board:
+        done = console_run("tail", "--device", board.device, "--seconds", "0.5")
+    assert done.exception is None
+    assert "tick now \\x07\n" in done.stdout
     assert "at 115200 baud" in done.stderr
 
 
@@ -236,8 +248,8 @@ def test_command_tail_shows_what_comes(console_run: RunPython) -> None:
         (("address", "--timeout", "0"), "Invalid value for '--timeout'"),
     ],
 )
-def test_command_wrong_usage_exits_2(console_run: RunPython, arguments: tuple[str, ...], message: str) -> None:
-    done = console_run(*arguments)
+def test_command_wrong_usage_exits_2(run_python: RunPython, arguments: tuple[str, ...], message: str) -> None:
+    done = run_python(CONSOLE, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
 
@@ -292,13 +304,9 @@ IP_OUTPUT = """1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever
 
 
 def test_password_prompt_answers_the_board_and_is_not_shown() -> None:
-    from click.testing import CliRunner
-
-    from edge_runtime.cli.console import command
-
     with SerialBoard(LOGIN) as board:
-        arguments = ["run", "--device", board.device, "--baud", "115200", "--user", USER, "--", "whoami"]
-        result = CliRunner().invoke(command, arguments, input=f"{PASSWORD}\n", standalone_mode=False)
-    assert result.exception is None
-    assert result.return_value == 0
-    assert PASSWORD not in result.output
+        arguments = ("run", "--device", board.device, "--baud", "115200", "--user", USER, "--", "whoami")
+        done = console_run(*arguments, answer=f"{PASSWORD}\n")
+    assert done.exception is None
+    assert done.return_value == 0
+    assert PASSWORD not in done.output
