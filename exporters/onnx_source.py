@@ -14,7 +14,8 @@ from typing import Any
 
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from edge_runtime.errors import ExportError, FormatError
 from edge_runtime.printable import printable
@@ -78,7 +79,7 @@ def _load(path: Path) -> onnx.ModelProto:
         raise FormatError(f"{path}: is not an ONNX file, or is cut short; fetch it again", file=str(path)) from None
     if not model.graph.node:
         raise FormatError(f"{path}: has no graph; expected an ONNX model", file=str(path))
-    _check_text(path, model.graph)
+    _check_text(path, model)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     _check_initializers(path, model)
@@ -97,23 +98,22 @@ def _content(path: Path) -> bytes:
         return start + file.read() if start != b"\0" else start  # no field has the number 0: a hole, however long
 
 
-def _check_text(path: Path, graph: onnx.GraphProto) -> None:
-    """FormatError for a name that is not UTF-8: protobuf gives it as bytes."""
-    values = [value.name for value in (*graph.input, *graph.output, *graph.value_info)]
-    for name in (*values, *(tensor.name for tensor in graph.initializer)):
-        _check_name(path, name)
-    for node in graph.node:
-        for name in (node.name, node.op_type, node.domain, *node.input, *node.output):
-            _check_name(path, name)
-        for attribute in node.attribute:
-            _check_name(path, attribute.name)
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+def _check_text(path: Path, message: Message) -> None:
+    """FormatError for a text that is not UTF-8, but for notes to people: protobuf gives it as bytes."""
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING and field.name != "doc_string":
+            for text in [value] if isinstance(value, (str, bytes)) else value:
+                _check_utf8(path, field.name, text)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
                 _check_text(path, inner)
 
 
-def _check_name(path: Path, name: str | bytes) -> None:
-    if isinstance(name, bytes):
-        raise FormatError(f"{path}: the name {ascii(name)[1:][:80]} is not UTF-8; fetch it again", file=str(path))
+def _check_utf8(path: Path, field: str, text: str | bytes) -> None:
+    if isinstance(text, bytes):
+        raise FormatError(
+            f"{path}: the {field} {ascii(text)[1:][:80]} is not UTF-8; fetch it again", file=str(path), field=field
+        )
 
 
 def _check_initializers(path: Path, model: onnx.ModelProto) -> None:

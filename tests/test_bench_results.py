@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def test_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ("", "not JSON"),
         ("[]", "schema is a JSON list"),
         ("{}", "schema is None; expected 'lpc-bench-result'"),
+        ('{"schema": 1' + "0" * 4000 + "}", "schema is 1000000"),
+        ('{"schema": "\\u001b[31m"}', r"schema is '\\x1b\[31m'; expected"),
         ('{"schema": "lpc-bench-result", "schema_version": 2}', "schema_version is 2; this lpc-bench reads 1"),
         ('{"schema": "lpc-bench-result", "schema_version": 1}', "created is None; expected a string"),
         ("[" * 100_000, "not JSON"),
@@ -50,7 +53,8 @@ def test_file_that_is_no_result_is_refused(tmp_path: Path, text: str, message: s
 
 def test_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for name in ("missing", "binary", "."):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("missing", "binary", ".", "pipe"):
         with pytest.raises(ConfigError, match="cannot be read as a result of lpc-bench"):
             load_result(tmp_path / name)
 

@@ -100,6 +100,14 @@ def value_of_bytes(folder: Path) -> Path:
     return replaced(folder, b"weight_of_it", b"weight_\xe9f_it")
 
 
+def data_length_of_bytes(folder: Path) -> Path:
+    path = model(folder, external=True)
+    content = path.read_bytes()
+    assert content.count(b"24576") == 1
+    path.write_bytes(content.replace(b"24576", b"24\x9476"))
+    return path
+
+
 def replaced(folder: Path, old: bytes, new: bytes) -> Path:
     nodes = [node("MatMul", ["x", "weight_of_it"], "y")]
     path = make(
@@ -123,7 +131,8 @@ DEFECTS: dict[Callable[[Path], Path], tuple[type[LpcError], str]] = {
     data_elsewhere: (FormatError, r"w lies in '\.\./weights\.bin', expected the name of a file beside it"),
     data_of_wrong_length: (FormatError, r"w has bytes 0 \+ 8, expected 24576"),
     name_of_bytes: (FormatError, r"the name '/y/Mat\\xfful' is not UTF-8"),
-    value_of_bytes: (FormatError, r"the name 'weight_\\xe9f_it' is not UTF-8"),
+    value_of_bytes: (FormatError, r"the input 'weight_\\xe9f_it' is not UTF-8"),
+    data_length_of_bytes: (FormatError, r"the value '24\\x9476' is not UTF-8"),
     not_there: (ExportError, r"nothing\.onnx: cannot be read \(No such file"),
 }
 

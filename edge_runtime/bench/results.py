@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.bench.disturbance import FIELDS
 from edge_runtime.bench.statistics import Summary, summarise
 from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.files import parse_json, read_small_text
+from edge_runtime.printable import printable
 
 SCHEMA = "lpc-bench-result"
 SCHEMA_VERSION = 1
+MOST_RESULT_BYTES = 256 << 20
+_LONGEST_SHOWN = 80  # characters of a wrong value
 
 _TOP = {
     "created": str,
@@ -51,12 +56,12 @@ def load_result(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_small_text(file, MOST_RESULT_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as a result of lpc-bench ({error})") from error
     try:
-        result = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        result = parse_json(text)
+    except ValueError as error:
         raise FormatError(
             f"{file}: not JSON ({error}); expected what `lpc-bench run -o` wrote", file=str(file)
         ) from error
@@ -79,11 +84,11 @@ def save_result(path: str | Path, result: dict[str, Any]) -> None:
 def validate(result: Any, file: str = "result") -> None:
     """Raise FormatError, naming the field, if `result` does not follow the schema."""
     if not isinstance(result, dict) or result.get("schema") != SCHEMA:
-        got = repr(result.get("schema")) if isinstance(result, dict) else f"a JSON {type(result).__name__}"
+        got = _shown(result.get("schema")) if isinstance(result, dict) else f"a JSON {type(result).__name__}"
         raise FormatError(f"{file}: schema is {got}; expected {SCHEMA!r}, a file of `lpc-bench run -o`", file=file)
     if result.get("schema_version") != SCHEMA_VERSION:
         raise FormatError(
-            f"{file}: schema_version is {result.get('schema_version')!r}; this lpc-bench reads {SCHEMA_VERSION}: "
+            f"{file}: schema_version is {_shown(result.get('schema_version'))}; this lpc-bench reads {SCHEMA_VERSION}: "
             "measure again, or use the version that wrote it",
             file=file,
             field="schema_version",
@@ -128,7 +133,13 @@ def _check_fields(values: dict[str, Any], kinds: dict[str, Any], prefix: str, fi
 
 
 def _wrong(file: str, field: str, got: Any, expected: str) -> FormatError:
-    return FormatError(f"{file}: {field} is {got!r}; expected {expected}", file=file, field=field)
+    return FormatError(f"{file}: {field} is {_shown(got)}; expected {expected}", file=file, field=field)
+
+
+def _shown(value: Any) -> str:
+    """A wrong value, as far as it fits a line."""
+    text = printable(reprlib.repr(value))
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + ".."
 
 
 def speeds(test: dict[str, Any]) -> list[float]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_runtime.bench.results import validate
+from edge_runtime.bench.results import MOST_RESULT_BYTES, validate
 from edge_runtime.bench.tables import FORMATS
 from edge_runtime.errors import RemoteError
 from edge_runtime.files import parse_json
@@ -18,7 +18,6 @@ from edge_runtime.remote.agent import Agent
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.upload import Say
 
-MOST_RESULT_BYTES = 256 << 20
 _LOG_KEPT = 2000
 _FETCH_SECONDS = 60.0
 _SLOWEST_LINK = 20_000.0

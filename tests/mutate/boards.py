@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+from edge_runtime.remote.agent import SILENCE_SECONDS
 from mutate import answers_, bases, board_server, bytes_, child, files_, json_, verdict
 from mutate.cases import Case, Mutators, NotApplicable, Weights, mutate
 from mutate.packages import export
-from mutate.verdict import OTHER, SAME, Verdict, failed
+from mutate.verdict import OTHER, REFUSED, SAME, Verdict, failed
 
 _RESULT = "result.json"
+_WALL_SECONDS = 3 * SILENCE_SECONDS
+"""A visit may wait for a board that has fallen silent, and connect again."""
 _OURS = frozenset({"remote", "created", "board", "warnings"})
 """What this side adds to a result, or knows from what the board says of itself."""
 _STAND_IN = """#!/usr/bin/env python3
@@ -125,19 +128,34 @@ class Boards:
         with board_server.board(folder, self._place / "host_key") as port:
             known = f"[127.0.0.1]:{port} {(self._place / 'host_key.pub').read_text(encoding='ascii')}"
             (folder / "known_hosts").write_text(known, encoding="ascii")
-            done = child.run(main, self._arguments(folder, port), folder.parent)
-        said = verdict.of_end(done, "lpc-bench")
-        if said is not None:
+            done = child.run(main, self._arguments(folder, port), folder.parent, _WALL_SECONDS)
+        said = verdict.of_end(done, "lpc-bench", answers_first=True)
+        fetched = folder.parent / "fetched.json"
+        if said is not None and not (said.outcome == REFUSED and fetched.exists()):
             return said
+        wrong = self._wrong(folder, fetched)
+        if wrong:
+            return failed(f"exit code {done.status}, and {wrong}")
+        return said or Verdict(SAME if self._tells_the_truth(folder) else OTHER)
+
+    def _wrong(self, folder: Path, fetched: Path) -> str:
+        """What is wrong with the result that was fetched; a board that lies may tell what it likes."""
         try:
-            result = json.loads((folder.parent / "fetched.json").read_bytes())
+            result = json.loads(fetched.read_bytes())
             figures = {name: value for name, value in result.items() if name not in _OURS}
         except (OSError, ValueError, AttributeError) as error:
-            return failed(f"exit code 0, and there is no result ({error})")
-        if figures == {name: value for name, value in self._recorded.items() if name not in _OURS}:
-            return Verdict(SAME)
-        lies = (folder / "home/result" / _RESULT).read_bytes() != (self._place / _RESULT).read_bytes()
-        return Verdict(OTHER) if lies else failed("other figures than the board's without a word")
+            return f"there is no result ({error})"
+        expected = {name: value for name, value in self._recorded.items() if name not in _OURS}
+        return (
+            "other figures than the board's without a word"
+            if figures != expected and self._tells_the_truth(folder)
+            else ""
+        )
+
+    def _tells_the_truth(self, folder: Path) -> bool:
+        """Whether the board has the recorded result still."""
+        file = folder / "home/result" / _RESULT
+        return file.is_file() and file.read_bytes() == (self._place / _RESULT).read_bytes()
 
     def _arguments(self, folder: Path, port: str) -> list[str]:
         given = {

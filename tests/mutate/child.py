@@ -45,7 +45,7 @@ class Done:
         return self.stderr.splitlines()
 
 
-def run(command: Callable[[], object], arguments: list[str], place: Path) -> Done:
+def run(command: Callable[[], object], arguments: list[str], place: Path, wall_seconds: float | None = None) -> Done:
     """Run a console script's `command` with `arguments` in the folder `place`, within the limits."""
     out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
     sys.stdout.flush()
@@ -54,7 +54,7 @@ def run(command: Callable[[], object], arguments: list[str], place: Path) -> Don
     if child == 0:
         _attempt(command, arguments, place, out, err)
     try:
-        status, timed_out, peak = _wait(child)
+        status, timed_out, peak = _wait(child, wall_seconds or WALL_SECONDS)
         return Done(status, _text(out), _text(err), timed_out, peak)
     finally:
         os.close(out)
@@ -91,12 +91,12 @@ def _attempt(command: Callable[[], object], arguments: list[str], place: Path, o
         os._exit(code)
 
 
-def _wait(child: int) -> tuple[int, bool, int]:
+def _wait(child: int, wall_seconds: float) -> tuple[int, bool, int]:
     """Return status, whether its time was up, and its peak memory in bytes; its whole group is gone afterwards."""
     handle = os.pidfd_open(child)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    ended = poll.poll(WALL_SECONDS * 1000)
+    ended = poll.poll(wall_seconds * 1000)
     if not ended:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGABRT)  # faulthandler says where it is

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mutate.boards import Boards
-from mutate.cases import Kind
 from mutate.onnx_source import Onnx
 from mutate.packages import Packages
 from mutate.sources import Checkpoints, Ggufs
 
-KINDS: dict[str, Callable[[tuple[str, ...]], Kind]] = {
+KINDS: dict[str, type[Packages | Checkpoints | Ggufs | Onnx | Boards]] = {
     "package": Packages,
     "checkpoint": Checkpoints,
     "gguf": Ggufs,

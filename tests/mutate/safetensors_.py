@@ -76,10 +76,10 @@ def tensors(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read(folder: Path) -> list[Path]:
-    """The files that transformers reads: those that the index names, if there is one and no single file."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").exists() or not index.exists():
-        return sorted(folder.glob("*.safetensors"))
+    """The files that transformers reads: a single one before those that the index names."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.exists() or not index.exists():
+        return [single] if single.exists() else sorted(folder.glob("*.safetensors"))
     return sorted({folder / name for name in json.loads(content(index.resolve()))["weight_map"].values()})
 
 

@@ -38,8 +38,11 @@ def failed(reason: str) -> Verdict:
     return Verdict(FAILED, reason)
 
 
-def of_end(done: Done, program: str) -> Verdict | None:
-    """Judge how a command ended; None if it succeeded and its result is still to be judged."""
+def of_end(done: Done, program: str, answers_first: bool = False) -> Verdict | None:
+    """Judge how a command ended; None if it succeeded and its result is still to be judged.
+
+    `answers_first`: what it did before a failure may be on stdout.
+    """
     words = next((word for word in _FORBIDDEN if word in done.stderr), None)
     last = done.lines[-1][:300] if done.lines else ""
     if done.timed_out:
@@ -52,7 +55,7 @@ def of_end(done: Done, program: str) -> Verdict | None:
         return failed(f"said {words!r}: {last}")
     if done.peak_bytes > PEAK_BYTES:
         return failed(f"took {done.peak_bytes >> 20} MiB")
-    return _unclear(done, program) or _without_result(done)
+    return _unclear(done, program) or _without_result(done, answers_first)
 
 
 def warned_of(done: Done, names: set[str]) -> bool:
@@ -76,10 +79,10 @@ def _unclear(done: Done, program: str) -> Verdict | None:
     return None
 
 
-def _without_result(done: Done) -> Verdict | None:
+def _without_result(done: Done, answers_first: bool) -> Verdict | None:
     if done.status == 0:
         return None
-    if done.stdout.strip():
+    if done.stdout.strip() and not answers_first:
         return failed(f"exit code {done.status}, but stdout has {done.stdout[:200]!r}")
     return Verdict(REFUSED if done.status == 1 else USAGE, done.lines[-1] if done.lines else "")
 
