@@ -18,7 +18,8 @@ from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.fork import process_number, require_process
 from edge_runtime.generate import Cancelled
 from edge_runtime.manifest import UPDATE
-from edge_runtime.package import CONFIG_FILE, Package
+from edge_runtime.package import CONFIG_FILE, MOST_TOKENS, Package
+from edge_runtime.plan.model import ModelShape
 from edge_runtime.printable import printable
 from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
@@ -33,6 +34,7 @@ _TEXT_LENGTH = "text_length"  # an optional input: the length of a text that is 
 _RECOMPUTED_AFTER = "lpc.recomputed_after"  # in the graph's metadata
 _LIBRARY_ERROR = re.compile(r"lpc: (LPC_\w+): (.*)", re.DOTALL)
 _ONNXRUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Error in execution: ")
+_MOST_SHOWN = 300  # characters of the beginning and of the end
 _run_numbers = itertools.count()
 _FILE_FAULTS = ("LPC_FORMAT_ERROR", "LPC_CHECKSUM_MISMATCH", "LPC_UNSUPPORTED")
 
@@ -93,6 +95,9 @@ class Graph:
         if "input_ids" not in inputs or logits is None or logits.type not in _NUMPY_TYPES or len(logits.shape) != 3:
             raise _graph_error(package, "it has no input_ids, or no float logits of shape [batch, sequence, vocab]")
         vocab = logits.shape[2] if isinstance(logits.shape[2], int) else package.vocab_size
+        if not 0 < vocab <= MOST_TOKENS:
+            raise _graph_error(package, f"its logits are of {vocab} tokens, expected 1 to {MOST_TOKENS}")
+        _check_cache(package, kv)
         token_inputs = tuple(name for name in _TOKEN_INPUTS if name in inputs)
         optional = {value.name for value in session.get_overridable_initializers()}
         return cls(
@@ -220,7 +225,7 @@ def runtime_error(package: Package, file: Path, error: Exception) -> LpcError:
     text = " ".join(str(error).split())
     found = _LIBRARY_ERROR.search(text)
     if found is None:
-        return LpcError(f"{file}: {_ONNXRUNTIME_PREFIX.sub('', text)}")
+        return LpcError(f"{file}: {_fitting(_ONNXRUNTIME_PREFIX.sub('', text))}")
     status, message = found.groups()
     if message.endswith(UPDATE):
         return FormatError(f"{file}: {message}", file=str(file))
@@ -231,12 +236,28 @@ def runtime_error(package: Package, file: Path, error: Exception) -> LpcError:
     return LpcError(message)
 
 
+def _fitting(text: str) -> str:
+    """onnxruntime's words, which repeat whatever names a graph has: safe to show, and no more than fits a line."""
+    text = printable(text)
+    return text if len(text) <= 2 * _MOST_SHOWN else f"{text[:_MOST_SHOWN]} .. {text[-_MOST_SHOWN:]}"
+
+
 def _recomputed_after(session: Any, package: Package) -> int:
     text = session.get_modelmeta().custom_metadata_map.get(_RECOMPUTED_AFTER, "-1")
     try:
         return int(text)
     except ValueError:
         raise _graph_error(package, f"its metadata says {_RECOMPUTED_AFTER}={printable(text)[:40]}") from None
+
+
+def _check_cache(package: Package, kv: Sequence[KvTensor]) -> None:
+    """FormatError for a KV cache that is larger than the one for which memory was planned."""
+    planned = ModelShape.of(package, transcode=False).kv_bytes(1, "fp32")
+    needed = sum(each.heads * each.head_dim * np.dtype(each.dtype).itemsize for each in kv)
+    if needed > planned:
+        raise _graph_error(
+            package, f"its KV cache takes {needed} bytes a token, but {CONFIG_FILE} describes one of {planned}"
+        )
 
 
 def _graph_error(package: Package, what: str) -> FormatError:

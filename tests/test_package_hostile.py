@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from checkpoints import unseal, write_llama
 from real_models import LPC_RUN, RunPython
@@ -199,6 +200,55 @@ def test_configuration_that_lies_names_the_field(folder: Path, lie: str) -> None
     message = refused(lambda: use(folder), FormatError)
     assert "genai_config.json: model." in message
     assert expected in message
+
+
+def of_caches(axis: int, extent: int) -> Callable[[onnx.GraphProto], object]:
+    def change(graph: onnx.GraphProto) -> None:
+        for value in (*graph.input, *graph.output):
+            if value.name.startswith(("past", "present")):
+                value.type.tensor_type.shape.dim[axis].dim_value = extent
+
+    return change
+
+
+def of_head(rows: int) -> Callable[[onnx.GraphProto], object]:
+    """The head's rows, as the operator says them."""
+
+    def change(graph: onnx.GraphProto) -> None:
+        logits = next(value for value in graph.output if value.name == "logits")
+        logits.type.tensor_type.shape.dim[2].dim_value = rows
+        head = next(node for node in reversed(graph.node) if node.op_type == "Decompress")
+        next(attribute for attribute in head.attribute if attribute.name == "shape").ints[0] = rows
+
+    return change
+
+
+GRAPH_LIES: dict[str, tuple[Callable[[onnx.GraphProto], object], str]] = {
+    "heads": (of_caches(1, 1 << 31), "its KV cache takes 549755813888 bytes a token, but genai_config.json describes"),
+    "head_size": (of_caches(3, 1 << 40), "bytes a token, but genai_config.json describes one of 512"),
+    "a_little_more": (
+        of_caches(3, 17),
+        "its KV cache takes 544 bytes a token, but genai_config.json describes one of 512",
+    ),
+    "logits": (of_head(1 << 40), "its logits are of 1099511627776 tokens, expected 1 to 16777216"),
+    "long_name": (lambda graph: vars_of(graph.node[3], name="n" * 100_000, op_type="Nothing"), "model.onnx: "),
+    "long_operator": (lambda graph: vars_of(graph.node[3], op_type="o" * 100_000), "model.onnx: "),
+    "control": (lambda graph: vars_of(graph.node[3], op_type="\x1b[2J\n\n"), "\\x1b[2J"),
+}
+
+
+def vars_of(message: onnx.NodeProto, **values: str) -> None:
+    for name, value in values.items():
+        setattr(message, name, value)
+
+
+@pytest.mark.parametrize("lie", GRAPH_LIES)
+def test_graph_that_lies_is_one_line_before_memory_is_taken(folder: Path, lie: str) -> None:
+    change, expected = GRAPH_LIES[lie]
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    change(model.graph)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    assert expected in refused(lambda: load(folder, provider="cpu"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", bytes(4096), b"PK\x03\x04" * 100, b"\xff" * 100_000])

@@ -23,6 +23,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 _DISTRIBUTION = "lpc-edge-runtime"
+_LONGEST_LINE = 1200  # characters: names and paths of others may be of any length
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 version_option = click.option(
@@ -138,7 +139,8 @@ def _print_version(context: click.Context) -> None:
 
 def error_line(error: Exception) -> str:
     """Return what went wrong in one line, safe to show; what nobody foresaw says that it is so."""
-    return printable(" ".join(_text(error).split()))
+    line = printable(" ".join(_text(error).split()))
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} .."
 
 
 def _text(error: Exception) -> str:
