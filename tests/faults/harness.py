@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ NEIGHBOURS = (
 )  # fmt: skip
 LOSSLESS, LOSSY = ("--codec", "lz4"), ("--codec", "ans", "--quantize", "int8", "--no-compensation", "--no-loss")
 NEEDS_ROOM = ("write", "fsync", "fdatasync", "mkdir", "create", "link")
+NOT_REACHED = "not reached"
 DEMO = ROOT / "examples" / "demo_model"
 
 
@@ -237,20 +239,28 @@ def main() -> int:
 def tried(site: Site, way: Way, args: argparse.Namespace) -> int:
     """Try all faults on one way; print what was found, and return at how many something was lost."""
     found: dict[str, Counter[str]] = {"killed": Counter(), "disk full": Counter()}
-    faults = [("killed", at, 0) for at in moments(site.calls, args.kills, args.seed)]
+    for at in moments(site.calls, args.kills, args.seed):
+        _note(found["killed"], way, lambda at=at: site.kill(at))
     chosen = random.Random(args.seed)
-    full = chosen.sample([at for at, name in enumerate(site.calls, 1) if name in NEEDS_ROOM], args.full)
-    faults += [("disk full", at, chosen.randint(1, len(site.calls) // 2) if n % 2 else 0) for n, at in enumerate(full)]
-    for kind, at, again in faults:
-        try:
-            found[kind][(site.kill(at) if kind == "killed" else site.fill(at, again)) or "not reached"] += 1
-        except AssertionError as error:
-            found[kind]["LOST"] += 1
-            print(f"{way.name}: {error}", flush=True)
+    full = [at for at, name in enumerate(site.calls, 1) if name in NEEDS_ROOM]
+    for at in chosen.sample(full, len(full)):
+        effective = sum(found["disk full"].values()) - found["disk full"][NOT_REACHED]
+        if effective == args.full:
+            break
+        again = chosen.randint(1, len(site.calls) // 2) if effective % 2 else 0
+        _note(found["disk full"], way, lambda at=at, again=again: site.fill(at, again))
     for kind, outcomes in found.items():
         text = ", ".join(f"{name} {count}" for name, count in sorted(outcomes.items()))
         print(f"{way.name:<28} {len(site.calls)} calls, {kind} {sum(outcomes.values())}: {text}", flush=True)
     return sum(outcomes["LOST"] for outcomes in found.values())
+
+
+def _note(found: Counter[str], way: Way, fault: Callable[[], str | None]) -> None:
+    try:
+        found[fault() or NOT_REACHED] += 1
+    except AssertionError as error:
+        found["LOST"] += 1
+        print(f"{way.name}: {error}", flush=True)
 
 
 if __name__ == "__main__":
