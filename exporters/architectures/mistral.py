@@ -1,9 +1,12 @@
-"""Mistral: a Llama whose attention sees a sliding window (Jiang et al., "Mistral 7B", arXiv 2310.06825)."""
+"""Mistral: a Llama whose attention sees a sliding window (Jiang et al., "Mistral 7B", arXiv 2310.06825).
+
+With layer_types it is what transformers calls Ministral: only the layers that are named so have the window.
+"""
 
 from __future__ import annotations
 
 from exporters.architectures import Architecture
-from exporters.architectures.causal_lm import CausalLM, same_window
+from exporters.architectures.causal_lm import CausalLM, windows
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
@@ -17,7 +20,8 @@ def build(checkpoint: Checkpoint) -> Architecture:
     heads, inner, epsilon = Heads.read(c, kv_heads=8), c.integer("intermediate_size"), c.number("rms_norm_eps", 1e-6)
     m = CausalLM(checkpoint, heads, positions=131072)
     rotary = m.rotary(Rope.from_config(c, m.positions))
-    window = same_window(c, m, c.nullable_integer("sliding_window", 4096))
+    size = c.nullable_integer("sliding_window", 4096)
+    window = windows(c, m, size, lambda layer: size is not None)
 
     x = m.residual(m.embed())
     for i, name in m.blocks():
