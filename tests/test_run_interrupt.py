@@ -15,8 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from faults.interrupted import Slow, compiled_device, seconds_to_end
 from real_models import ROOT, ExportModel, RunPython, golden
 
 from edge_runtime.cli import watch
@@ -27,6 +29,7 @@ PROMPT = RECORD["prompt"]
 SPACE = 12
 PIPE_BYTES = 4096
 WAIT_SECONDS = 60
+SOON = 2.0
 # A background job may inherit an ignored SIGINT; these tests want the one of a terminal.
 LPC_RUN = """
 import signal
@@ -137,6 +140,53 @@ def test_reader_goes_away_ends_quietly(export_model: ExportModel) -> None:
     )
     os.close(write_fd)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.fixture(scope="session")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = compiled_device(tmp_path_factory.mktemp("device"))
+    if library is None:
+        pytest.skip("no C compiler")
+    return library
+
+
+# At most 0.3 s by benchmarks/ctrl_c.py. A weight takes seconds on this bus and device, a pass a quarter minute.
+@pytest.mark.parametrize("running", [False, True])
+def test_ctrl_c_on_a_slow_bus_does_not_wait_for_it(export_model: ExportModel, running: bool) -> None:
+    assert seconds_to_end(export_model("demo_model", "lz4"), Slow(bus="100KB/s"), after=0.4, running=running) < SOON
+
+
+@pytest.mark.parametrize(("running", "after"), [(False, 1.2), (True, 0.6)])
+def test_ctrl_c_on_a_slow_device_does_not_wait_for_it(
+    export_model: ExportModel, device: Path, running: bool, after: float
+) -> None:
+    slow = Slow(device=device, bytes_per_s=100_000)
+    assert seconds_to_end(export_model("demo_model", "lz4"), slow, after=after, running=running) < SOON
+
+
+def test_ctrl_c_in_a_pass_of_lpc_eval_does_not_wait_for_it(export_model: ExportModel, device: Path) -> None:
+    folder, text = export_model("demo_model", "lz4"), ROOT / "examples" / "demo_model" / "held_out.txt"
+    slow = Slow(device=device, bytes_per_s=200_000)
+    command = ["eval", str(folder), "--text", str(text)]
+    assert seconds_to_end(folder, slow, after=3, running=False, command=command) < SOON
+
+
+def test_ctrl_c_where_python_would_lose_it_ends_the_command(run_python: RunPython) -> None:
+    code = """
+import os, signal, time, click
+from edge_runtime.cli.common import run_command
+class Loses:
+    def __del__(self):  # as a weak reference's callback during an import
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+@click.command()
+def command():
+    Loses()
+    print("it went on")
+run_command(command, "lpc-x", ends_at_once=True)
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nlpc-x: interrupted\n")
 
 
 class Terminal(io.StringIO):

@@ -58,8 +58,11 @@ class Worker:
                 threads=configuration.threads,
                 load=configuration.load,
             )
-        except BaseException:
+        except LpcError:
             self.close()
+            raise
+        except BaseException:
+            self.kill()  # it may take long to open the model, and nobody wants it any more
             raise
 
     @property
@@ -73,7 +76,10 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+        else:
+            self.kill()
 
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Return the answer; raises LpcError with the worker's own message, or with how it ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -15,12 +16,13 @@ from typing import Any, NoReturn
 import click
 
 from edge_runtime import streams
+from edge_runtime.cli.interrupt import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from edge_runtime.cli.interrupt import EndsAtOnce
 from edge_runtime.errors import LpcError, PackageWarning
 from edge_runtime.printable import printable
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 _DISTRIBUTION = "lpc-edge-runtime"
 _LONGEST_LINE = 1200  # characters: names and paths of others may be of any length
@@ -37,18 +39,19 @@ version_option = click.option(
 debug_option = click.option("--debug", is_flag=True, help="On an error show the traceback, and onnxruntime's own log.")
 
 
-def run_command(command: click.Command, name: str) -> NoReturn:
+def run_command(command: click.Command, name: str, *, ends_at_once: bool = False) -> NoReturn:
     """Run `command` as the program `name` and exit.
 
     Exit codes: 0, 1 for an error (one line on stderr; a traceback only with --debug), 2 for wrong usage, 130 for
-    Ctrl-C; another one if `command` returns it.
+    Ctrl-C; another one if `command` returns it. `ends_at_once`: Ctrl-C does not wait for what the command does.
     """
     streams.install()
     debug = "--debug" in sys.argv[1:]
     show_package_warnings(name)
     try:
-        result = command.main(prog_name=name, standalone_mode=False)
-        sys.stdout.flush()
+        with EndsAtOnce(name) if ends_at_once else contextlib.nullcontext():
+            result = command.main(prog_name=name, standalone_mode=False)
+            sys.stdout.flush()
     except click.ClickException as error:
         _shown(error).show()
         _leave(error.exit_code)

@@ -70,7 +70,7 @@ def command(
 
 def main() -> NoReturn:
     """Entry point of `lpc-eval`."""
-    run_command(command, "lpc-eval")
+    run_command(command, "lpc-eval", ends_at_once=True)
 
 
 def table(found: Evaluation) -> str:

@@ -168,7 +168,7 @@ def command(
 
 def main() -> NoReturn:
     """Entry point of `lpc-run`."""
-    run_command(command, "lpc-run")
+    run_command(command, "lpc-run", ends_at_once=True)
 
 
 def result(report: GenerationReport, stats: SessionStats | None, provider: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@
 namespace lpc {
 namespace {
 
-constexpr std::chrono::milliseconds kLookUp{50};  // how often a waiting thread looks whether it is still wanted
+constexpr std::chrono::milliseconds kLookUp{20};  // how often a waiting thread looks whether it is still wanted
 
 }  // namespace
 

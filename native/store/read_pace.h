@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 
 namespace lpc {
 
@@ -13,16 +15,35 @@ namespace lpc {
 class ReadPace {
  public:
   static constexpr uint64_t kLeastBytes = 4096;  // a page: the least that a device is read by
-  static constexpr std::chrono::milliseconds kLongest{150};
+  static constexpr std::chrono::milliseconds kLongest{100};
 
   // The most bytes of the next call; a multiple of kLeastBytes.
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+  // Whether calls should be made one at a time: together they would last as long as all of them.
+  bool takes_turns() const { return bytes() <= kTurnBytes; }
 
   // Tells how long a call took that asked for `bytes`.
   void add(uint64_t bytes, std::chrono::nanoseconds duration);
 
  private:
+  static constexpr uint64_t kTurnBytes = uint64_t{1} << 20;
+
   std::atomic<uint64_t> bytes_{kLeastBytes};
+  std::atomic<bool> was_slow_{false};
+};
+
+// One thread at a time.
+class Turns {
+ public:
+  // Waits for the turn; false without it soon after `give_up` (may be null) has become true.
+  bool take(const std::atomic<bool>* give_up);
+  void leave();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable free_;
+  bool taken_ = false;
 };
 
 }  // namespace lpc

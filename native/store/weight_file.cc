@@ -117,9 +117,23 @@ uint8_t* WeightFile::stream_direct(uint64_t offset, uint64_t bytes, StagingBuffe
 }
 
 void WeightFile::require_wanted(GiveUp give_up) const {
-  if (give_up != nullptr && give_up->load()) {
-    throw Error(LPC_CANCELLED, path_ + ": nobody waits for this read any more");
-  }
+  if (give_up != nullptr && give_up->load()) throw unwanted();
+}
+
+Error WeightFile::unwanted() const { return {LPC_CANCELLED, path_ + ": nobody waits for this read any more"}; }
+
+// One call of pread, and how it went.
+ssize_t WeightFile::call(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, GiveUp give_up) const {
+  const bool in_turn = pace_.takes_turns();
+  if (in_turn && !turns_.take(give_up)) throw unwanted();
+  const uint64_t piece = std::min(bytes, pace_.bytes());
+  const auto begin = std::chrono::steady_clock::now();
+  const ssize_t got = pread(descriptor, out, piece, static_cast<off_t>(offset));
+  const int reason = errno;
+  pace_.add(piece, std::chrono::steady_clock::now() - begin);
+  if (in_turn) turns_.leave();
+  errno = reason;
+  return got;
 }
 
 // Reads up to `bytes` bytes; the end of the file may come after `wanted` of them.
@@ -128,22 +142,21 @@ void WeightFile::read_from(int descriptor, uint64_t offset, uint8_t* out, uint64
   uint64_t done = 0;
   while (done < wanted) {
     require_wanted(give_up);
-    const uint64_t piece = std::min(bytes - done, pace_.bytes());
-    const auto begin = std::chrono::steady_clock::now();
-    const ssize_t got = pread(descriptor, out + done, piece, static_cast<off_t>(offset + done));
-    const int reason = errno;
-    pace_.add(piece, std::chrono::steady_clock::now() - begin);
-    if (got < 0 && reason == EINTR) continue;
+    const ssize_t got = call(descriptor, offset + done, out + done, bytes - done, give_up);
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       throw Error(LPC_IO_ERROR, path_ + ": read of " + std::to_string(bytes) + " bytes at offset " +
-                                    std::to_string(offset) + " failed: " + std::strerror(reason));
+                                    std::to_string(offset) + " failed: " + std::strerror(errno));
     }
     if (got == 0) {
       throw Error(LPC_IO_ERROR, path_ + ": the file ends at " + std::to_string(offset + done) + ", expected " +
                                     std::to_string(wanted) + " bytes at offset " + std::to_string(offset) +
                                     ": it is truncated or changed while running");
     }
-    done += static_cast<uint64_t>(got);
+    const uint64_t now_done = done + static_cast<uint64_t>(got);
+    const bool goes_on = descriptor == direct_descriptor_ && now_done < wanted;
+    if (goes_on && page_floor(now_done) == done) descriptor = descriptor_;  // a direct read begins at a page only
+    done = goes_on ? page_floor(now_done) : now_done;
   }
 }
 

@@ -1,12 +1,15 @@
 // The weight file (model.lpc): positioned reads, checked. Knows nothing of what the bytes mean.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "base/error.h"
 #include "store/limiter.h"
 #include "store/memory.h"
 #include "store/read_pace.h"
@@ -73,7 +76,9 @@ class WeightFile {
   uint8_t* stream_direct(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const;
   uint8_t* stream_buffered(uint64_t offset, uint64_t bytes, StagingBuffer& staging, GiveUp give_up) const;
   void read_from(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, uint64_t wanted, GiveUp give_up) const;
+  ssize_t call(int descriptor, uint64_t offset, uint8_t* out, uint64_t bytes, GiveUp give_up) const;
   void require_wanted(GiveUp give_up) const;
+  Error unwanted() const;
 
   std::string path_;
   int descriptor_ = -1;
@@ -82,6 +87,7 @@ class WeightFile {
   mutable RateLimiter limiter_;
   mutable ReadTrial trial_;
   mutable ReadPace pace_;
+  mutable Turns turns_;
 };
 
 }  // namespace lpc

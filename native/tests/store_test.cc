@@ -264,8 +264,20 @@ TEST(test_read_pace_of_a_device_that_becomes_slow_shrinks_at_once_and_comes_back
   CHECK(pace.bytes() <= 15'728 && pace.bytes() % ReadPace::kLeastBytes == 0);
   pace.add(512, std::chrono::microseconds(10));  // the end of a segment tells nothing
   CHECK(pace.bytes() <= 15'728);
-  for (int i = 0; i < 8; ++i) pace.add(pace.bytes(), std::chrono::milliseconds(1));
-  CHECK(pace.bytes() >= (1 << 20));
+  CHECK(pace.takes_turns());
+  for (int i = 0; i < 66; ++i) pace.add(pace.bytes(), std::chrono::milliseconds(1));
+  CHECK(pace.bytes() >= (1 << 20) && !pace.takes_turns());
+}
+
+TEST(test_turns_are_taken_one_at_a_time_and_left_by_who_is_not_wanted) {
+  Turns turns;
+  std::atomic<bool> give_up{false};
+  CHECK(turns.take(nullptr));
+  std::thread waiting([&] { CHECK(!turns.take(&give_up)); });
+  give_up = true;
+  waiting.join();
+  turns.leave();
+  CHECK(turns.take(&give_up));
 }
 
 TEST(test_store_in_a_child_of_fork_is_refused_and_leaves_the_parent_alone) {
