@@ -29,7 +29,7 @@ PROMPT = RECORD["prompt"]
 SPACE = 12
 PIPE_BYTES = 4096
 WAIT_SECONDS = 60
-SOON = 2.0
+SOON = 6.0
 # A background job may inherit an ignored SIGINT; these tests want the one of a terminal.
 LPC_RUN = """
 import signal
