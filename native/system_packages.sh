@@ -3,7 +3,7 @@
 # Installs it on Debian and Ubuntu as root; otherwise prints the one line that does, and fails.
 #   system_packages.sh        for the build
 #   system_packages.sh fuzz   clang with libFuzzer and the sanitizers
-#   system_packages.sh tests  what tests against a real SSH server want; without it they skip
+#   system_packages.sh tests  what tests against a real SSH server want, and login shells; without it they skip
 set -eu
 
 packages="g++ make git ca-certificates curl liblz4-dev libxxhash-dev python3 python3-venv"
@@ -25,8 +25,11 @@ missing_for_fuzz() {
 }
 
 missing_for_tests() {
-  packages="openssh-server openssh-client"
+  packages="openssh-server openssh-client fish tcsh dash"
   { test -x /usr/sbin/sshd && command -v ssh-keygen >/dev/null; } || missing="an SSH server"
+  for shell in fish tcsh dash; do
+    command -v $shell >/dev/null || missing="$missing $shell"
+  done
 }
 
 missing=""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from real_models import LPC_RUN, ROOT, ExportModel, RunPython, checkpoint_folder
+
+if TYPE_CHECKING:
+    from ssh_board import FirstRun
 
 # A shell without job control starts what it puts in the background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -61,14 +65,47 @@ def run_python() -> RunPython:
     return run
 
 
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def wheel_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A function (name, make) -> folder that `make` has filled: the first test process that asks, for all of them."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        place, finished = shared / name, shared / f"{name}.finished"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                place.mkdir()
+                make(place)
+                finished.touch()
+        return place
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def wheel_folder(made_once: MadeOnce) -> Path:
     """A folder with our wheel for this machine, as `make wheel` makes it."""
-    dist = tmp_path_factory.mktemp("dist")
-    script = ROOT / "native/wheel/make_wheel.sh"
-    done = subprocess.run([str(script), os.uname().machine, str(dist)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dist
+
+    def make(dist: Path) -> None:
+        script = ROOT / "native/wheel/make_wheel.sh"
+        done = subprocess.run([str(script), os.uname().machine, str(dist)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("dist", make)
+
+
+@pytest.fixture(scope="session")
+def first_run(made_once: MadeOnce, wheel_folder: Path, export_model: ExportModel) -> FirstRun:
+    """A board's first measurement, of the demo model; what it left there spares other boards the installation."""
+    from ssh_board import FirstRun
+
+    model = export_model("demo_model", "lz4")
+    return FirstRun(made_once("first", lambda place: FirstRun.make(place, wheel_folder, model)))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,9 @@ from edge_runtime.remote.board.place import board_id
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
 USER = getpass.getuser()
+BOARD = f"{USER}@127.0.0.1"
+SMALL = ("-p", "16", "-n", "8", "-r", "2", "--interval", "0.1")
+QUICK = ("-p", "8", "-n", "0", "-r", "1", "--interval", "0.1")
 ROOT = Path(__file__).resolve().parents[1]
 LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
 _START_SECONDS = 10.0
@@ -39,8 +43,12 @@ _PIECE = 16384
 class SshBoard:
     """A context manager; `options()` are what `lpc-bench remote` needs to reach it as `name`."""
 
-    def __init__(self, folder: Path, wheels: Path, *, path: str | None = None, home: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, wheels: Path, *, path: str | None = None, home: Path | None = None, host: str | None = None
+    ) -> None:
+        """`host`: a name of its own for the machine, which only root can give."""
         self.folder = folder
+        self._host = host
         self.wheels = wheels
         self.home = home or folder / "home"
         for place in (folder, self.home, folder / "tmp"):
@@ -53,6 +61,12 @@ class SshBoard:
         make_key(self.identity)
         shutil.copy(f"{self.identity}.pub", folder / "authorized_keys")
         self.new_host_key()
+
+    def log_in_with(self, shell: str | Path) -> None:
+        """Have commands run as `SHELL -c COMMAND`, as for a user of this login shell; first named before the start."""
+        wrapper = self.folder / "login-shell"
+        wrapper.write_text(f'#!/bin/sh\nexec {shell} -c "$SSH_ORIGINAL_COMMAND"\n', encoding="ascii")
+        wrapper.chmod(0o755)
 
     @property
     def base(self) -> Path:
@@ -97,15 +111,18 @@ class SshBoard:
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n"
             f"SetEnv PATH={self.path} HOME={self.home} XDG_CACHE_HOME={self.home}/.cache TMPDIR={self.folder}/tmp "
-            f"LPC_TEST_BOARD={self.folder}\n",
+            f"LPC_TEST_BOARD={self.folder}\n"
+            + (f"ForceCommand {self.folder}/login-shell\n" if (self.folder / "login-shell").exists() else ""),
             encoding="ascii",
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it
         with (self.folder / "sshd.log").open("ab") as log:
+            named = ["unshare", "--uts", "sh", "-c", f'hostname {self._host} && exec "$@"', "-"] if self._host else []
             self._process = subprocess.Popen(
-                [str(SSHD), "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
-            )
+                [*named, str(SSHD), "-D", "-e", "-f", str(config)],
+                stdin=subprocess.DEVNULL, stderr=log, start_new_session=True,
+            )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -144,7 +161,8 @@ class SshBoard:
 class Relay:
     """A TCP relay to a port: throttled to `rate` bytes a second each way, and cut after `cut_after` bytes to the board.
 
-    `to_board` and `from_board` count bytes. `refuse` lets nobody through any more.
+    `to_board` and `from_board` count bytes. `refuse` lets nobody through any more, `cut_each_after` cuts every new
+    connection after so many bytes to the board.
     """
 
     def __init__(self, port: int, *, rate: float | None = None, cut_after: int | None = None) -> None:
@@ -152,6 +170,7 @@ class Relay:
         self.rate = rate
         self.cut_after = cut_after
         self.refuse = False
+        self.cut_each_after: int | None = None
         self.to_board = self.from_board = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -195,9 +214,13 @@ class Relay:
                     thread.start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
+        left = self.cut_each_after
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
                 sink.sendall(data)
+                left = None if left is None else left - len(data)
+                if up and left is not None and left < 0:
+                    break
                 if self.rate is not None:
                     time.sleep(len(data) / self.rate)
                 if up:
@@ -296,3 +319,33 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """The first measurement of a board: its result and page, what was said, and the home that it left with --keep."""
+
+    place: Path
+
+    @classmethod
+    def make(cls, place: Path, wheels: Path, model: Path) -> None:
+        """Carry it out; `place` is to be a new folder."""
+        out = place / "first.json"
+        with SshBoard(place / "board", wheels) as board:
+            page = out.with_suffix(".html")
+            done = remote(board, BOARD, str(model), *SMALL, "--layers", "--keep", "-o", str(out), "--report", str(page))
+        (place / "done.json").write_text(json.dumps([done.returncode, done.stdout, done.stderr]), encoding="utf-8")
+
+    @property
+    def done(self) -> Done:
+        """How the command ended."""
+        return Done(*json.loads((self.place / "done.json").read_text(encoding="utf-8")))
+
+    @property
+    def out(self) -> Path:
+        """The result; the page lies beside it."""
+        return self.place / "first.json"
+
+    def deploy(self, home: Path) -> None:
+        """Put runtime and model into the home of another board, as they lie in the first one's."""
+        shutil.copytree(self.place / "board/home/.cache", home / ".cache", symlinks=True, dirs_exist_ok=True)

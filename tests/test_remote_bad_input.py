@@ -15,11 +15,9 @@ from pathlib import Path
 import pytest
 from real_models import ExportModel
 from serial_board import PASSWORD, SHELL, SerialBoard
-from ssh_board import SSHD, USER, Done, SshBoard, invoke, make_key
+from ssh_board import BOARD, QUICK, SSHD, USER, Done, FirstRun, SshBoard, invoke, make_key
 from telemetry_lines import LINES
 
-BOARD = f"{USER}@127.0.0.1"
-QUICK = ("-p", "8", "-n", "0", "-r", "1", "--interval", "0.1")
 TOOLS = (
     "sh",
     "bash",
@@ -217,11 +215,15 @@ def test_remote_too_little_memory_is_refused_before_uploading(
     refused(invoke(board, BOARD, str(folder), "--memory-budget", budget), message)
 
 
-def test_remote_wrong_clock_and_garbage_telemetry_lines_are_said_and_survived(board: SshBoard, folder: Path) -> None:
+def test_remote_wrong_clock_and_garbage_telemetry_lines_are_said_and_survived(
+    board: SshBoard, folder: Path, first_run: FirstRun
+) -> None:
+    first_run.deploy(board.home)
     tool(board, "date", "echo $(($(/usr/bin/date +%s) - 86400))")
     lines = f"printf '\\377garbage 12 RAM\\n\\n'; echo '{LINES['orin-nano-r39']}'"
     tool(board, "tegrastats", f"while :; do {lines}; sleep 0.05; done")
-    result = invoke(board, BOARD, str(folder), *QUICK, "-p", "256", "-r", "10", "--json")
+    result = invoke(board, BOARD, str(folder), *QUICK, "-p", "256", "-r", "5", "--json")
+    shutil.rmtree(board.base)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     said = re.compile(r"the board's clock is 86\d\d\d s behind: .*timedatectl")

@@ -95,7 +95,7 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     request = _request(Path() if options["clean"] else _model(words), options)
     policy = _policy(options)
     targets = _targets(words if options["clean"] else words[:-1], options)
-    results = _Results(options["out"], options["report"], len(targets))
+    results = _Results(options["out"], options["report"], [str(target) for target in targets])
     outcomes = run_all(targets, policy, request, say, results.keep)
     results.write_report()
     for error in [*filter(None, (outcome.error for outcome in outcomes)), *results.errors]:
@@ -208,13 +208,13 @@ def _request(model: Path, options: dict[str, Any]) -> Any:
 class _Results:
     """Keeps each board's result as soon as it is there: one in a file, several in a folder; then the page of all."""
 
-    def __init__(self, out: Path | None, report: Path | None, boards: int) -> None:
+    def __init__(self, out: Path | None, report: Path | None, names: list[str]) -> None:
         self.errors: list[str] = []
         self._out = out
-        self._in_folder = out is not None and (boards > 1 or out.is_dir())
+        self._in_folder = out is not None and (len(names) > 1 or out.is_dir())
         self._report = report
         self._kept: list[tuple[str, dict[str, Any]]] = []
-        self._names: set[str] = set()
+        self._files = _files_of(names)
 
     def keep(self, outcome: Outcome) -> None:
         """Write a board's result; what goes wrong is said at the end, the other boards go on."""
@@ -229,7 +229,7 @@ class _Results:
         try:
             if self._in_folder:
                 self._out.mkdir(exist_ok=True)
-            save_result(self._out / self._file(outcome.name) if self._in_folder else self._out, outcome.result)
+            save_result(self._out / self._files[outcome.name] if self._in_folder else self._out, outcome.result)
         except (LpcError, OSError) as error:
             self.errors.append(f"{outcome.name}: the result cannot be written to {self._out} ({error})")
 
@@ -244,16 +244,18 @@ class _Results:
         except OSError as error:
             self.errors.append(f"{self._report}: the page cannot be written ({error})")
 
-    def _file(self, name: str) -> str:
-        """A file name for a board that no other board of this command has."""
-        import re
 
-        stem = re.sub(r"[^\w.@%-]", "_", name).lstrip(".")
-        number = 1
-        while (file := f"{stem}.json" if number == 1 else f"{stem}-{number}.json") in self._names:
+def _files_of(names: list[str]) -> dict[str, str]:
+    """A file name for each board, which depends on the boards alone, not on which of them ends first."""
+    import re
+
+    files: dict[str, str] = {}
+    for name in sorted(names):
+        stem, number = re.sub(r"[^\w.@%-]", "_", name).lstrip("."), 1
+        while (file := f"{stem}.json" if number == 1 else f"{stem}-{number}.json") in files.values():
             number += 1
-        self._names.add(file)
-        return file
+        files[name] = file
+    return files
 
 
 def _failed(outcome: Outcome) -> bool:
