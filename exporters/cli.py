@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edge_runtime.cli.common import EXIT_INTERRUPTED, run_command
+from edge_runtime.cli.common import EXIT_INTERRUPTED, check_place, run_command
 from exporters import __version__
 from exporters.cli_lossy import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
 
@@ -200,8 +200,10 @@ def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> No
 @lossy_options
 def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool, debug: bool, **lossy: Any) -> None:
     """Export MODEL in many ways, measure size and loss of each, and predict its speed on --plan-for BOARD."""
+    check_place("--svg", svg)
     base = base_of(lossy)
     with _failing("interrupted: nothing was written"):
+        from edge_runtime.files import write_whole
         from exporters import frontier
         from exporters.export import ExportOptions
 
@@ -210,7 +212,7 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
         found = frontier.frontier(model, Path.cwd(), base, board, ExportOptions(threads=threads))
         points = [point for _, point in found]
         if svg is not None:
-            svg.write_text(frontier.svg(points, f"{name}: loss over size"), encoding="utf-8")
+            write_whole(svg, frontier.svg(points, f"{name}: loss over size"))
         click.echo(json.dumps(frontier.as_dict(points)) if as_json else frontier.table(points))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from edge_runtime.bench.disturbance import FIELDS
 from edge_runtime.bench.statistics import Summary, summarise
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.files import parse_json, read_small_text
+from edge_runtime.files import parse_json, read_small_text, write_whole
 from edge_runtime.printable import printable
 
 SCHEMA = "lpc-bench-result"
@@ -72,13 +71,7 @@ def load_result(path: str | Path) -> dict[str, Any]:
 
 def save_result(path: str | Path, result: dict[str, Any]) -> None:
     """Write a result so that a reader sees the old file or the whole new one; raises OSError."""
-    file = Path(path)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, json.dumps(result, indent=1) + "\n")
 
 
 def validate(result: Any, file: str = "result") -> None:

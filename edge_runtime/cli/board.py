@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edge_runtime.cli.common import debug_option, format_bytes, parsed, run_command, version_option
+from edge_runtime.cli.common import check_place, debug_option, format_bytes, parsed, run_command, version_option
 
 if TYPE_CHECKING:
     from boards import Figure, Profile
@@ -126,12 +126,14 @@ def detect_command(root: Path, as_json: bool, debug: bool) -> int:
 def measure_command(save: Path | None, as_json: bool, debug: bool, **options: Any) -> None:
     """Measure this machine: memory, storage, decoding. Takes under a minute; let nothing else run."""
     from boards.dump import to_toml
+    from edge_runtime.files import write_whole
     from edge_runtime.measure import Settings, measure
 
+    check_place("--save", save)
     profile = measure(Settings(**options), _progress)
     text = to_toml(profile)
     if save is not None:
-        save.write_text(text, encoding="utf-8")
+        write_whole(save, text)
         click.echo(f"written to {save}", err=True)
     if as_json:
         click.echo(json.dumps(_profile_json(profile)))

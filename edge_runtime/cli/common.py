@@ -98,9 +98,15 @@ def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None]
 
 
 def check_place(option: str, path: Path | None) -> None:
-    """Raise UsageError if the folder in which `option` wants a file written is not there."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise click.UsageError(f"{option} {path}: the folder {path.resolve().parent} does not exist")
+    """Raise UsageError if no file can be written where `option` wants one, a folder there excepted."""
+    from edge_runtime.files import check_writable
+
+    if path is None or path.is_dir():
+        return
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise click.UsageError(f"{option} {path}: {error.strerror}") from None
 
 
 def format_bytes(count: float) -> str:

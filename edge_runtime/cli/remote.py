@@ -236,11 +236,12 @@ class _Results:
     def write_report(self) -> None:
         """Write the page of all results."""
         from edge_runtime.bench.page import page
+        from edge_runtime.files import write_whole
 
         if self._report is None or not self._kept:
             return
         try:
-            self._report.write_text(page(sorted(self._kept)), encoding="utf-8")
+            write_whole(self._report, page(sorted(self._kept)))
         except OSError as error:
             self.errors.append(f"{self._report}: the page cannot be written ({error})")
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -21,13 +23,32 @@ int thread_number() {
   return number;
 }
 
+// A file of this process or a device, which is written to as it is.
+bool is_stream(const std::string& path) { return path.starts_with("/dev/") || path.starts_with("/proc/self/fd/"); }
+
+// The file itself, where a symbolic link leads to it.
+std::string target_of(const std::string& path) {
+  std::error_code error;
+  const auto target = std::filesystem::canonical(path, error);
+  return error || is_stream(path) ? path : target.string();
+}
+
 }  // namespace
 
 Trace::Trace(const std::string& path)
-    : path_(path), start_(Clock::now()), events_(std::make_unique_for_overwrite<Event[]>(kCapacity)) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) throw Error(LPC_IO_ERROR, path + ": cannot write the trace here");
-  std::fclose(file);
+    : path_(target_of(path)),
+      is_stream_(is_stream(path)),
+      start_(Clock::now()),
+      events_(std::make_unique_for_overwrite<Event[]>(kCapacity)) {
+  std::error_code none;
+  const auto status = std::filesystem::status(path_, none);
+  if (!is_stream_ && std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw Error(LPC_IO_ERROR, path + ": cannot write the trace here: expected a regular file");
+  }
+  const std::string place = is_stream_ ? path_ : std::filesystem::path(path_).parent_path().string();
+  if (access(place.empty() ? "." : place.c_str(), W_OK) != 0) {
+    throw Error(LPC_IO_ERROR, path + ": cannot write the trace here");
+  }
 }
 
 void Trace::add(const char* kind, int64_t layer, Clock::time_point begin, Clock::time_point end) {
@@ -37,9 +58,19 @@ void Trace::add(const char* kind, int64_t layer, Clock::time_point begin, Clock:
 }
 
 Trace::~Trace() {
-  if (process_number() != made_in_) return;
-  std::FILE* file = std::fopen(path_.c_str(), "w");
-  if (file == nullptr) return;
+  if (process_number() != made_in_ || count_ == 0) return;
+  if (is_stream_) {
+    write(path_, "a");
+    return;
+  }
+  const std::string partial = path_ + "." + std::to_string(getpid()) + ".partial";
+  if (!write(partial, "wx")) return;
+  if (std::rename(partial.c_str(), path_.c_str()) != 0) std::remove(partial.c_str());
+}
+
+bool Trace::write(const std::string& path, const char* mode) const {
+  std::FILE* file = std::fopen(path.c_str(), mode);
+  if (file == nullptr) return false;
   const size_t written = std::min(count_.load(), kCapacity);
   std::fprintf(file, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"dropped_events\":%zu},\"traceEvents\":[",
                count_.load() - written);
@@ -53,7 +84,10 @@ Trace::~Trace() {
                  static_cast<long long>(event.layer));
   }
   std::fprintf(file, "\n]}\n");
-  std::fclose(file);
+  const bool failed = std::ferror(file) != 0;
+  if (std::fclose(file) == 0 && !failed) return true;
+  if (!is_stream_) std::remove(path.c_str());
+  return false;
 }
 
 void Observer::record(std::atomic<uint64_t>& total, const char* kind, int64_t layer, Clock::time_point begin) {

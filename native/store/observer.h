@@ -43,7 +43,8 @@ using Clock = std::chrono::steady_clock;
 // Timeline events of one session, kept in memory and written as a Chrome trace (chrome://tracing, Perfetto).
 class Trace {
  public:
-  // Throws LPC_IO_ERROR when the file cannot be written.
+  // Throws LPC_IO_ERROR when the file cannot be written. What is there is replaced only once there are events, and by a
+  // whole trace; streams (/dev/stdout) are written to, other files that are no regular ones are refused.
   explicit Trace(const std::string& path);
   ~Trace();
   Trace(const Trace&) = delete;
@@ -62,7 +63,10 @@ class Trace {
   };
   static constexpr size_t kCapacity = size_t{1} << 20;
 
+  bool write(const std::string& path, const char* mode) const;
+
   const std::string path_;
+  const bool is_stream_;
   const uint64_t made_in_ = process_number();  // a child of fork leaves the file to its parent
   const Clock::time_point start_;
   std::unique_ptr<Event[]> events_;  // untouched pages cost nothing
