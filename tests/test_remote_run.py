@@ -117,7 +117,7 @@ def test_remote_connection_cut_in_the_upload_and_in_the_run_needs_no_second_comm
         board.trust(relay.port)
         with started(board, BOARD, str(model), *LONG, "--json", port=relay.port) as process:
             seen = wait_for_line(process, "connecting again")
-            assert "MB/s, " in seen
+            assert "B/s, " in seen
             relay.refuse, relay.rate = False, None
             wait_for_line(process, f" of {LONG[-1]}")
             relay.cut()
