@@ -6,14 +6,18 @@ import csv
 import io
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_results import make_result, make_test
+from mutate import json_
 
-from edge_runtime.bench.results import label, load_result, save_result, summary, validate
-from edge_runtime.bench.tables import COLUMNS, to_csv, to_jsonl, to_markdown
+from edge_runtime.bench.compare import compare, differences, to_text
+from edge_runtime.bench.page import page
+from edge_runtime.bench.results import label, load_result, parse_result, save_result, summary, validate
+from edge_runtime.bench.tables import COLUMNS, FORMATS, to_csv, to_jsonl, to_markdown
 from edge_runtime.errors import ConfigError, FormatError
 
 
@@ -39,7 +43,7 @@ def test_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ("[]", "schema is a JSON list"),
         ("{}", "schema is None; expected 'lpc-bench-result'"),
         ('{"schema": 1' + "0" * 4000 + "}", "schema is 1000000"),
-        ('{"schema": "\\u001b[31m"}', r"schema is '\\x1b\[31m'; expected"),
+        ('{"schema": "\\u001b[31m"}', r"schema is '\\+x1b\[31m'; expected"),
         ('{"schema": "lpc-bench-result", "schema_version": 2}', "schema_version is 2; this lpc-bench reads 1"),
         ('{"schema": "lpc-bench-result", "schema_version": 1}', "created is None; expected a string"),
         ("[" * 100_000, "not JSON"),
@@ -70,6 +74,16 @@ def test_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
         ({"tests": [make_test("tg", [])]}, r'tests\[0\].repetitions is \[\]; expected at least one, or a "failed"'),
         ({"tests": [make_test("tg", [1.0], repetitions=[7])]}, r"repetitions\[0\] is 7; expected an object"),
         ({"telemetry": None}, "telemetry is None; expected an object"),
+        ({"tests": [make_test("tg", [1.0], tokens=0)]}, r"tests\[0\].tokens is 0; expected 1 or more"),
+        ({"tests": [make_test("tg", [1.0], peak_rss_bytes="1 GB")]}, r"peak_rss_bytes is '1 GB'; expected a number"),
+        ({"tests": [make_test("tg", [1.0], energy=[1])]}, r"tests\[0\].energy is \[1\]; expected an object"),
+        ({"model": {"name": ["a"]}}, r"model.name is \['a'\]; expected a string"),
+        ({"model": {"blob_bytes": 10**400}}, "model.blob_bytes is 1000.*expected a number"),
+        ({"warnings": ["a", 7]}, r"warnings\[1\] is 7; expected a string"),
+        (
+            {"telemetry": {"samples": [{"t_s": 0, "temperatures_c": {"cpu": "hot"}}]}},
+            "temperatures_c.cpu is 'hot'; exp",
+        ),
     ],
 )
 def test_field_of_a_wrong_kind_is_named(change: dict[str, Any], message: str) -> None:
@@ -116,3 +130,34 @@ def test_label_tells_configurations_apart() -> None:
     assert label(make_test("tg", [1.0], threads=1)) == "tg128, lpc, 1 thread, warm"
     test = make_test("tg", [1.0], threads=0, load={"memory_budget": "4GiB"})
     assert label(test) == "tg128, lpc, automatic threads, warm, memory_budget=4GiB"
+
+
+def test_result_changed_anywhere_is_shown_or_refused_in_a_line() -> None:
+    result = make_result(make_test("tg", [10.0, 11.0]), make_test("pp", [100.0]))
+    shown, refusals = 0, []
+    for seed in range(250):
+        text, _ = json_.mutated(result, random.Random(seed))
+        try:
+            changed = parse_result(text.encode("utf-8", "surrogatepass"), "r.json")
+        except FormatError as error:
+            refusals.append(str(error))
+            continue
+        texts = [form(changed) for form in FORMATS.values()]
+        texts.append(page([("a", changed), ("b", result)]))
+        texts.append(to_text(compare(changed, result), differences(changed, result)))
+        assert not any("\x1b" in text for text in texts)
+        shown += 1
+    assert min(shown, len(refusals)) > 40
+    assert all(line.isprintable() and len(line) < 600 for line in refusals)
+
+
+def test_cells_that_a_spreadsheet_would_run_are_quoted() -> None:
+    result = make_result(make_test("tg", [10.0]), model={"name": "=cmd|' /C calc'!A0"}, board={"id": " @SUM(1)"})
+    row = next(csv.DictReader(io.StringIO(to_csv(result))))
+    assert row["model"] == "'=cmd|' /C calc'!A0"
+    assert row["board"] == "' @SUM(1)"
+
+
+def test_cells_of_a_table_stay_cells() -> None:
+    line = to_markdown(make_result(make_test("tg", [10.0]), model={"name": "a | b\x1b[2J\nc"})).splitlines()[2]
+    assert line.startswith(r"| a \| b\x1b[2J\nc | ")

@@ -14,6 +14,7 @@ from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
 from edge_runtime.bench.statistics import ratio, summarise
 from edge_runtime.bench.summing import BUSY_LIMIT, NOISE_LIMIT, busy_share
 from edge_runtime.cli.common import EXIT_ERROR, debug_option
+from edge_runtime.printable import printable
 
 Verdict = Literal["faster", "slower", "no difference", "unknown"]
 
@@ -139,7 +140,7 @@ def to_text(comparisons: list[Comparison], notes: list[str]) -> str:
             f"ratio {item.ratio:.3f}{interval}: {item.verdict}"
         )
         lines += [f"  warning: {warning}" for warning in item.warnings]
-    return "\n".join(lines + [f"also different: {note}" for note in notes])
+    return "\n".join(map(printable, lines + [f"also different: {note}" for note in notes]))
 
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -156,7 +156,7 @@ def _tokens(results: list[Named]) -> str:
     series: list[svg.Line] = []
     for name, result in results:
         for test in result["tests"]:
-            passes = [repetition.get("pass_seconds", []) for repetition in test["repetitions"]]
+            passes = [repetition.get("pass_seconds") or [] for repetition in test["repetitions"]]
             if test["kind"] == "tg" and passes and all(passes):
                 middle = [sorted(values)[len(values) // 2] for values in zip(*passes, strict=False)]
                 points = [(float(number), seconds * 1000) for number, seconds in enumerate(middle, 1)]
@@ -167,9 +167,14 @@ def _tokens(results: list[Named]) -> str:
     return svg.lines(series, "token", "milliseconds") + note
 
 
+def _samples(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The samples whose time is known."""
+    return [sample for sample in result["telemetry"].get("samples") or [] if sample.get("t_s") is not None]
+
+
 def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
-    samples = result["telemetry"].get("samples", [])
-    points = [(max(0.0, sample["t_s"]), sample["rss_bytes"] / 1e6) for sample in samples if "rss_bytes" in sample]
+    samples = [sample for sample in _samples(result) if sample.get("rss_bytes") is not None]
+    points = [(max(0.0, sample["t_s"]), sample["rss_bytes"] / 1e6) for sample in samples]
     if points:
         yield svg.Line(points, _style(index), f"{name}: resident memory of the measured process")
     budget = (result.get("plan") or {}).get("budget_bytes")
@@ -180,17 +185,16 @@ def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg
 
 def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
     telemetry = result["telemetry"]
-    points = [
-        (max(0.0, sample["t_s"]), sample["power_w"]) for sample in telemetry.get("samples", []) if "power_w" in sample
-    ]
+    samples = [sample for sample in _samples(result) if sample.get("power_w") is not None]
+    points = [(max(0.0, sample["t_s"]), sample["power_w"]) for sample in samples]
     if points:
-        yield svg.Line(points, _style(index), f"{name}: {telemetry.get('power', {}).get('basis', 'power')}")
+        yield svg.Line(points, _style(index), f"{name}: {(telemetry.get('power') or {}).get('basis') or 'power'}")
 
 
 def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
     """The hottest zone of each moment: boards have up to a dozen zones, and the hottest one throttles."""
-    samples = [sample for sample in result["telemetry"].get("samples", []) if sample.get("temperatures_c")]
-    points = [(max(0.0, sample["t_s"]), max(sample["temperatures_c"].values())) for sample in samples]
+    zones = [(sample["t_s"], list((sample.get("temperatures_c") or {}).values())) for sample in _samples(result)]
+    points = [(max(0.0, seconds), max(zone)) for seconds, zone in zones if zone and None not in zone]
     if points:
         yield svg.Line(points, _style(index), f"{name}: hottest zone")
 
@@ -207,7 +211,9 @@ def _over_time(
         found = list(lines_of(index, name, result))
         series += found
         if not found:
-            missing = "; ".join(f"{source}: {why}" for source, why in result["telemetry"].get("missing", {}).items())
+            missing = "; ".join(
+                f"{source}: {why}" for source, why in (result["telemetry"].get("missing") or {}).items()
+            )
             notes += f'<p class="soft">{escape(name)}: unavailable ({escape(missing or "no samples")})</p>'
     plot = svg.lines(series, "seconds since the start", unit, from_zero=from_zero) if series else ""
     return plot + notes
@@ -218,7 +224,7 @@ def _power(results: list[Named]) -> str:
     notes = "".join(
         f'<p class="soft">{escape(name)}: unavailable: {escape(result["telemetry"]["power"]["unavailable"])}</p>'
         for name, result in results
-        if "unavailable" in result["telemetry"].get("power", {})
+        if (result["telemetry"].get("power") or {}).get("unavailable")
     )
     return (svg.lines(series, "seconds since the start", "W") if series else "") + notes
 

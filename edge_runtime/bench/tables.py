@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_runtime.bench.results import summary
 from edge_runtime.cli.common import format_bytes
+from edge_runtime.printable import printable
 
+_FORMULA = ("=", "+", "-", "@")
 COLUMNS = (
     "model", "bits_per_weight", "board", "cpu", "isa", "build", "provider", "threads", "load", "mode", "test", "n",
     "tokens_per_s_mean", "tokens_per_s_deviation", "tokens_per_s_median", "tokens_per_s_min", "tokens_per_s_max",
@@ -74,34 +76,52 @@ def to_jsonl(result: dict[str, Any]) -> str:
 
 def to_csv(result: dict[str, Any]) -> str:
     """A header and one line a test; samples are separated by blanks."""
+    return csv_of(rows(result), COLUMNS)
+
+
+def csv_of(flat: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV. A text that a spreadsheet would take for a formula gets a quote in front."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    for row in rows(result):
-        samples = row["tokens_per_s_samples"]
-        writer.writerow({**row, "tokens_per_s_samples": " ".join(f"{value:.6g}" for value in samples or [])})
+    for row in flat:
+        samples = " ".join(f"{value:.6g}" for value in row["tokens_per_s_samples"] or [])
+        writer.writerow({**{name: _no_formula(cell) for name, cell in row.items()}, "tokens_per_s_samples": samples})
     return out.getvalue().rstrip("\n")
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA) else cell
+
+
+def markdown_of(head: Sequence[str], cells: Iterable[Iterable[Any]]) -> str:
+    """A table in Markdown, a line a row, whatever is in the cells."""
+    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in cells)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(cell: Any) -> str:
+    return printable(str(cell)).replace("|", "\\|")
 
 
 def to_markdown(result: dict[str, Any]) -> str:
     """A table for people, and below it what is not in the figures and what to be careful about."""
     head = ("model", "size", "provider", "threads", "mode", "test", "tokens/s", "peak memory", "J/token")
     size = result["model"].get("blob_bytes")
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    for row in rows(result):
-        cells = (
+    cells = [
+        (
             row["model"], "-" if size is None else format_bytes(size),
             row["provider"] + (f" {row['load']}" if row["load"] else ""), row["threads"] or "auto", row["mode"],
             row["test"], _speed(row), "-" if row["peak_rss_bytes"] is None else format_bytes(row["peak_rss_bytes"]),
             "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
-        )  # fmt: skip
-        lines.append(" | ".join(str(cell) for cell in cells))
-    table = "\n".join(f"| {line} |" for line in lines)
+        )
+        for row in rows(result)
+    ]  # fmt: skip
     notes = [f"Not in the figures: {'; '.join(result['excluded'])}."]
     reasons = {row["joules_reason"] for row in rows(result) if row["joules_reason"]}
     notes += [f"J/token unavailable: {reason}." for reason in sorted(reasons)]
     notes += [f"Warning: {warning}." for warning in result["warnings"]]
-    return "\n\n".join([table, *notes])
+    return "\n\n".join([markdown_of(head, cells), *(printable(note, "\n\t") for note in notes)])
 
 
 def _speed(row: dict[str, Any]) -> str:

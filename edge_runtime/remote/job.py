@@ -9,10 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_runtime.bench.results import MOST_RESULT_BYTES, validate
-from edge_runtime.bench.tables import FORMATS
-from edge_runtime.errors import RemoteError
-from edge_runtime.files import parse_json
+from edge_runtime.bench.results import MOST_RESULT_BYTES, parse_result
+from edge_runtime.errors import FormatError, RemoteError
 from edge_runtime.printable import printable
 from edge_runtime.remote.agent import Agent
 from edge_runtime.remote.connection import LostConnectionError
@@ -22,8 +20,6 @@ _LOG_KEPT = 2000
 _FETCH_SECONDS = 60.0
 _SLOWEST_LINK = 20_000.0
 """Bytes a second with which a result comes at least; all tries together have the time that this takes."""
-
-_MOST_LEVELS = 64
 
 
 class TooSlowError(RemoteError):
@@ -129,27 +125,6 @@ def _checked(agent: Agent, job: Job, digest: str) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise LostConnectionError(f"{agent.name}: the result was damaged on its way")
     try:
-        result: dict[str, Any] = _shown(parse_json(data), _MOST_LEVELS)
-    except ValueError as error:
-        raise RemoteError(f"{agent.name}: the result is not JSON that can be used ({printable(str(error))})") from None
-    validate(result, f"{agent.name}: result")
-    try:
-        for to_text in FORMATS.values():
-            to_text(result)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {printable(str(error))[:200]}"
-        raise RemoteError(f"{agent.name}: the result has values that make no sense ({why})") from None
-    return result
-
-
-def _shown(value: Any, levels: int) -> Any:
-    """A JSON value with printable texts; ValueError for one nested deeper than any result is."""
-    if isinstance(value, str):
-        return printable(value, "\n\t")
-    if levels == 0 and isinstance(value, (dict, list)):
-        raise ValueError("nested too deeply")
-    if isinstance(value, list):
-        return [_shown(item, levels - 1) for item in value]
-    if isinstance(value, dict):
-        return {printable(key): _shown(item, levels - 1) for key, item in value.items()}
-    return value
+        return parse_result(data, f"{agent.name}: result")
+    except FormatError as error:
+        raise RemoteError(str(error)) from None
