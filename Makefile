@@ -1,11 +1,12 @@
 # make demo   set up, build, export the bundled demo model, run it
 # make test   everything that is tested
-# make lint   formats, types, warnings
+# make lint   formats, types, warnings, sanitizers
 # make fuzz   libFuzzer on the container and every decoder, FUZZ_SECONDS (1200) of CPU time each; needs clang
 # make mutate mutated packages, sources and answers by the thousand; MUTATE="--seed 2 --only gguf" and the like
 # make compatibility   a table of Pythons and onnxruntimes that export and run; needs a package index
 # make bench  the benchmarks that run anywhere in a minute
 # make faults exports killed, and disks full, at hundreds of moments: nothing is lost; minutes
+# make soak   sessions on a device that fails and is slow at random: SOAK_SECONDS (600)
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
 # make test-cgroup2   memory and read limits under control groups v2, in an emulated machine; needs root, minutes
 # make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
@@ -21,7 +22,7 @@ ifneq ($(CCACHE),)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(CCACHE)
 endif
 
-.PHONY: demo test lint format bench native-test sanitize fuzz fuzz-replay mutate faults clean setup compatibility wheel wheel-arm64 test-board test-cgroup2
+.PHONY: demo test lint format bench native-test sanitize tsan fuzz fuzz-replay mutate faults soak clean setup compatibility wheel wheel-arm64 test-board test-cgroup2
 
 setup: $(VENV)/.installed
 
@@ -63,6 +64,15 @@ sanitize: setup
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
+# Races: several sessions that load, run, are cancelled and end, and everything else that has threads.
+THREADED_TESTS := sessions_test store_test store_faults_test parallel_test
+
+tsan: setup
+	$(CMAKE_NATIVE) -B build/tsan -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DLPC_SANITIZE=thread
+	$(BIN)/cmake --build build/tsan --target $(THREADED_TESTS)
+	$(BIN)/ctest --test-dir build/tsan --output-on-failure -j 4 \
+	  --tests-regex "^($(subst $() ,|,$(THREADED_TESTS)))$$"
+
 # The fuzz targets on the golden files and on fixed mutations of them, with any compiler.
 fuzz-replay: setup
 	$(CMAKE_SANITIZE)
@@ -86,12 +96,17 @@ mutate: setup
 faults: setup
 	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),50) --full $(or $(FULL),20)
 
+SOAK_SECONDS ?= 600
+
+soak: demo
+	$(BIN)/python tests/faults/soak.py --seconds $(SOAK_SECONDS)
+
 lint: setup
 	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples
 	$(BIN)/ruff format --check boards edge_runtime exporters native tests benchmarks examples
 	$(BIN)/mypy
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
-	@$(MAKE) --no-print-directory sanitize
+	@$(MAKE) --no-print-directory sanitize tsan
 
 format: setup
 	$(BIN)/ruff format boards edge_runtime exporters native tests benchmarks examples

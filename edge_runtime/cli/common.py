@@ -52,6 +52,9 @@ def run_command(command: click.Command, name: str, *, ends_at_once: bool = False
         with EndsAtOnce(name) if ends_at_once else contextlib.nullcontext():
             result = command.main(prog_name=name, standalone_mode=False)
             sys.stdout.flush()
+        if ends_at_once and result == EXIT_INTERRUPTED:
+            sys.stderr.flush()
+            os._exit(result)  # the end of Python and of its libraries takes a tenth of a second, and longer on a board
     except click.ClickException as error:
         _shown(error).show()
         _leave(error.exit_code)

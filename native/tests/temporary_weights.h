@@ -38,7 +38,10 @@ class TemporaryWeights {
   const std::vector<uint8_t>& expected(size_t blob) const { return contents_[blob]; }
 
   std::vector<ScheduledBlob> open(const FileOptions& options, Residence residence) const {
-    const auto file = std::make_shared<const WeightFile>(path_, options);
+    return of(std::make_shared<const WeightFile>(path_, options), residence);
+  }
+
+  std::vector<ScheduledBlob> of(const std::shared_ptr<const WeightFile>& file, Residence residence) const {
     std::vector<ScheduledBlob> blobs;
     for (size_t i = 0; i < contents_.size(); ++i) {
       auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
