@@ -99,7 +99,7 @@ faults: setup
 SOAK_SECONDS ?= 600
 
 soak: demo
-	$(BIN)/python tests/faults/soak.py --seconds $(SOAK_SECONDS)
+	PYTHONPATH=tests $(BIN)/python -m faults.soak --seconds $(SOAK_SECONDS)
 
 lint: setup
 	$(BIN)/ruff check boards edge_runtime exporters native tests benchmarks examples

@@ -1,6 +1,6 @@
 """Several sessions that load, generate, are cancelled and end at once, on a device that fails and is slow at random.
 
-    python tests/faults/soak.py --seconds 600        by hand; prints counts, exit 1 if one outcome is not allowed
+    PYTHONPATH=tests python -m faults.soak --seconds 600     by hand; prints counts, exit 1 if an outcome is not allowed
 
 Allowed: the right tokens; a part of them where it was cancelled; one clear error of ours. Anything else ends the soak.
 """
@@ -21,17 +21,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent), str(ROOT)]
-
 from faults.interrupted import compiled_device
 
+ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ("Once upon a time", "The cat", "In the morning she")
 RESIDENCES = ("streamed", "resident", "decoded", "transcoded", "streamed", "streamed")
 HANG_SECONDS = 120
 # bytes a second, then failed, shortened and delayed reads in a million
-WEATHERS = ((0, 0, 0, 0), (0, 2000, 0, 0), (0, 0, 200_000, 0), (0, 0, 0, 20_000), (5_000_000, 500, 50_000, 1000), (1_000_000, 0, 0, 0))  # fmt: skip
+WEATHERS = (
+    (0, 0, 0, 0),
+    (0, 2000, 0, 0),
+    (0, 0, 200_000, 0),
+    (0, 0, 0, 20_000),
+    (5_000_000, 500, 50_000, 1000),
+    (1_000_000, 0, 0, 0),
+)
 
 
 class Soak:
@@ -161,7 +165,8 @@ def work(options: argparse.Namespace) -> int:
     counts = [ctypes.c_long() for _ in range(4)]
     device.device_counts(*map(ctypes.byref, counts))
     print(f"seed {options.seed}, {options.threads} threads, {options.seconds:.0f} s:", dict(soak.outcomes))
-    print("reads %d, failed %d, shortened %d, delayed %d" % tuple(count.value for count in counts))
+    for name, count in zip(("reads", "failed", "shortened", "delayed"), counts, strict=True):
+        print(f"{name} {count.value}")
     print(f"resident memory: {before} MB, {resident_mb()} MB at the end")
     for message, count in soak.messages.most_common(12):
         print(f"{count:6} {message}")
@@ -185,7 +190,8 @@ def main() -> int:
         if device is None:
             print("a C compiler is needed")
             return 2
-        return subprocess.run([sys.executable, *sys.argv], env={**os.environ, "LD_PRELOAD": str(device)}, check=False).returncode  # fmt: skip
+        command = [sys.executable, "-m", "faults.soak", *sys.argv[1:]]
+        return subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(device)}, check=False).returncode
 
 
 if __name__ == "__main__":
