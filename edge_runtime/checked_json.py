@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_runtime.printable import printable
 
 MOST_BYTES = 1 << 56
 """No size or offset that a file states is larger: 64 PiB."""
+_LONGEST_NAME = 255  # bytes, of Linux's file systems
 _SHOWN = 60  # characters of a wrong value
 _KINDS: dict[type, str] = {
     int: "an integer", str: "a string", dict: "an object", list: "a list", bool: "true or false",
@@ -110,7 +112,12 @@ class JsonObject:
 
 def is_file_name(text: str) -> bool:
     """Whether `text` names a file of a folder, not one elsewhere."""
-    return text not in ("", ".", "..") and not set(text) & set("/\\\0")
+    if text in ("", ".", "..") or set(text) & set("/\\\0"):
+        return False
+    try:
+        return len(os.fsencode(text)) <= _LONGEST_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

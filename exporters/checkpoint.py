@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.checked_json import is_file_name
 from edge_runtime.errors import ExportError
 from edge_runtime.printable import printable
 from exporters.config import ConfigReader, read_json
@@ -203,7 +204,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise ExportError(f"{index}: weight_map is missing or empty, expected tensor names with file names")
     for name, shard in weight_map.items():
-        if not isinstance(shard, str) or Path(shard).name != shard:
+        if not isinstance(shard, str) or not is_file_name(shard):
             raise ExportError(
                 f"{index}: {printable(name)} is in {ascii(shard)[:80]}, expected the name of a file in the same folder"
             )

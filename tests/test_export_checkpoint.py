@@ -164,6 +164,18 @@ BAD_FOLDERS: dict[str, tuple[int, Damage, type[LpcError], str]] = {
         ExportError,
         r"expected the name of a file in the same folder",
     ),
+    "index_of_half_a_character": (
+        3,
+        lambda f: edit_json(f / INDEX, lambda c: c["weight_map"].update({FIRST: "\ud800"})),
+        ExportError,
+        r"is in '\\ud800', expected the name of a file in the same folder",
+    ),
+    "index_of_a_zero_byte": (
+        3,
+        lambda f: edit_json(f / INDEX, lambda c: c["weight_map"].update({FIRST: "a\0"})),
+        ExportError,
+        r"is in 'a\\x00', expected the name of a file in the same folder",
+    ),
     "index_names_wrong_shard": (
         3,
         lambda f: edit_json(f / INDEX, lambda c: c["weight_map"].update({FIRST: SHARD})),

@@ -164,6 +164,9 @@ MANIFEST_LIES: dict[str, tuple[Edit, str]] = {
     "tensors_text": (lambda m: m.update(tensors="all of them"), "tensors is 'all of them'"),
     "constants": (lambda m: m.update(constants=[{"name": "c"}]), "constants[0]."),
     "files_list": (lambda m: m.update(files=[1]), "files is [1]"),
+    "data_half_a_character": (lambda m: m["data"].update(file="\ud800"), "data.file is '\\ud800'; expected the name"),
+    "data_long": (lambda m: m["data"].update(file="x" * 300), "expected the name of a file in the same folder"),
+    "files_half_a_character": (lambda m: m.update(files={"\udfff": {}}), "expected names of files in the same folder"),
     "files_outside": (lambda m: m.update(files={"../x": {}}), "files names '../x'"),
     "files_hash": (lambda m: m.update(files={"model.onnx": {"bytes": 1, "xxh3_128": 5}}), "xxh3_128 is 5"),
 }
