@@ -293,6 +293,20 @@ def started(board: SshBoard, *arguments: str, port: int | None = None) -> Iterat
         process.communicate()
 
 
+@contextlib.contextmanager
+def suspended(board: SshBoard) -> Iterator[None]:
+    """Stop the measurement on the board, so that it cannot end meanwhile, and let it go on afterwards."""
+    found = [process for process in board.processes() if "edge_runtime.bench.worker" in process.cmdline()]
+    assert found
+    for process in found:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in found:
+            process.resume()
+
+
 def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
     """Read stderr up to a line that contains a text, and return all of it; fails if it ends before."""
     seen = ""

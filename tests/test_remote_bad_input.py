@@ -180,7 +180,9 @@ def test_remote_too_little_disk_is_refused_before_uploading(board: SshBoard, fol
     refused(invoke(board, BOARD, str(folder)), "too little disk: ")
 
 
-def test_remote_disk_that_fills_up_is_said_and_left_clean(folder: Path, tmp_path: Path, wheel_folder: Path) -> None:
+def test_remote_disk_that_fills_up_is_said_and_left_clean(
+    folder: Path, tmp_path: Path, wheel_folder: Path, first_run: FirstRun
+) -> None:
     home = tmp_path / "small"
     home.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(home)], check=False, stderr=-3)
@@ -195,12 +197,14 @@ def test_remote_disk_that_fills_up_is_said_and_left_clean(folder: Path, tmp_path
             tool_of.chmod(0o755)
             model = tmp_path / "large"
             shutil.copytree(folder, model)
-            (model / "extra.bin").write_bytes(os.urandom(26_000_000))
+            (model / "extra.bin").write_bytes(bytes(26_000_000))
+            first_run.deploy(home)
+            before = sorted(full.place.rglob("*"))
             result = invoke(full, BOARD, str(model), *QUICK)
             assert result.returncode == 1
             assert "No space left on device: free some space there" in result.stderr
             assert "sent " in result.stderr
-            assert not full.base.exists()
+            assert sorted(full.place.rglob("*")) == before
     finally:
         subprocess.run(["umount", str(home)], check=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from ssh_board import (
     interrupt,
     invoke,
     started,
+    suspended,
     wait_for_line,
 )
 
@@ -129,26 +129,12 @@ def test_remote_connection_cut_in_the_upload_and_in_the_run_needs_no_second_comm
     assert not (board.place / "models" / model.name).exists()
 
 
-@contextlib.contextmanager
-def suspended(board: SshBoard, module: str) -> Iterator[None]:
-    """Stop the board's processes of `module`, and let them go on afterwards."""
-    found = [process for process in board.processes() if module in process.cmdline()]
-    assert found
-    for process in found:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in found:
-            process.resume()
-
-
 def test_remote_killed_command_is_resumed(board: SshBoard, folder: Path, tmp_path: Path) -> None:
     command = (BOARD, str(folder), *LONG)
     before = kept(board)
     with started(board, *command) as process:
         wait_for_line(process, f" 1 of {LONG[-1]}")
-        with suspended(board, "edge_runtime.bench.worker"):  # so that it cannot end meanwhile
+        with suspended(board):  # so that it cannot end meanwhile
             process.kill()
             process.wait()
             busy = invoke(board, *command)

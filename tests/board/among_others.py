@@ -1,6 +1,6 @@
 """`lpc-bench remote` among other people, by hand: real servers, real measurements, and what is left on each board.
 
-    .venv/bin/python tests/board/among_others.py MODEL WHEELS
+    .venv/bin/python tests/board/among_others.py MODEL WHEELS [SCENE...]
 
 MODEL is an exported folder, WHEELS a folder with our wheel (`make demo wheel`: out/demo dist). Every board is an sshd
 of its own with an empty home and, for root, a machine name of its own. Exits with 1 if anything is left, or wrong.
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ssh_board import BOARD, QUICK, Relay, SshBoard, remote, started, wait_for_line
+from ssh_board import BOARD, QUICK, Relay, SshBoard, remote, started, suspended, wait_for_line
 
 LONG = ("-p", "256", "-n", "0", "-r", "40")
 BOARDS = 10
 TIMEOUT_S = 600.0
+SCENES = ("noisy", "shells", "two_operators", "shared_home", "two_ports", "one_of_ten")
 
 
 class Scenes:
@@ -44,23 +46,25 @@ class Scenes:
         boards = [
             SshBoard(folder / str(number), self._wheels, home=home, host=name) for number, name in enumerate(names)
         ]
-        for board in boards:
+        for board in boards[1:]:
             shutil.copy(boards[0].folder / "authorized_keys", board.folder)
-            if shell:
-                board.log_in_with(shell)
+            board.known_hosts = boards[0].known_hosts
+            board.trust(board.port)
+        if shell:
+            boards[0].log_in_with(shell)
+            environment = {**os.environ, "HOME": str(boards[0].home)}
+            subprocess.run([shell, "-c", "true"], env=environment, check=False)  # fish makes folders of its own
+        before = {path for board in boards for path in board.home.rglob("*")}
         with contextlib.ExitStack() as stack:
             for board in boards:
                 stack.enter_context(board)
-                (boards[0].known_hosts.open("a")).write(
-                    f"[127.0.0.1]:{board.port} {(board.folder / 'host_key.pub').read_text(encoding='ascii')}"
-                )
             yield boards
             for board in boards:
-                self._left(board)
+                self._left(board, before)
 
-    def _left(self, board: SshBoard) -> None:
+    def _left(self, board: SshBoard, before: set[Path]) -> None:
         found = [str(path.relative_to(board.folder)) for path in (board.folder / "tmp").iterdir()]
-        found += [str(path) for path in board.home.rglob("*") if path.name != ".bashrc"]
+        found += [str(path) for path in board.home.rglob("*") if path not in before and path.name != ".bashrc"]
         found += [f"process {process.pid} ({process.name()})" for process in board.processes()]
         print(f"   left on {board.port}: {', '.join(found) or 'nothing'}")
         self._expect(not found, f"something is left: {found}")
@@ -76,10 +80,10 @@ class Scenes:
             done = remote(boards[0], *words, timeout=TIMEOUT_S)
             found = sorted(Path(out).rglob("*")) if len(targets) > 1 else [Path(out) / "results"]
             names = {path.name: json.loads(path.read_bytes())["tests"][0]["name"] for path in found if path.is_file()}
-        print("   " + done.stdout.strip().replace("\n", "\n   "))
-        for line in done.stderr.splitlines():
-            if line.startswith("lpc-bench: ") or "waits: " in line:
-                print(f"   {line}")
+        table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+        said = [line for line in done.stderr.splitlines() if line.startswith("lpc-bench: ") or "waits: " in line]
+        for line in (*table, *said):
+            print(f"   {line}")
         print(f"   exit {done.returncode}; results: {', '.join(names) or 'none'}", flush=True)
         self._expect((done.returncode, len(names)) == (code, results), f"expected exit {code}, {results} results")
         return done.stderr
@@ -105,7 +109,8 @@ class Scenes:
         with self._boards("two operators: the second comes while the first measures") as boards:
             with started(boards[0], BOARD, self._model, *LONG, "--json") as first:
                 wait_for_line(first, f" 1 of {LONG[-1]}")
-                self._measure(boards, [BOARD], 0, code=1)
+                with suspended(boards[0]):
+                    self._measure(boards, [BOARD], 0, code=1)
                 out, errors = first.communicate(timeout=TIMEOUT_S)
             count = len(json.loads(out)["tests"][0]["repetitions"]) if first.returncode == 0 else 0
             print(f"   the first: exit {first.returncode}, {count} repetitions")
@@ -137,10 +142,8 @@ def main() -> int:
     model, wheels = (Path(word).resolve() for word in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as place:
         scenes = Scenes(Path(place), model, wheels)
-        for scene in (
-            scenes.noisy, scenes.shells, scenes.two_operators, scenes.shared_home, scenes.two_ports, scenes.one_of_ten,
-        ):  # fmt: skip
-            scene()
+        for name in sys.argv[3:] or SCENES:
+            getattr(scenes, name)()
     print(f"\n{len(scenes.bad)} wrong")
     return 1 if scenes.bad else 0
 

@@ -38,7 +38,7 @@ def start(base: Path, job: str, command: list[str], path: str, made: list[str]) 
     """
     place = inside(base, job)
     remove(place)
-    place.mkdir(mode=0o700, parents=True)
+    (place / "tmp").mkdir(mode=0o700, parents=True)
     (place / "log").touch(mode=0o600)
     write(place / "made", {"paths": made})
     if os.fork() == 0:
@@ -71,8 +71,10 @@ def supervise(place: Path, command: list[str], path: str) -> None:
     search = ":".join([path, os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"])
     try:
         write(place / "started", {"pid": os.getpid(), "start": None, "boot": boot_id()})
+        # What libraries leave in folders for caches and temporary files (onnxruntime: .ses) goes with the job.
+        folders = {"XDG_CACHE_HOME": str(place / "cache"), "TMPDIR": str(place / "tmp")}
         process = subprocess.Popen(
-            command, env={**os.environ, "PATH": search, "XDG_CACHE_HOME": str(place / "cache")}, restore_signals=True,
+            command, env={**os.environ, **folders, "PATH": search}, restore_signals=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         code = process.wait()
