@@ -69,9 +69,12 @@ THREADED_TESTS := sessions_test store_test store_faults_test parallel_test
 
 tsan: setup
 	$(CMAKE_NATIVE) -B build/tsan -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DLPC_SANITIZE=thread
-	$(BIN)/cmake --build build/tsan --target $(THREADED_TESTS)
+	$(BIN)/cmake --build build/tsan --target lpc $(THREADED_TESTS)
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure -j 4 \
 	  --tests-regex "^($(subst $() ,|,$(THREADED_TESTS)))$$"
+	$(BIN)/lpc-export examples/demo_model --out build/tsan/demo --codec lz4 --force
+	LPC_LIBRARY=build/tsan/liblpc.so LD_PRELOAD=$(shell $(CXX) -print-file-name=libtsan.so) TSAN_OPTIONS=exitcode=66 \
+	  $(BIN)/python tests/faults/sessions.py build/tsan/demo
 
 # The fuzz targets on the golden files and on fixed mutations of them, with any compiler.
 fuzz-replay: setup

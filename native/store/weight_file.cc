@@ -76,10 +76,12 @@ int WeightFile::open_direct(ReadMode mode) const {
     works = pread(descriptor, page.data(), kPage, 0) > 0;
   }
   if (works) return descriptor;
+  const int reason = errno;
   if (descriptor >= 0) close(descriptor);
   if (mode == ReadMode::kDirect) {
     close(descriptor_);
-    throw Error(LPC_UNSUPPORTED, path_ + ": this file system refuses direct reads; use read_mode auto or buffered");
+    throw Error(LPC_UNSUPPORTED, path_ + ": this file system refuses direct reads (" + std::strerror(reason) +
+                                     "); use read_mode auto or buffered");
   }
   return -1;
 }
