@@ -41,10 +41,13 @@ _MOST_READ = 4096  # an array of numbers that is longer is no setting of a model
 
 @dataclass(frozen=True)
 class Array:
-    """A value that is an array. `members` has its numbers; None for texts, and for more numbers than a setting has."""
+    """A value that is an array. `members` has its numbers; None for texts, and for more numbers than a setting has:
+    `GgufFile.members` reads them, from the byte `offset`."""
 
     count: int
     members: tuple[Any, ...] | None
+    kind: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class _Info:
 class _Cursor:
     """Reads little-endian values one after the other; FormatError where the file ends first."""
 
-    def __init__(self, path: Path, data: mmap.mmap) -> None:
-        self.path, self._data, self.at = path, data, 0
+    def __init__(self, path: Path, data: mmap.mmap, at: int = 0) -> None:
+        self.path, self._data, self.at = path, data, at
 
     def error(self, what: str) -> FormatError:
         """Return the error for what was read last; the caller raises it."""
@@ -84,13 +87,16 @@ class _Cursor:
         self.at += size
         return self.at - size
 
-    def text(self, what: str, longest: int | None = None) -> str:
-        """A string with its length before it; bytes that are not UTF-8 are kept as escapes."""
+    def text(self, what: str, longest: int | None = None, strict: bool = False) -> str:
+        """A string with its length before it. Bytes that are not UTF-8 are kept as escapes, or an error if `strict`."""
         size = self.number("Q")
         if longest is not None and size > longest:
             raise self.error(f"{what} has {size} bytes, expected at most {longest}")
         begin = self.skip(size, what)
-        return self._data[begin : begin + size].decode("utf-8", "backslashreplace")
+        try:
+            return self._data[begin : begin + size].decode("utf-8", "strict" if strict else "backslashreplace")
+        except UnicodeDecodeError:
+            raise self.error(f"{what} is not UTF-8") from None
 
     def count(self, what: str, most: int) -> int:
         """A number of things."""
@@ -107,17 +113,17 @@ class _Cursor:
             return self.number(_SCALARS[kind])
         if kind != _ARRAY:
             raise self.error(f"{key} has a value of type {kind}, which the format does not have")
-        kind, count = self.number("I"), self.count(f"members in {key}", _MOST_MEMBERS)
+        kind, count, begin = self.number("I"), self.count(f"members in {key}", _MOST_MEMBERS), self.at
         if kind == _STRING:
             for _ in range(count):
                 self.skip(self.number("Q"), f"the value of {key}")
         elif kind not in _SCALARS:
             raise self.error(f"{key} is an array of type {kind}, expected numbers or texts")
         elif count <= _MOST_READ:
-            return Array(count, self.numbers(_SCALARS[kind], count))
+            return Array(count, self.numbers(_SCALARS[kind], count), kind, begin)
         else:
             self.skip(count * struct.calcsize(f"<{_SCALARS[kind]}"), f"the value of {key}")
-        return Array(count, None)
+        return Array(count, None, kind, begin)
 
 
 class GgufFile:
@@ -140,6 +146,17 @@ class GgufFile:
         if len(self.tensors) != len(infos):
             raise cursor.error("a tensor is there twice")
         self._check_places()
+
+    def members(self, key: str) -> list[Any] | None:
+        """Return the numbers or texts of an array; None if the key is not there or no array. FormatError for bytes that
+        are no UTF-8."""
+        array = self.values.get(key)
+        if not isinstance(array, Array):
+            return None
+        cursor = _Cursor(self.path, self._maps.of(self.path), array.offset)
+        if array.kind == _STRING:
+            return [cursor.text(f"a member of {key}", strict=True) for _ in range(array.count)]
+        return list(cursor.numbers(_SCALARS[array.kind], array.count))
 
     def read(self, name: str) -> NDArray[Any]:
         """Return a tensor as a read-only view."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from edge_runtime.printable import printable
 from exporters.checkpoint import Checkpoint
 from exporters.config import LARGEST_INTEGER, ConfigReader
 from exporters.gguf_file import DTYPES, Array, GgufFile, shown
+from exporters.gguf_tokenizer import tokenizer_json
 from exporters.safetensors_file import TensorInfo
 from exporters.source_files import SourceMaps
 
@@ -57,8 +58,8 @@ _CHANGES_NOTHING: dict[str, tuple[Any, ...]] = {
 }
 
 
-def open_gguf(path: Path) -> Checkpoint:
-    """Open a GGUF file, or all parts of the split one that `path` is a part of.
+def open_gguf(path: Path) -> tuple[Checkpoint, Callable[[], bytes | None]]:
+    """Open a GGUF file, or all parts of the split one that `path` is a part of; also what makes its tokenizer.json.
 
     Raises ExportError for one that is quantized, big-endian, incomplete or of another family, FormatError if malformed.
     """
@@ -69,7 +70,8 @@ def open_gguf(path: Path) -> Checkpoint:
     config = _config(fields, stored)
     fields.refuse_unread(config["head_dim"])
     path = parts[0].path
-    return Checkpoint(path, ConfigReader(path, config), [_Renamed(part, maps, config) for part in parts])
+    checkpoint = Checkpoint(path, ConfigReader(path, config), [_Renamed(part, maps, config) for part in parts])
+    return checkpoint, lambda: tokenizer_json(parts[0])
 
 
 def _parts(file: GgufFile, maps: SourceMaps) -> list[GgufFile]:

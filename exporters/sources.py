@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.errors import ExportError
@@ -28,7 +29,8 @@ def open_plan(model: str | Path, dtype: str = KEEP, tokenizer: Path | None = Non
     if path.suffix == ".gguf":
         from exporters.gguf_source import open_gguf
 
-        return _of_checkpoint(open_gguf(path), tokenizer or path.parent)
+        checkpoint, carried = open_gguf(path)
+        return _of_checkpoint(checkpoint, tokenizer or path.parent, carried if tokenizer is None else None)
     found = onnx_file(path)
     if found is not None:
         from exporters.onnx_source import plan_onnx
@@ -52,12 +54,16 @@ def onnx_file(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _of_checkpoint(checkpoint: Checkpoint, tokenizer: Path) -> Plan:
+def _of_checkpoint(checkpoint: Checkpoint, tokenizer: Path, carried: Callable[[], bytes | None] | None = None) -> Plan:
+    """`tokenizer` is a folder; `carried` makes the tokenizer.json of a model that has its own, where none is there."""
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(checkpoint.close)
         architecture = build(checkpoint)
         checkpoint.check(architecture.graph.shapes(), architecture.ignored)
         found = read_tokenizer(tokenizer, architecture.decoder.vocab_size)
+        made = carried() if carried is not None and TOKENIZER not in found else None
+        if made is not None:
+            found = TokenizerFiles({TOKENIZER: made})
         _check_tokenizer(tokenizer, found)
         on_failure.pop_all()
         return Plan(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import ConfigError, FormatError
 from edge_runtime.files import parse_json
 from edge_runtime.printable import printable
 from edge_runtime.tokens import load_tokenizer
@@ -80,6 +80,7 @@ def _complete(found: TokenizerFiles, folder: Path, values: Mapping[str, dict[str
     """Add to tokenizer.json what the other files name, and warn of what disagrees."""
     path = folder / TOKENIZER
     tokenizer = load_tokenizer(found.files[TOKENIZER], path, "fetch it again")
+    _check_numbers(path, tokenizer)
     named = _named_tokens(folder, values)
     declared = _declared_tokens(folder, values, {token.content for token in named})
     merged = _Merged(tokenizer, vocab_size)
@@ -100,6 +101,16 @@ def _complete(found: TokenizerFiles, folder: Path, values: Mapping[str, dict[str
             f"ends with token {vocab_size - 1}: left out, so that they are ordinary text"
         )
     found.warnings += _size_warning(path, tokenizer, vocab_size) + _frame_warnings(folder, tokenizer, values)
+
+
+def _check_numbers(path: Path, tokenizer: Any) -> None:
+    """FormatError for two tokens with one number: which of them it stands for would change from run to run."""
+    texts: dict[int, str] = {}
+    for text, number in tokenizer.get_vocab().items():
+        other = texts.setdefault(number, text)
+        if other != text:
+            some = printable(" and ".join(map(repr, sorted((other, text)))))[:120]
+            raise FormatError(f"{path}: {some} have the same number, {number}; fetch it again", file=str(path))
 
 
 class _Merged:

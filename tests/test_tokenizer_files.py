@@ -201,6 +201,17 @@ def test_malformed_tokenizer_is_refused_at_export(tmp_path: Path, defect: str) -
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+def test_two_tokens_with_one_number_are_refused(tmp_path: Path) -> None:
+    model = write_llama(tmp_path / "model")
+    values = json.loads((model / "tokenizer.json").read_text())
+    values["model"]["vocab"]["w59"] = values["model"]["vocab"]["w58"]
+    (model / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(
+        FormatError, match=r"tokenizer\.json: 'w58' and 'w59' have the same number, \d+; fetch it again"
+    ):
+        export(model, tmp_path / "out")
+
+
 def test_shard_that_is_a_pointer_is_named(tmp_path: Path) -> None:
     model = write_llama(tmp_path / "model", shards=3)
     (model / "model-00002-of-00003.safetensors").write_text(POINTER)

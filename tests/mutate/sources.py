@@ -136,11 +136,11 @@ class Checkpoints(Model):
 
 
 class Ggufs(Model):
-    """The kind `gguf`: GGUF files with a tokenizer beside them."""
+    """The kind `gguf`: GGUF files with a tokenizer beside them, or one of their own."""
 
     name = "gguf"
     file = "model.gguf"
-    bases = ("F16", "BF16", "F32")
+    bases = ("F16", "BF16", "F32", "own")
     mutators: ClassVar[Mutators] = {
         "header": (gguf_.on_gguf(gguf_.header), 3),
         "value": (gguf_.on_gguf(gguf_.value), 12),
@@ -153,9 +153,13 @@ class Ggufs(Model):
 
     def write(self, base: str, folder: Path) -> None:
         from test_gguf_source import write_gguf
+        from test_gguf_tokenizer import sentence_piece, with_tokenizer
 
         folder.mkdir(parents=True)
-        write_gguf(folder / self.file, base)
+        file = write_gguf(folder / self.file, "F16" if base == "own" else base)
+        if base == "own":
+            with_tokenizer(file, file, sentence_piece())
+            (folder / "tokenizer.json").unlink()
 
     def weights(self, folder: Path, out: Path) -> dict[str, Any]:
         import json
