@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <system_error>
 
 #include "base/error.h"
 #include "codecs/layout.h"
@@ -116,9 +118,9 @@ void LayerStore::switch_schedule(Lock& lock, const std::shared_ptr<Schedule>& sc
       part.recoded != nullptr ? part.recoded->reserve(buffers) : part.blob->reserve(buffers);
     }
   }
+  start_workers();  // before there is work: if it fails there must be none
   schedule_ = schedule;
   forget_everything(lock);
-  start_workers();
 }
 
 // What stays in memory stays; everything else is as before the first pass.
@@ -157,7 +159,12 @@ void LayerStore::rewind_recoded() {
 
 void LayerStore::start_workers() {
   while (workers_.size() < thread_count_) {
-    workers_.emplace_back([this, worker = workers_.size()] { work(worker); });
+    try {
+      workers_.emplace_back([this, worker = workers_.size()] { work(worker); });
+    } catch (const std::system_error& error) {
+      if (!workers_.empty()) return;  // fewer do it too
+      throw Error(LPC_OUT_OF_MEMORY, std::string("cannot start a thread that reads weights: ") + error.what());
+    }
   }
 }
 
