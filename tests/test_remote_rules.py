@@ -425,7 +425,7 @@ def sparse(path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "symbolic links"),
         (Path.mkdir, "is no regular file"),
         (sparse, f"has {20 << 30} bytes, expected at most"),
-        (lambda path: path.write_text("[" * 100_000), "not JSON that can be used"),
+        (lambda path: path.write_text("[" * 100_000), "not JSON ("),
         (lambda path: path.write_text("{}"), "result"),
     ],
 )
