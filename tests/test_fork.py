@@ -144,11 +144,11 @@ def test_fork_child_leaves_the_trace_to_its_parent(folder: Path, run_python: Run
 traced = edge_runtime.load(folder, trace=sys.argv[4])
 ids(traced)
 in_child(lambda: "nothing")
-print(os.path.getsize(sys.argv[4]))
+print(os.path.exists(sys.argv[4]) and os.path.getsize(sys.argv[4]))
 """
     )
     done = run_python(code, str(folder), "streamed", "lpc", str(trace), timeout=SECONDS)
-    assert done.stdout == "child: nothing\n0\n", done.stderr
+    assert done.stdout in ("child: nothing\n0\n", "child: nothing\nFalse\n"), done.stderr
     assert trace.stat().st_size > 100
 
 
