@@ -10,8 +10,8 @@ namespace lpc {
 // held its locks.
 uint64_t process_number();
 
-// A T for each process that asks: the child of a fork gets a fresh one and never looks at that of its parent. Lives for
-// ever; any thread.
+// A T for each process that asks: the child of a fork gets a fresh one and never looks at that of its parent. Lives
+// until `end`, or for ever; any thread.
 template <typename T>
 class PerProcess {
  public:
@@ -24,6 +24,14 @@ class PerProcess {
       delete fresh;  // another thread was faster
     }
     return current->value;
+  }
+
+  // Ends the one of this process; nobody else may be using it.
+  void end() {
+    Entry* current = current_.load(std::memory_order_acquire);
+    if (current == nullptr || current->number != process_number()) return;
+    current_.store(current->of_parent, std::memory_order_release);
+    delete current;
   }
 
  private:

@@ -19,6 +19,8 @@ struct SharedModel {
 
 class SharedModels {
  public:
+  ~SharedModels() { states_.end(); }
+
   // The model of this file, opened if nobody has it open. `options` and `threads` count for the first user only.
   std::shared_ptr<SharedModel> open(const std::string& path, const FileOptions& options, unsigned threads);
 
