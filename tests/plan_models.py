@@ -43,7 +43,7 @@ def write_package(folder: Path, sizes: Sizes = Sizes()) -> Package:
     manifest = {
         "format": "lpc-package", "format_version": 1, "context_length": 2048,
         "data": {"file": "model.lpc", "bytes": tensors[-1]["offset"] + tensors[-1]["bytes"]},
-        "tensors": tensors, "layers": layers,
+        "tensors": tensors, "layers": layers, "constants": [],
     }  # fmt: skip
     decoder = {
         "filename": "model.onnx", "hidden_size": sizes.hidden, "num_hidden_layers": sizes.layers,

@@ -113,7 +113,7 @@ def test_remote_connection_cut_in_the_upload_and_in_the_run_needs_no_second_comm
     board: SshBoard, folder: Path, tmp_path: Path
 ) -> None:
     model = large_model(folder, tmp_path)
-    with Relay(board.port, rate=6e6, cut_after=4_000_000) as relay:
+    with Relay(board.port, rate=2e6, cut_after=4_000_000) as relay:
         board.trust(relay.port)
         with started(board, BOARD, str(model), *LONG, "--json", port=relay.port) as process:
             seen = wait_for_line(process, "connecting again")
