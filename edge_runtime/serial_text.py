@@ -34,11 +34,14 @@ _SPECIAL = frozenset("'\"\\!$`%")
 
 
 def readable(data: bytes) -> bool:
-    """Tell whether bytes look like text; at a wrong baud rate they are mostly control characters and high bytes."""
+    """Tell whether bytes look like text; at a wrong baud rate they are mostly control characters and high bytes.
+
+    Ctrl-U is text: we type it before Enter, and a program that reads the line as it is sends it back.
+    """
     if not data:
         return False
     text = data.decode("utf-8", "ignore")
-    good = sum(char in "\t\n\r\x07\x08\x1b" or " " <= char <= "~" for char in text)
+    good = sum(char in "\t\n\r\x07\x08\x15\x1b" or " " <= char <= "~" for char in text)
     letters = sum(len(char.encode()) for char in text if char.isprintable() and not char.isascii())
     wide = letters if good * 2 > len(data) or len(text.encode()) == len(data) else 0
     return good + wide >= _READABLE_SHARE * len(data)

@@ -204,6 +204,7 @@ def test_readable_text_and_noise_are_told_apart() -> None:
     assert readable(text)
     assert readable("Grüße vom Gerät\r\n".encode())
     assert readable("ユーザー名\uff1a".encode())
+    assert readable(b"^U\r\n\x15\r\n")
     assert not readable(b"")
     rates = (9600, 57600, 115200, 921600, 1500000)
     for said in (text, "\r\nユーザー名\uff1a".encode()):

@@ -168,6 +168,6 @@ def test_slow_bus_shows_progress_and_ctrl_c_does_not_wait_for_it(
     print(f"{rate}: ended {seconds:.2f} s after Ctrl-C")
     assert run.process.returncode == 130
     assert seconds < 5  # some tenths; not the minutes that its reads would take
-    # At 1 KB/s nothing was read yet, so there is nothing to trace: a file from before would stay as it is.
+    # At 1 KB/s nothing has arrived yet, so there is nothing to trace: a file from before would stay as it is.
     assert [file.name for file in tmp_path.iterdir()] == (["trace.json"] if rate == "60KB/s" else [])
-    assert bool(json.loads(trace.read_text())["traceEvents"]) == (rate == "60KB/s")  # at the other nothing has arrived
+    assert rate == "1KB/s" or json.loads(trace.read_text())["traceEvents"]
