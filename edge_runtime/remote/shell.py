@@ -116,7 +116,8 @@ async def started(connection: Any, line: str, token: Token, name: str, data: byt
     with lost(name):
         process = await connection.create_process(LOADER, encoding=None)
         try:
-            process.stdin.write(line.encode("utf-8", "surrogateescape") + b"\n" + data)
+            with contextlib.suppress(BrokenPipeError):  # a login that has ended already: its status says so
+                process.stdin.write(line.encode("utf-8", "surrogateescape") + b"\n" + data)
         except BaseException:
             process.close()
             raise
@@ -138,7 +139,7 @@ async def script(connection: Any, text: str, name: str, timeout_s: float = 30.0)
     say = f"say() {{ printf '%s%s %s\\n' {first} {second} \"$1\"; }}\n"
     answers: list[str] = []
     async with started(connection, "exec sh -s", token, name, f"{say}{text}\nsay end\nexit 0\n".encode()) as command:
-        with lost(name):
+        with lost(name), contextlib.suppress(BrokenPipeError):
             command.stdin.write_eof()
         async for answer in command.answers(timeout_s, timeout_s):
             if answer == b"end":
