@@ -18,6 +18,8 @@ from real_models import LPC_RUN, ROOT, ExportModel, RunPython, checkpoint_folder
 if TYPE_CHECKING:
     from ssh_board import FirstRun
 
+pytest_plugins = ["remote_board"]
+
 # A shell without job control starts what it puts in the background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
