@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edge_runtime.remote.board.common import COMPLETE, FOLDERS, read, remove, system_text, write
 
 MARK = ".lpc-bench"
-_TRIES = 5
+_TRIES = 50
 _OF_A_BOARD = re.compile(r"board-.*-[0-9a-f]{8}").fullmatch
 _OLD_SCRIPT = '"""What runs on the board before anything of ours'
 _SERIALS = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
@@ -32,38 +32,84 @@ def base_of(root: str) -> Path:
 
 def make(base: Path, is_default: bool) -> None:
     """Make the base folder; ValueError if its root is somebody else's. A default root is ours by its name."""
+    made: set[str] = set()
     for _ in range(_TRIES):
         with contextlib.suppress(FileNotFoundError):  # a board with the same home has just removed the empty root
-            _make(base, base.parent, is_default)
+            _make(base, base.parent, is_default, made)
             return
     raise ValueError(f"{base}: is removed by others while it is made")
 
 
-def _make(base: Path, root: Path, is_default: bool) -> None:
-    made = [str(path) for path in (root, *root.parents) if not path.exists()]
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if read(root / MARK) is None:
-        if not is_default and any(not path.name.startswith(MARK) for path in root.iterdir()):
-            raise ValueError(f"{root}: is there, and lpc-bench did not make it; name another place with --board-folder")
-        write(root / MARK, {"made": made})
+def _make(base: Path, root: Path, is_default: bool, made: set[str]) -> None:
+    """Adds to `made` the folders above the base that were not there."""
+    _make_folders(root, made)
+    if not _marks(root) and not is_default and any(not path.name.startswith(MARK) for path in root.iterdir()):
+        raise ValueError(f"{root}: is there, and lpc-bench did not make it; name another place with --board-folder")
+    if made or not _marks(root):
+        _note(root, made)
     if base.is_symlink():
         raise ValueError(f"{base}: is a symbolic link, expected a folder; remove the link")
     base.mkdir(mode=0o700, exist_ok=True)
 
 
+def _make_folders(root: Path, made: set[str]) -> None:
+    """Make a folder and those above it; adds to `made` the ones that were not there."""
+    for path in (*reversed(root.parents), root):
+        if not path.is_dir():
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+                made.add(str(path))
+
+
+def _marks(root: Path) -> list[Path]:
+    """Our marks in a root: each board that made a folder has one of its own, as boards of one home have no lock."""
+    return [path for path in root.glob(f"{MARK}*") if path.suffix != ".partial" and read(path) is not None]
+
+
+def _note(root: Path, made: Iterable[str]) -> None:
+    mark = root / f"{MARK}.{board_id()}"
+    before = (read(mark) or {}).get("made", [])
+    write(mark, {"made": sorted({*made, *map(str, before)})})
+
+
+def _take(root: Path, marks: list[Path]) -> set[str]:
+    """Remove marks; returns the folders that they say were made. What another board takes first is left to it."""
+    made: set[str] = set()
+    taken = root / f"{MARK}.{board_id()}.{os.getpid()}.taken"
+    for mark in marks:
+        with contextlib.suppress(FileNotFoundError):
+            mark.rename(taken)  # so that its board cannot add to it between reading and removing
+            made.update(map(str, (read(taken) or {}).get("made", [])))
+            taken.unlink()
+    return made
+
+
 def drop(base: Path) -> None:
-    """Remove the base if nothing is left in it, with the folders that were made for it; what holds files stays."""
+    """Remove the base if nothing is left in it, with the folders that were made for it; what holds files stays.
+
+    Boards of one home may come and go meanwhile: the last one removes what any of them made.
+    """
     root = base.parent
-    for folder in (*(base / name for name in FOLDERS), base):
+    _remove_empty([*(base / name for name in FOLDERS), base])
+    made: set[str] = set()
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):  # another board was faster
+            if any(not path.name.startswith(MARK) for path in root.iterdir()):
+                break
+            made |= _take(root, _marks(root))
+        _remove_empty(sorted(made, reverse=True))
+        made = {path for path in made if os.path.isdir(path)}
+        if not made:
+            return
+    with contextlib.suppress(FileNotFoundError):
+        if made:
+            _note(root, made)
+
+
+def _remove_empty(folders: Iterable[str | Path]) -> None:
+    for folder in folders:
         with contextlib.suppress(OSError):
-            folder.rmdir()
-    mark = read(root / MARK)
-    if mark is None or any(path.name != MARK for path in root.iterdir()):
-        return
-    (root / MARK).unlink(missing_ok=True)
-    for path in mark.get("made", []):
-        with contextlib.suppress(OSError):
-            os.rmdir(path)
+            os.rmdir(folder)
 
 
 def clean(base: Path) -> None:
@@ -113,5 +159,7 @@ def left(base: Path) -> list[str]:
     found: list[str] = []
     for folder in (base, base.parent):
         with contextlib.suppress(OSError):
-            found += [str(path) for path in folder.iterdir() if path.name != MARK and not _OF_A_BOARD(path.name)]
+            found += [
+                str(path) for path in folder.iterdir() if not path.name.startswith(MARK) and not _OF_A_BOARD(path.name)
+            ]
     return sorted(found)
