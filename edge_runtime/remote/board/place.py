@@ -67,9 +67,15 @@ def _marks(root: Path) -> list[Path]:
 
 
 def _note(root: Path, made: Iterable[str]) -> None:
+    """Add to our mark; paths in it are relative to the root, as a home may move."""
     mark = root / f"{MARK}.{board_id()}"
-    before = (read(mark) or {}).get("made", [])
-    write(mark, {"made": sorted({*made, *map(str, before)})})
+    write(mark, {"made": sorted(os.path.relpath(path, root) for path in {*made, *_noted(root, mark)})})
+
+
+def _noted(root: Path, mark: Path) -> set[str]:
+    """The root and folders above it that a mark says were made."""
+    made = (read(mark) or {}).get("made", [])
+    return {os.path.normpath(root / str(path)) for path in made} & {str(root), *map(str, root.parents)}
 
 
 def _take(root: Path, marks: list[Path]) -> set[str]:
@@ -79,7 +85,7 @@ def _take(root: Path, marks: list[Path]) -> set[str]:
     for mark in marks:
         with contextlib.suppress(FileNotFoundError):
             mark.rename(taken)  # so that its board cannot add to it between reading and removing
-            made.update(map(str, (read(taken) or {}).get("made", [])))
+            made |= _noted(root, taken)
             taken.unlink()
     return made
 
@@ -102,8 +108,7 @@ def drop(base: Path) -> None:
         if not made:
             return
     with contextlib.suppress(FileNotFoundError):
-        if made:
-            _note(root, made)
+        _note(root, made)
 
 
 def _remove_empty(folders: Iterable[str | Path]) -> None:
