@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ep/api.h"
-#include "matmul/int8_product.h"
+#include "matmul/matrix.h"
 
 namespace lpc {
 

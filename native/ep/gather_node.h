@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "ep/fused_node.h"
-#include "matmul/int8_product.h"
+#include "matmul/matrix.h"
 
 namespace lpc {
 

@@ -2,7 +2,7 @@
 
 #include "codecs/packed/params.h"
 #include "codecs/registry.h"
-#include "matmul/stored_matrix.h"
+#include "matmul/registry.h"
 
 namespace lpc {
 namespace {
@@ -13,14 +13,14 @@ bool wants_transcoding(const BlobHeader& header, PackedLayout layout) {
   const lpc_tensor_desc& tensor = header.tensor;
   if (tensor.dtype != LPC_DTYPE_BF16 || tensor.rank != 2 || header.decoded_bytes() == 0) return false;
   if (header.codec == LPC_CODEC_PACKED) return packed::read_tables(header.codec_params).layout != layout;
-  return !StoredMatrix::can_hold(header);
+  return !can_multiply_stored(header);
 }
 
 }  // namespace
 
 ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const ProviderOptions& options) {
   const Residence residence = options.residence_of(blob->layer());
-  const bool as_stored = residence != Residence::kDecoded && StoredMatrix::can_hold(blob->header());
+  const bool as_stored = residence != Residence::kDecoded && can_multiply_stored(blob->header());
   if (residence != Residence::kRecoded) return {blob, residence, as_stored, nullptr};
   const PackedLayout layout =
       options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);

@@ -4,7 +4,7 @@
 
 #include "ep/dequantize.h"
 #include "matmul/pool_loop.h"
-#include "matmul/product.h"
+#include "matmul/registry.h"
 
 namespace lpc {
 namespace {
@@ -71,7 +71,7 @@ void ProductNode::attach(LayerStore* store, const Schedule* schedule, size_t ind
   index_ = index_of_blob;
   observer_ = observer;
   threads_ = threads;
-  stored_ = std::vector<StoredPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
+  opened_ = std::vector<OpenPart>(schedule->first_part(index_ + 1) - schedule->first_part(index_));
 }
 
 void ProductNode::compute(OrtKernelContext* context) {
@@ -100,35 +100,26 @@ void ProductNode::compute(OrtKernelContext* context) {
 void ProductNode::multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context) {
   const Acquired weight(*store_, index);
   const auto begin = Clock::now();
-  const Part& part = schedule_->part(index);
-  const lpc_tensor_desc& tensor = blob_->header().tensor;
   OrtLoop session{api_, context};
   PoolLoop own{threads_};
-  const ParallelLoop threads = threads_ == 0 ? ParallelLoop{OrtLoop::run, &session} : own.loop();
-  if (part.as_stored) {
-    stored_part(index, weight.data()).multiply(rows_are_outputs_, x, m, y, threads);
-  } else {
-    const MatrixRows rows{weight.data(),  tensor.dtype,   tensor.shape[1],
-                          part.first_row, part.row_count, tensor.shape[0]};
-    if (scales_.values.empty()) {
-      multiply(rows, rows_are_outputs_, x, m, y, threads);
-    } else {
-      multiply(rows, scales_, x, m, y, threads);
-    }
-  }
+  const Loop loop = threads_ == 0 ? Loop{OrtLoop::run, &session} : own.loop();
+  matrix_of(index, weight.data()).multiply({x, m, y, rows_are_outputs_}, loop);
   observer_->record(observer_->statistics.compute_ns, "compute", blob_->layer(), begin);
 }
 
-const StoredMatrix& ProductNode::stored_part(size_t index, const uint8_t* data) {
-  StoredPart& stored = stored_[index - schedule_->first_part(index_)];
-  const Part& part = schedule_->part(index);
-  // A streamed part may find other bytes of its own at the same place: they are the same bytes again.
-  if (stored.data != data) {
-    stored.matrix = std::make_unique<const StoredMatrix>(part.header(), part.first_segment, part.segment_count,
-                                                         Bytes(data, part.stored_bytes()));
-    stored.data = data;
+const Matrix& ProductNode::matrix_of(size_t index, const uint8_t* data) {
+  OpenPart& opened = opened_[index - schedule_->first_part(index_)];
+  if (opened.data == data && opened.matrix != nullptr) return *opened.matrix;
+  if (opened.matrix == nullptr) {
+    const Part& part = schedule_->part(index);
+    const Form form = part.as_stored ? Form::kStored : Form::kDecoded;
+    opened.matrix =
+        open_matrix({part.header(), form, part.first_segment, part.segment_count, Bytes(data, part.bytes()), scales_});
+  } else {
+    opened.matrix->rebase(data);
   }
-  return *stored.matrix;
+  opened.data = data;
+  return *opened.matrix;
 }
 
 void ProductNode::keep_constant_c(const OrtValueInfo* c) {

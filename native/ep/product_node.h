@@ -2,8 +2,7 @@
 #pragma once
 
 #include "ep/fused_node.h"
-#include "matmul/int8_product.h"
-#include "matmul/stored_matrix.h"
+#include "matmul/matrix.h"
 #include "store/layer_store.h"
 
 namespace lpc {
@@ -20,7 +19,7 @@ class ProductNode : public FusedNode {
 
  private:
   void compute(OrtKernelContext* context) override;
-  const StoredMatrix& stored_part(size_t index, const uint8_t* data);
+  const Matrix& matrix_of(size_t index, const uint8_t* data);
   void multiply_part(size_t index, const float* x, size_t m, float* y, OrtKernelContext* context);
   void keep_constant_c(const OrtValueInfo* c);
   void finish_gemm(OrtKernelContext* context, float* y, size_t m, size_t n) const;
@@ -31,12 +30,12 @@ class ProductNode : public FusedNode {
   size_t index_ = 0;
   Observer* observer_ = nullptr;
   unsigned threads_ = 0;
-  // The parts of the blob that stay as stored, as they were found last: those that stay in memory are looked at once.
-  struct StoredPart {
+  // A part of the blob, opened at its first use; one that is streamed lies elsewhere in every pass.
+  struct OpenPart {
     const uint8_t* data = nullptr;
-    std::unique_ptr<const StoredMatrix> matrix;
+    std::unique_ptr<Matrix> matrix;
   };
-  std::vector<StoredPart> stored_;
+  std::vector<OpenPart> opened_;
   RowScales scales_;  // of an int8 weight; empty without
   bool rows_are_outputs_;
   size_t x_input_;

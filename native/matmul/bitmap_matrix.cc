@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/error.h"
 #include "codecs/bitmap/segment_layout.h"
+#include "matmul/decoded_matrix.h"
 #include "matmul/scratch.h"
+#include "matmul/segments.h"
 #include "simd/bitmap.h"
 #include "simd/dot.h"
 
@@ -14,59 +15,6 @@ namespace {
 
 constexpr size_t kBytesPerRun = size_t{512} << 10;  // decoded: worth handing to another thread
 constexpr size_t kBytesPerPanel = size_t{4} << 20;  // decoded: stays in the caches until it is multiplied
-
-struct Call {
-  const BitmapMatrix& matrix;
-  const float* x;  // arranged
-  size_t m;
-  float* y;
-};
-
-void few_rows(void* context, size_t task) {
-  const Call& call = *static_cast<const Call*>(context);
-  const BitmapMatrix& matrix = call.matrix;
-  const BitmapMatrix::Run& run = matrix.runs()[task];
-  for (size_t i = 0; i < call.m; ++i) {
-    const float* const x = call.x + i * arranged_columns(matrix.columns());
-    float* const y = call.y + i * matrix.total_rows() + run.first_row;
-    if (run.raw != nullptr) {
-      dot_kernels().rows_bf16(run.raw, matrix.columns(), run.begin, run.end, x, y);
-    } else {
-      bitmap_dot_kernels().dot(run.rows, run.begin, run.end, x, y);
-    }
-  }
-}
-
-// Some runs to be decoded.
-struct Panel {
-  const BitmapMatrix& matrix;
-  const BitmapMatrix::Run* runs;
-  uint8_t* decoded;
-};
-
-void fill_panel(void* context, size_t task) {
-  const Panel& panel = *static_cast<const Panel*>(context);
-  const BitmapMatrix::Run& run = panel.runs[task];
-  panel.matrix.decode(run, panel.decoded + (run.row() - panel.runs->row()) * panel.matrix.columns() * 2);
-}
-
-void several_rows(const BitmapMatrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
-                  const ParallelLoop& loop) {
-  thread_local Scratch scratch;
-  const auto& runs = matrix.runs();
-  const size_t row_bytes = 2 * matrix.columns();
-  size_t most_rows = kBytesPerPanel / std::max<size_t>(row_bytes, 1);
-  for (const auto& run : runs) most_rows = std::max(most_rows, run.count());
-  auto* const decoded = scratch.get<uint8_t>(most_rows * row_bytes);
-  for (size_t first = 0, end = 0; first < runs.size(); first = end) {
-    size_t rows = 0;
-    while (end < runs.size() && rows + runs[end].count() <= most_rows) rows += runs[end++].count();
-    Panel panel{matrix, &runs[first], decoded};
-    loop.run(loop.self, fill_panel, end - first, &panel);
-    multiply(MatrixRows{decoded, LPC_DTYPE_BF16, matrix.columns(), runs[first].row(), rows, matrix.total_rows()},
-             rows_are_outputs, x, m, y, loop);
-  }
-}
 
 BitmapRows open_rows(const BlobHeader& header, size_t segment, Bytes stored) {
   const SegmentShape shape{header.tensor.dtype, header.segment_rows(segment), header.row_bytes};
@@ -82,28 +30,19 @@ BitmapRows open_rows(const BlobHeader& header, size_t segment, Bytes stored) {
 
 }  // namespace
 
-bool BitmapMatrix::can_hold(const BlobHeader& header) {
-  return header.codec == LPC_CODEC_BITMAP && header.tensor.dtype == LPC_DTYPE_BF16 && header.tensor.rank == 2 &&
-         !header.segments.empty() && header.codec_params[bitmap::kInnerCodecOffset] == LPC_CODEC_STORED;
+bool BitmapMatrix::can_hold(const BlobHeader& header, Form form, const RowScales&) {
+  return form == Form::kStored && header.codec == LPC_CODEC_BITMAP && is_bf16_matrix(header) &&
+         header.codec_params[bitmap::kInnerCodecOffset] == LPC_CODEC_STORED;
 }
 
-BitmapMatrix::BitmapMatrix(const BlobHeader& header, size_t first_segment, size_t segment_count, Bytes stored)
-    : columns_(header.tensor.shape[1]), total_rows_(header.tensor.shape[0]) {
-  if (!can_hold(header) || segment_count == 0) {
-    throw Error(LPC_INVALID_ARGUMENT, "BitmapMatrix: expected segments of a bf16 matrix in bitmap, its values plain");
-  }
+BitmapMatrix::BitmapMatrix(const MatrixSource& source)
+    : bytes_(source.bytes.data()), columns_(source.header.tensor.shape[1]), total_rows_(source.header.tensor.shape[0]) {
+  const BlobHeader& header = source.header;
   const size_t rows_per_run = std::max<size_t>(kBytesPerRun / std::max<size_t>(header.row_bytes, 1), 1);
-  const uint64_t base = header.segments.at(first_segment).offset;
-  for (size_t i = first_segment; i < first_segment + segment_count; ++i) {
-    const Segment& segment = header.segments.at(i);
-    if (segment.offset - base > stored.size() || segment.bytes > stored.size() - (segment.offset - base)) {
-      throw Error(LPC_INVALID_ARGUMENT, "BitmapMatrix: got " + std::to_string(stored.size()) +
-                                            " bytes, which end before segment " + std::to_string(i));
-    }
-    const Bytes bytes = stored.subspan(segment.offset - base, segment.bytes);
+  for_each_segment(source, [&](size_t i, Bytes bytes) {
     Run run;
     run.first_row = header.segment_first_row(i);
-    if (segment.encoding == Encoding::kRaw) {
+    if (header.segments[i].encoding == Encoding::kRaw) {
       run.raw = bytes.data();
     } else {
       run.rows = open_rows(header, i, bytes);
@@ -112,7 +51,17 @@ BitmapMatrix::BitmapMatrix(const BlobHeader& header, size_t first_segment, size_
       run.end = std::min(rows, run.begin + rows_per_run);
       runs_.push_back(run);
     }
+  });
+}
+
+void BitmapMatrix::rebase(const uint8_t* bytes) {
+  for (Run& run : runs_) {
+    run.raw = moved(run.raw, bytes_, bytes);
+    for (const uint8_t** place : {&run.rows.bitmap, &run.rows.row_table, &run.rows.values, &run.rows.values_end}) {
+      *place = moved(*place, bytes_, bytes);
+    }
   }
+  bytes_ = bytes;
 }
 
 void BitmapMatrix::decode(const Run& run, uint8_t* out) const {
@@ -129,12 +78,48 @@ void BitmapMatrix::decode(const Run& run, uint8_t* out) const {
   }
 }
 
-void multiply(const BitmapMatrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y,
-              const ParallelLoop& loop) {
-  if (m == 0) return;
-  if (m > kFewRows || !rows_are_outputs) return several_rows(matrix, rows_are_outputs, x, m, y, loop);
-  Call call{matrix, arranged(x, m, matrix.columns()), m, y};
-  loop.run(loop.self, few_rows, matrix.runs().size(), &call);
+void BitmapMatrix::read(uint8_t* out, const Loop& loop) const {
+  for_each(loop, runs_.size(),
+           [&](size_t i) { decode(runs_[i], out + (runs_[i].row() - runs_.front().row()) * 2 * columns_); });
+}
+
+void BitmapMatrix::multiply(const Product& product, const Loop& loop) const {
+  if (product.m == 0) return;
+  product.m <= kFewRows&& product.rows_are_outputs ? few_rows(product, loop) : several_rows(product, loop);
+}
+
+void BitmapMatrix::few_rows(const Product& product, const Loop& loop) const {
+  const float* const arranged_x = arranged(product.x, product.m, columns_);
+  for_each(loop, runs_.size(), [&](size_t task) {
+    const Run& run = runs_[task];
+    for (size_t i = 0; i < product.m; ++i) {
+      const float* const x = arranged_x + i * arranged_columns(columns_);
+      float* const y = product.y + i * total_rows_ + run.first_row;
+      if (run.raw != nullptr) {
+        dot_kernels().rows_bf16(run.raw, columns_, run.begin, run.end, x, y);
+      } else {
+        bitmap_dot_kernels().dot(run.rows, run.begin, run.end, x, y);
+      }
+    }
+  });
+}
+
+void BitmapMatrix::several_rows(const Product& product, const Loop& loop) const {
+  thread_local Scratch scratch;
+  const size_t row_bytes = 2 * columns_;
+  size_t most_rows = kBytesPerPanel / std::max<size_t>(row_bytes, 1);
+  for (const Run& run : runs_) most_rows = std::max(most_rows, run.count());
+  auto* const decoded = scratch.get<uint8_t>(most_rows * row_bytes);
+  for (size_t first = 0, end = 0; first < runs_.size(); first = end) {
+    size_t rows = 0;
+    while (end < runs_.size() && rows + runs_[end].count() <= most_rows) rows += runs_[end++].count();
+    const size_t first_row = runs_[first].row();
+    for_each(loop, end - first, [&](size_t i) {
+      const Run& run = runs_[first + i];
+      decode(run, decoded + (run.row() - first_row) * row_bytes);
+    });
+    multiply_rows({decoded, LPC_DTYPE_BF16, columns_, first_row, rows, total_rows_}, product, loop);
+  }
 }
 
 }  // namespace lpc

@@ -16,39 +16,27 @@ size_t tile_offset(size_t i, size_t c, size_t m) {
   return (c / kPanelColumns * ((m + batch - 1) / batch) * batch + i) * kPanelStride;
 }
 
-struct Tiling {
-  const float* x;
-  size_t m, k;
-  float* out;
-};
-
-// One tile of rows.
-void tile_activations(void* context, size_t task) {
-  const Tiling& tiling = *static_cast<const Tiling*>(context);
-  const size_t batch = dot_kernels().panel_batch;
-  const size_t end = std::min(tiling.m, (task + 1) * batch);
-  for (size_t c = 0; c < tiling.k; c += kPanelColumns) {
-    const size_t bytes = std::min(kPanelColumns, tiling.k - c) * sizeof(float);
-    for (size_t i = task * batch; i < end; ++i) {
-      std::memcpy(tiling.out + tile_offset(i, c, tiling.m), tiling.x + i * tiling.k + c, bytes);
-    }
-  }
-}
-
 }  // namespace
 
-const float* tiled(const float* x, size_t m, size_t k, const ParallelLoop& loop) {
+const float* tiled(const float* x, size_t m, size_t k, const Loop& loop) {
   thread_local Scratch scratch;
   const size_t chunks = (k + kPanelColumns - 1) / kPanelColumns;
-  Tiling tiling{x, m, k, scratch.get<float>(tile_offset(0, chunks * kPanelColumns, m))};
+  float* const out = scratch.get<float>(tile_offset(0, chunks * kPanelColumns, m));
   const size_t batch = dot_kernels().panel_batch;
+  const auto one_tile_of_rows = [&](size_t task) {
+    const size_t end = std::min(m, (task + 1) * batch);
+    for (size_t c = 0; c < k; c += kPanelColumns) {
+      const size_t bytes = std::min(kPanelColumns, k - c) * sizeof(float);
+      for (size_t i = task * batch; i < end; ++i) std::memcpy(out + tile_offset(i, c, m), x + i * k + c, bytes);
+    }
+  };
   const size_t tasks = (m + batch - 1) / batch;
   if (tasks <= 2) {
-    for (size_t task = 0; task < tasks; ++task) tile_activations(&tiling, task);  // quicker than waking a thread
+    for (size_t task = 0; task < tasks; ++task) one_tile_of_rows(task);  // quicker than waking a thread
   } else {
-    loop.run(loop.self, tile_activations, tasks, &tiling);
+    for_each(loop, tasks, one_tile_of_rows);
   }
-  return tiling.out;
+  return out;
 }
 
 void multiply_panels(uint32_t dtype, const void* w, size_t rows, size_t columns, const float* tiled_x, size_t m,

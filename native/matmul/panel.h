@@ -5,14 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "matmul/product.h"
+#include "matmul/loop.h"
 
 namespace lpc {
 
 inline constexpr size_t kPanelRows = 128;
 
 // x[m, k] as multiply_panels takes it, in memory of the calling thread until its next call.
-const float* tiled(const float* x, size_t m, size_t k, const ParallelLoop& loop);
+const float* tiled(const float* x, size_t m, size_t k, const Loop& loop);
 
 // For one thread: y[i * y_stride + r] = sum over c of x[i * columns + c] * w[r * columns + c], for r in [0, rows) and i
 // in [0, m). `w` is of `dtype`, row-major, of any alignment. Allocates once a thread.

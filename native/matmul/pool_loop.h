@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/parallel.h"
-#include "matmul/product.h"
+#include "matmul/loop.h"
 
 namespace lpc {
 
@@ -10,7 +10,7 @@ namespace lpc {
 struct PoolLoop {
   unsigned threads;  // the calling one included
 
-  ParallelLoop loop() { return {run, this, threads}; }
+  Loop loop() { return {run, this, threads}; }
 
  private:
   static void run(void* self, void (*body)(void*, size_t), size_t count, void* context) {

@@ -3,17 +3,14 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "base/error.h"
 #include "base/parallel.h"
 #include "codecs/decode.h"
 #include "codecs/tensor.h"
-#include "matmul/int8_product.h"
 #include "matmul/pool_loop.h"
-#include "matmul/product.h"
-#include "matmul/stored_matrix.h"
+#include "matmul/registry.h"
 #include "simd/dot.h"
 #include "store/memory.h"
 
@@ -21,8 +18,9 @@ struct lpc_matrix {
   lpc::BlobHeader header;
   lpc::MappedMemory memory;  // the decoded matrix, or the segments as they are stored
   uint64_t bytes = 0;        // of it that are used
-  std::optional<lpc::StoredMatrix> stored;
+  lpc::Form form = lpc::Form::kDecoded;
   lpc::RowScales scales;  // of int8; empty without
+  std::unique_ptr<lpc::Matrix> opened;
 };
 
 namespace {
@@ -47,9 +45,13 @@ void require_all(const lpc_matrix* const* matrices, uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) require(matrices[i], "matrix");
 }
 
-lpc::MatrixRows decoded_rows(const lpc_matrix& matrix) {
-  const lpc_tensor_desc& tensor = matrix.header.tensor;
-  return {matrix.memory.data(), tensor.dtype, tensor.shape[1], 0, tensor.shape[0], tensor.shape[0]};
+void open(lpc_matrix& matrix) {
+  matrix.opened = lpc::open_matrix({matrix.header,
+                                    matrix.form,
+                                    0,
+                                    matrix.header.segments.size(),
+                                    {matrix.memory.data(), matrix.bytes},
+                                    matrix.scales});
 }
 
 void allocate(lpc_matrix& matrix, uint64_t bytes) {
@@ -69,7 +71,7 @@ void decode_into(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
 
 void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
   const lpc::BlobHeader& header = matrix.header;
-  if (!lpc::StoredMatrix::can_hold(header)) {
+  if (!lpc::can_multiply_stored(header)) {
     throw Error(
         LPC_UNSUPPORTED,
         "blob: expected codec packed, or bitmap with plain values, and dtype bf16, not empty, for the packed form");
@@ -81,19 +83,7 @@ void keep_stored(lpc_matrix& matrix, lpc::Bytes blob, unsigned threads) {
     const lpc::Segment& segment = header.segments[i];
     lpc::verify_segment(header, i, {matrix.memory.data() + segment.offset - begin, segment.bytes});
   });
-  matrix.stored.emplace(header, 0, header.segments.size(), lpc::Bytes{matrix.memory.data(), matrix.bytes});
-}
-
-void multiply(const lpc_matrix& matrix, bool rows_are_outputs, const float* x, size_t m, float* y, unsigned threads) {
-  lpc::PoolLoop pool{threads};
-  const lpc::ParallelLoop loop = pool.loop();
-  if (matrix.stored) {
-    matrix.stored->multiply(rows_are_outputs, x, m, y, loop);
-  } else if (!matrix.scales.values.empty()) {
-    lpc::multiply(decoded_rows(matrix), matrix.scales, x, m, y, loop);
-  } else {
-    lpc::multiply(decoded_rows(matrix), rows_are_outputs, x, m, y, loop);
-  }
+  matrix.form = lpc::Form::kStored;
 }
 
 // Calls body(begin, end) for pieces of [0, bytes).
@@ -117,6 +107,7 @@ extern "C" lpc_status lpc_matrix_create(const void* blob, uint64_t blob_bytes, u
     if (form > LPC_MATRIX_PACKED)
       throw Error(LPC_INVALID_ARGUMENT, "form: got " + std::to_string(form) + ", expected 0 or 1");
     form == LPC_MATRIX_PACKED ? keep_stored(*made, bytes, threads) : decode_into(*made, bytes, threads);
+    open(*made);
     *matrix = made.release();
   });
 }
@@ -136,6 +127,7 @@ extern "C" lpc_status lpc_matrix_set_scales(lpc_matrix* matrix, uint64_t group, 
     if (scale_count != 0) require(scales, "scales");
     made.values.assign(scales, scales + scale_count);
     matrix->scales = std::move(made);
+    open(*matrix);
   });
 }
 
@@ -164,8 +156,9 @@ extern "C" lpc_status lpc_matrix_multiply_each(const lpc_matrix* const* matrices
     }
     if (x_elements != 0) require(x, "x");
     if (y_elements != 0) require(y, "y");
+    lpc::PoolLoop pool{threads};
     for (uint64_t i = 0; i < count; ++i) {
-      multiply(*matrices[i], rows_are_outputs != 0, x, m, y + i * (y_elements / count), threads);
+      matrices[i]->opened->multiply({x, m, y + i * (y_elements / count), rows_are_outputs != 0}, pool.loop());
     }
   });
 }
@@ -179,15 +172,8 @@ extern "C" lpc_status lpc_matrix_decode(const lpc_matrix* matrix, void* dst, uin
       throw Error(LPC_BUFFER_TOO_SMALL, "dst_capacity: got " + std::to_string(dst_capacity) +
                                             " bytes, expected at least " + std::to_string(bytes));
     }
-    auto* const out = static_cast<uint8_t*>(dst);
-    if (matrix->stored) {
-      lpc::PoolLoop pool{threads};
-      matrix->stored->decode(out, pool.loop());
-    } else {
-      for_pieces(bytes, threads, [&](uint64_t begin, uint64_t end) {
-        std::memcpy(out + begin, matrix->memory.data() + begin, end - begin);
-      });
-    }
+    lpc::PoolLoop pool{threads};
+    matrix->opened->read(static_cast<uint8_t*>(dst), pool.loop());
   });
 }
 
