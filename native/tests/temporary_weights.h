@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "codecs/registry.h"
+#include "matmul/registry.h"
 #include "store/layer_store.h"
 #include "tests/check.h"
 
@@ -20,10 +21,10 @@ namespace lpc::test {
 
 inline constexpr uint64_t kRowBytes = 256;
 
-// bf16 in codec lz4. Removed with the object. Two blobs a layer.
+// bf16. Removed with the object. Two blobs a layer.
 class TemporaryWeights {
  public:
-  explicit TemporaryWeights(size_t blobs) {
+  explicit TemporaryWeights(size_t blobs, lpc_codec codec = LPC_CODEC_LZ4) : codec_(codec) {
     char name[] = "/tmp/lpc_store_test_XXXXXX";
     const int descriptor = mkstemp(name);
     close(descriptor);
@@ -47,7 +48,8 @@ class TemporaryWeights {
       auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
                                                      static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
       auto recoded = residence == Residence::kRecoded ? std::make_shared<RecodedBlob>(blob, packed_codec()) : nullptr;
-      blobs.push_back({std::move(blob), residence, recoded != nullptr, std::move(recoded)});
+      const bool as_stored = residence != Residence::kDecoded && can_multiply_stored(blob->header());
+      blobs.push_back({std::move(blob), residence, recoded != nullptr || as_stored, std::move(recoded)});
     }
     return blobs;
   }
@@ -59,7 +61,7 @@ class TemporaryWeights {
     std::vector<uint8_t> content(rows * kRowBytes);
     for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
     const lpc_tensor_desc tensor{LPC_DTYPE_BF16, 2, {rows, kRowBytes / 2, 0, 0}};
-    const lpc_encode_options options{sizeof(lpc_encode_options), LPC_CODEC_LZ4, 2048, 1, 0, 0, 0};
+    const lpc_encode_options options{sizeof(lpc_encode_options), codec_, 2048, 1, 0, 0, 0};
     uint64_t bound = 0;
     CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
     std::vector<uint8_t> blob(bound);
@@ -75,6 +77,7 @@ class TemporaryWeights {
 
   static const Codec& packed_codec() { return get_codec(LPC_CODEC_PACKED).variant(LPC_PACKED_E3P3); }
 
+  lpc_codec codec_;
   std::string path_;
   std::vector<uint64_t> offsets_;
   std::vector<uint64_t> bytes_;
