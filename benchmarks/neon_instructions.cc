@@ -13,7 +13,7 @@
 #include "codecs/packed/packed_codec.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 #include "simd/isa.h"
 
 namespace {

@@ -11,7 +11,7 @@
 #include "codecs/tensor.h"
 #include "matmul/pool_loop.h"
 #include "matmul/registry.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 #include "store/memory.h"
 
 struct lpc_matrix {

@@ -4,7 +4,7 @@
 #include <xxhash.h>
 
 #include "codecs/layout.h"
-#include "simd/xxh3.h"
+#include "simd/xxh3/xxh3.h"
 
 namespace lpc {
 

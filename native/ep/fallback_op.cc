@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "codecs/decode.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 
 namespace lpc {
 namespace {

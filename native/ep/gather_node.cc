@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ep/dequantize.h"
-#include "simd/dot.h"
-#include "simd/dot_int8.h"
+#include "simd/dot/dot.h"
+#include "simd/dot/dot_int8.h"
 
 namespace lpc {
 

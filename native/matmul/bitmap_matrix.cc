@@ -7,8 +7,8 @@
 #include "matmul/decoded_matrix.h"
 #include "matmul/scratch.h"
 #include "matmul/segments.h"
-#include "simd/bitmap.h"
-#include "simd/dot.h"
+#include "simd/bitmap/bitmap.h"
+#include "simd/dot/dot.h"
 
 namespace lpc {
 namespace {

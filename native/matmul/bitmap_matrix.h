@@ -3,7 +3,7 @@
 #pragma once
 
 #include "matmul/matrix.h"
-#include "simd/dot_bitmap.h"
+#include "simd/bitmap/dot_bitmap.h"
 
 namespace lpc {
 

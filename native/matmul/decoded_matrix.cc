@@ -7,7 +7,7 @@
 #include "matmul/batch.h"
 #include "matmul/panel.h"
 #include "matmul/scratch.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 
 namespace lpc {
 namespace {

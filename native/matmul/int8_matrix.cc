@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "simd/dot_int8.h"
+#include "simd/dot/dot_int8.h"
 
 namespace lpc {
 namespace {

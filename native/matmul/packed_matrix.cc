@@ -11,7 +11,7 @@
 #include "matmul/panel.h"
 #include "matmul/scratch.h"
 #include "matmul/segments.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 
 namespace lpc {
 namespace {

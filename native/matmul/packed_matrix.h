@@ -3,7 +3,7 @@
 #pragma once
 
 #include "matmul/matrix.h"
-#include "simd/packed.h"
+#include "simd/packed/packed.h"
 
 namespace lpc {
 

@@ -5,7 +5,7 @@
 
 #include "codecs/layout.h"
 #include "matmul/scratch.h"
-#include "simd/dot.h"
+#include "simd/dot/dot.h"
 
 namespace lpc {
 namespace {

@@ -1,7 +1,7 @@
 #include "matmul/scratch.h"
 
-#include "simd/dot.h"
-#include "simd/packed.h"
+#include "simd/dot/dot.h"
+#include "simd/packed/packed.h"
 
 namespace lpc {
 

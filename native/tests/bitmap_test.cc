@@ -6,8 +6,8 @@
 
 #include "codecs/bitmap/bitmap_codec.h"
 #include "codecs/bitmap/segment_layout.h"
-#include "simd/dot.h"
-#include "simd/dot_bitmap.h"
+#include "simd/bitmap/dot_bitmap.h"
+#include "simd/dot/dot.h"
 #include "tests/guarded_buffer.h"
 #include "tests/main.h"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "simd/dot_int8.h"
+#include "simd/dot/dot_int8.h"
 #include "tests/guarded_buffer.h"
 #include "tests/main.h"
 

@@ -1,10 +1,11 @@
 // Element transforms: every instruction set against the scalar reference, at every length, between guard pages.
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "simd/implementation.h"
 #include "tests/guarded_buffer.h"
 #include "tests/main.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 using test::GuardedBuffer;
 
-constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vbmi2, Isa::kNeon};
 constexpr size_t kMaxLength = 5 * 64 + 17;
 
 size_t element_bytes(uint32_t dtype) {
@@ -40,15 +40,17 @@ GuardedBuffer& fill(GuardedBuffer& buffer, const std::vector<uint8_t>& bytes) {
 
 bool equal(GuardedBuffer& a, const std::vector<uint8_t>& b) { return std::equal(b.begin(), b.end(), a.data()); }
 
+const SplitKernels& reference_kernels() { return *implementations().front().split; }
+
 template <typename Body>
 void for_each_isa(Body&& body) {
-  for (Isa isa : kIsas) {
-    if (const SplitKernels* kernels = split_kernels_for(isa)) body(*kernels);
+  for (const Implementation& one : implementations()) {
+    if (one.supported()) body(*one.split);
   }
 }
 
 void check_split_join(const SplitKernels& kernels, uint32_t dtype, size_t n, GuardedBuffer::At at) {
-  const SplitKernels& reference = *split_kernels_for(Isa::kScalar);
+  const SplitKernels& reference = reference_kernels();
   const size_t raw_bytes = raw_arrays(dtype) * n;
   const auto bias = static_cast<uint8_t>((n * 37) & ((1u << exponent_bits(dtype)) - 1));
   const std::vector<uint8_t> elements = noise(n * element_bytes(dtype), static_cast<uint32_t>(n));
@@ -147,7 +149,7 @@ void check_fp16_planes(const SplitKernels& kernels, size_t n, GuardedBuffer::At 
   const std::vector<uint8_t> raw = noise(n, static_cast<uint32_t>(n) + 1000);
   std::vector<uint8_t> planes = planes_by_definition(whole), elements(2 * n);
   planes.resize(kFp16Planes * plane_bytes);
-  split_kernels_for(Isa::kScalar)->join[LPC_DTYPE_FP16](whole.data(), raw.data(), n, n, bias, elements.data());
+  reference_kernels().join[LPC_DTYPE_FP16](whole.data(), raw.data(), n, n, bias, elements.data());
   for (size_t i = 0; i < n; ++i) whole[i] = static_cast<uint8_t>((whole[i] & 0xF8) | (i * 5 & 7));
   GuardedBuffer codes(n, at), raw_bytes(n, at), bits(planes.size(), at), back(2 * n, at);
   fill(bits, planes);

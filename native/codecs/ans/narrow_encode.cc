@@ -5,7 +5,7 @@
 #include "codecs/ans/narrow.h"
 #include "codecs/ans/narrow_tables.h"
 #include "codecs/ans/params.h"
-#include "simd/ans_narrow-inl.h"
+#include "simd/ans/ans_narrow-inl.h"
 
 namespace lpc::ans::narrow {
 namespace {

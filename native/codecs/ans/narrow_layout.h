@@ -5,8 +5,8 @@
 
 #include "codecs/codec.h"
 #include "codecs/layout.h"
-#include "simd/ans.h"
-#include "simd/split.h"
+#include "simd/ans/ans.h"
+#include "simd/split/split.h"
 
 namespace lpc::ans::narrow {
 

@@ -3,7 +3,7 @@
 
 #include "codecs/ans/narrow_layout.h"
 #include "codecs/codec.h"
-#include "simd/ans.h"
+#include "simd/ans/ans.h"
 
 namespace lpc::ans::narrow {
 

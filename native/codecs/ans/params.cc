@@ -6,7 +6,7 @@
 
 #include "codecs/ans/frequencies.h"
 #include "codecs/layout.h"
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 namespace lpc::ans {
 

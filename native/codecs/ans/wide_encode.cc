@@ -6,7 +6,7 @@
 #include "codecs/ans/wide.h"
 #include "codecs/ans/wide_layout.h"
 #include "codecs/layout.h"
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 namespace lpc::ans::wide {
 namespace {

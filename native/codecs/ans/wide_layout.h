@@ -2,7 +2,7 @@
 #pragma once
 
 #include "codecs/codec.h"
-#include "simd/ans.h"
+#include "simd/ans/ans.h"
 
 namespace lpc::ans::wide {
 

@@ -7,8 +7,8 @@
 #include "codecs/bitmap/bitmap_encode.h"
 #include "codecs/bitmap/segment_layout.h"
 #include "codecs/registry.h"
-#include "simd/bitmap.h"
-#include "simd/split.h"
+#include "simd/bitmap/bitmap.h"
+#include "simd/split/split.h"
 
 namespace lpc {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 namespace lpc::lz4 {
 namespace {

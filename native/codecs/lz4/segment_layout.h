@@ -5,7 +5,7 @@
 
 #include "codecs/codec.h"
 #include "codecs/layout.h"
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 namespace lpc::lz4 {
 

@@ -6,7 +6,7 @@
 
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
-#include "simd/split.h"
+#include "simd/split/split.h"
 
 namespace lpc::packed {
 namespace {

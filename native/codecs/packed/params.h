@@ -2,7 +2,7 @@
 #pragma once
 
 #include "codecs/codec.h"
-#include "simd/packed.h"
+#include "simd/packed/packed.h"
 
 namespace lpc::packed {
 

@@ -3,7 +3,7 @@
 
 #include "codecs/codec.h"
 #include "codecs/layout.h"
-#include "simd/packed.h"
+#include "simd/packed/packed.h"
 
 namespace lpc::packed {
 

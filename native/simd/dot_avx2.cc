@@ -1,3 +1,0 @@
-#define LPC_SIMD_NAMESPACE dot_avx2
-#define LPC_VECTOR_BYTES 32
-#include "simd/dot-inl.h"

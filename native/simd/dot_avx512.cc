@@ -1,3 +1,0 @@
-#define LPC_SIMD_NAMESPACE dot_avx512
-#define LPC_VECTOR_BYTES 64
-#include "simd/dot-inl.h"

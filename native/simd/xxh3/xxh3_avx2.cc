@@ -1,0 +1,10 @@
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "simd/xxh3/xxh3.h"
+
+namespace lpc {
+
+uint64_t xxh3_64_avx2(const uint8_t* bytes, size_t n) { return XXH3_64bits(bytes, n); }
+
+}  // namespace lpc
