@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "codecs/checksum.h"
+#include "codecs/codec.h"
 #include "codecs/layout.h"
-#include "codecs/registry.h"
 
 namespace lpc {
 namespace {
@@ -183,17 +183,6 @@ void check_segment_arguments(const BlobHeader& header, size_t index, Bytes store
 }
 
 }  // namespace
-
-uint64_t BlobHeader::segment_rows(size_t index) const {
-  const uint64_t first = segment_first_row(index);
-  return std::min(rows - first, rows_per_segment);
-}
-
-uint64_t BlobHeader::max_stored_segment_bytes() const {
-  uint64_t largest = 0;
-  for (const Segment& segment : segments) largest = std::max(largest, segment.bytes);
-  return largest;
-}
 
 uint32_t peek_header_bytes(Bytes prefix) {
   const size_t have = std::min(prefix.size(), sizeof kMagicBytes);

@@ -1,7 +1,7 @@
 // XXH3-64 with seed 0: the checksum of segments and headers.
 #pragma once
 
-#include "codecs/blob.h"
+#include "codecs/blob_header.h"
 
 namespace lpc {
 

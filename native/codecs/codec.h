@@ -4,7 +4,7 @@
 // nor ONNX Runtime, holds no state and never allocates: scratch memory comes from the caller.
 #pragma once
 
-#include "codecs/blob.h"
+#include "codecs/blob_header.h"
 #include "codecs/tensor.h"
 
 namespace lpc {
@@ -52,5 +52,11 @@ class Codec {
   virtual void decode(const SegmentShape& shape, Bytes params, Bytes stored, MutableBytes out,
                       MutableBytes scratch) const = 0;
 };
+
+// The codec of this build with this id (codecs/registry.cc); null for one that it does not know.
+const Codec* find_codec(uint32_t id);
+
+// Throws LPC_UNSUPPORTED, naming the codecs that there are.
+const Codec& get_codec(uint32_t id);
 
 }  // namespace lpc

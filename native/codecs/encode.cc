@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "base/parallel.h"
+#include "codecs/codec.h"
 #include "codecs/layout.h"
-#include "codecs/registry.h"
 #include "codecs/segment_writer.h"
 
 namespace lpc {

@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "base/error.h"
-#include "codecs/blob.h"
+#include "codecs/blob_header.h"
 
 namespace lpc {
 

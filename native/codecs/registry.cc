@@ -1,8 +1,8 @@
-#include "codecs/registry.h"
-
+// The codecs of this build: one line each.
 #include "base/error.h"
 #include "codecs/ans/ans_codec.h"
 #include "codecs/bitmap/bitmap_codec.h"
+#include "codecs/codec.h"
 #include "codecs/lz4/lz4_codec.h"
 #include "codecs/packed/packed_codec.h"
 #include "codecs/stored/stored_codec.h"

@@ -1,9 +1,9 @@
 #include "codecs/segment_writer.h"
 
 #include "codecs/checksum.h"
+#include "codecs/codec.h"
 #include "codecs/layout.h"
 #include "codecs/partial.h"
-#include "codecs/registry.h"
 
 namespace lpc {
 namespace {

@@ -1,6 +1,5 @@
 #include "codecs/tensor.h"
 
-#include "codecs/blob.h"
 #include "codecs/layout.h"
 
 namespace lpc {

@@ -1,6 +1,7 @@
 // Data types and the division of a tensor into rows and segments.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "lpc/lpc.h"
@@ -9,6 +10,9 @@ namespace lpc {
 
 // Name of a dtype in docs/format.md, section 3; "unknown" for a number that is none.
 const char* dtype_name(uint32_t dtype);
+
+// Size of one element in bytes; throws LPC_UNSUPPORTED for an unknown dtype.
+size_t dtype_bytes(uint32_t dtype);
 
 struct TensorRows {
   uint64_t rows = 0;

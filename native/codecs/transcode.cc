@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "base/parallel.h"
+#include "codecs/codec.h"
 #include "codecs/encode.h"
 #include "codecs/layout.h"
-#include "codecs/registry.h"
 #include "codecs/segment_writer.h"
 
 namespace lpc {

@@ -33,19 +33,4 @@ Claims find_claims(const Api& api, const OrtGraph* graph);
 // The pair inside a graph that was fused from one; throws LPC_INTERNAL when it holds something else.
 Pair fused_pair(const Api& api, const OrtGraph* graph);
 
-// Where a Decompress node's blob lies.
-struct BlobPlace {
-  std::string tensor;
-  std::string file;
-  uint64_t offset = 0;
-  uint64_t bytes = 0;
-  int64_t layer = 0;
-  bool transpose = false;
-  std::vector<int64_t> shape;  // stored
-};
-
-// Throws LPC_FORMAT_ERROR when the blob is not external data, and as data_file; `folder_option` as in model_folder.
-BlobPlace blob_place(const Api& api, const OrtGraph* graph, const OrtNode* decompress,
-                     const std::string& folder_option);
-
 }  // namespace lpc

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "codecs/tensor.h"
-#include "ep/claim.h"
 #include "store/stored_blob.h"
 
 namespace lpc {

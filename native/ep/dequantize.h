@@ -3,11 +3,11 @@
 #pragma once
 
 #include "ep/api.h"
+#include "ep/blob_place.h"
 #include "matmul/matrix.h"
 
 namespace lpc {
 
-struct BlobPlace;
 class StoredBlob;
 
 // "" when the scales can be applied to rows of the stored matrix [rows, columns]; else the reason why not.

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "ep/claim.h"
+#include "ep/blob_place.h"
 #include "store/stored_blob.h"
 
 namespace lpc {

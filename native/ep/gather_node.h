@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "ep/claim.h"
 #include "ep/fused_node.h"
 #include "matmul/matrix.h"
 

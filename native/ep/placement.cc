@@ -1,7 +1,7 @@
 #include "ep/placement.h"
 
+#include "codecs/codec.h"
 #include "codecs/packed/params.h"
-#include "codecs/registry.h"
 #include "matmul/registry.h"
 
 namespace lpc {

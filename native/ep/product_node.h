@@ -1,6 +1,7 @@
 // {Decompress[, DequantizeLinear], MatMul | Gemm}: a product with a weight that the layer store has decoded in time.
 #pragma once
 
+#include "ep/claim.h"
 #include "ep/fused_node.h"
 #include "matmul/matrix.h"
 #include "store/layer_store.h"

@@ -1,7 +1,7 @@
 // fuzz_seeds GOLDEN OUT: writes what the targets begin with to OUT/TARGET.
 #include <cstdio>
 
-#include "codecs/registry.h"
+#include "codecs/codec.h"
 #include "fuzz/golden_files.h"
 #include "fuzz/targets.h"
 

@@ -6,11 +6,11 @@
 #include <string>
 
 #include "codecs/checksum.h"
+#include "codecs/codec.h"
 #include "codecs/decode.h"
 #include "codecs/layout.h"
 #include "codecs/packed/params.h"
 #include "codecs/packed/segment_layout.h"
-#include "codecs/registry.h"
 #include "codecs/transcode.h"
 #include "simd/isa.h"
 

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "codecs/codec.h"
-#include "codecs/registry.h"
 #include "simd/isa.h"
 #include "tests/guarded_buffer.h"
 #include "tests/main.h"

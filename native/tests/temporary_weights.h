@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "codecs/registry.h"
+#include "codecs/codec.h"
 #include "matmul/registry.h"
 #include "store/layer_store.h"
 #include "tests/check.h"

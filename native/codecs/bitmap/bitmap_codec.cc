@@ -6,7 +6,7 @@
 
 #include "codecs/bitmap/bitmap_encode.h"
 #include "codecs/bitmap/segment_layout.h"
-#include "codecs/registry.h"
+#include "codecs/codec.h"
 #include "simd/bitmap/bitmap.h"
 #include "simd/split/split.h"
 

@@ -4,7 +4,7 @@
 
 #include "codecs/ans/params.h"
 #include "codecs/bitmap/segment_layout.h"
-#include "codecs/registry.h"
+#include "codecs/codec.h"
 
 namespace lpc::bitmap {
 namespace {

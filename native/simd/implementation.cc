@@ -1,11 +1,10 @@
-#include "simd/isa.h"
+#include "simd/implementation.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
 
 #include "base/error.h"
-#include "simd/implementation.h"
 
 namespace lpc {
 namespace {
