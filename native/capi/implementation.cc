@@ -1,10 +1,10 @@
 // The instruction sets of the C API.
-#include "base/error.h"
+#include "capi/arguments.h"
 #include "simd/isa.h"
 
 extern "C" lpc_status lpc_implementation(const char** name) {
   return lpc::guarded([&] {
-    if (name == nullptr) throw lpc::Error(LPC_INVALID_ARGUMENT, "name: null pointer");
+    lpc::capi::require(name, "name");
     *name = lpc::isa_name(lpc::active_isa());
   });
 }

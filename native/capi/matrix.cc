@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "capi/arguments.h"
 #include "codecs/decode.h"
 #include "codecs/tensor.h"
 #include "matmul/pool_loop.h"
@@ -26,19 +27,10 @@ struct lpc_matrix {
 namespace {
 
 using lpc::Error;
+using lpc::capi::require;
+using lpc::capi::require_equal;
 
 constexpr uint64_t kPiece = uint64_t{128} << 10;  // bytes that a thread copies or reads at a time
-
-void require(const void* pointer, const char* name) {
-  if (pointer == nullptr) throw Error(LPC_INVALID_ARGUMENT, std::string(name) + ": null pointer");
-}
-
-void require_equal(uint64_t got, uint64_t expected, const char* name) {
-  if (got != expected) {
-    throw Error(LPC_INVALID_ARGUMENT,
-                std::string(name) + ": got " + std::to_string(got) + ", expected " + std::to_string(expected));
-  }
-}
 
 void require_all(const lpc_matrix* const* matrices, uint64_t count) {
   if (count != 0) require(matrices, "matrices");

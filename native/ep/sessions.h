@@ -13,6 +13,9 @@ namespace lpc {
 // name takes the name over. An empty name is not registered.
 void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer);
 
+// Throws LPC_NOT_FOUND when no session of this name is alive.
+std::shared_ptr<const Observer> find_session(const std::string& session_id);
+
 // The flag of the run of this name, to be kept as long as the run goes on.
 std::shared_ptr<const CancelFlag> cancel_flag(const std::string& run_id);
 // Throws LPC_NOT_FOUND when there is no such run now.

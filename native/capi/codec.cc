@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "capi/arguments.h"
 #include "codecs/decode.h"
 #include "codecs/encode.h"
 #include "codecs/packed/params.h"
@@ -15,11 +16,8 @@ namespace {
 using lpc::Bytes;
 using lpc::Error;
 using lpc::MutableBytes;
-
-template <typename Pointer>
-void require(Pointer pointer, const char* name) {
-  if (pointer == nullptr) throw Error(LPC_INVALID_ARGUMENT, std::string(name) + ": null pointer");
-}
+using lpc::capi::require;
+using lpc::capi::require_struct;
 
 // A buffer; null is allowed only for none.
 Bytes input(const void* data, uint64_t bytes, const char* name) {
@@ -29,15 +27,6 @@ Bytes input(const void* data, uint64_t bytes, const char* name) {
 MutableBytes output(void* data, uint64_t bytes, const char* name) {
   if (bytes != 0) require(data, name);
   return {static_cast<uint8_t*>(data), bytes};
-}
-
-template <typename Struct>
-void require_struct(const Struct* value, const char* name) {
-  require(value, name);
-  if (value->struct_bytes != sizeof(Struct)) {
-    throw Error(LPC_INVALID_ARGUMENT, std::string(name) + ".struct_bytes: got " + std::to_string(value->struct_bytes) +
-                                          ", expected " + std::to_string(sizeof(Struct)));
-  }
 }
 
 MutableBytes first_bytes(MutableBytes buffer, uint64_t needed) {
