@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "codecs/decode.h"
+#include "codecs/tensor.h"
 #include "simd/dot/dot.h"
 
 namespace lpc {

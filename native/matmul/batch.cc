@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codecs/layout.h"
+#include "codecs/tensor.h"
 #include "matmul/scratch.h"
 #include "simd/dot/dot.h"
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "codecs/layout.h"
+#include "codecs/tensor.h"
 #include "matmul/batch.h"
 #include "matmul/panel.h"
 #include "matmul/scratch.h"

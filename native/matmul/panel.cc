@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "codecs/layout.h"
+#include "codecs/tensor.h"
 #include "matmul/scratch.h"
 #include "simd/dot/dot.h"
 

@@ -8,6 +8,7 @@
 #include "codecs/decode.h"
 #include "codecs/encode.h"
 #include "codecs/layout.h"
+#include "codecs/tensor.h"
 #include "tests/guarded_buffer.h"
 #include "tests/main.h"
 

@@ -1,5 +1,5 @@
-// The expansion of simd/bitmap/bitmap.h: one element at a time, and by shuffles of 16 bytes. In an unnamed namespace, so that
-// no two translation units share code.
+// The expansion of simd/bitmap/bitmap.h: one element at a time, and by shuffles of 16 bytes. In an unnamed namespace,
+// so that no two translation units share code.
 #pragma once
 
 #include <array>

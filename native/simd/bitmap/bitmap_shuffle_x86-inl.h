@@ -1,4 +1,5 @@
-// Eight values of 16 bits to their places among zeros by one byte shuffle, for the x86 files of simd/bitmap/dot_bitmap.h.
+// Eight values of 16 bits to their places among zeros by one byte shuffle, for the x86 files of
+// simd/bitmap/dot_bitmap.h.
 #pragma once
 
 #include "simd/bitmap/bitmap-inl.h"

@@ -1,7 +1,8 @@
-// The kernel of simd/bitmap/dot_bitmap.h, written once: the zeros come back in registers, in the order of accumulate-inl.h.
+// The kernel of simd/bitmap/dot_bitmap.h, written once: the zeros come back in registers, in the order of
+// accumulate-inl.h.
 //
-// The including file defines LPC_SIMD_NAMESPACE and LPC_VECTOR_BYTES, includes simd/dot/accumulate-inl.h, and defines in
-// the namespace
+// The including file defines LPC_SIMD_NAMESPACE and LPC_VECTOR_BYTES, includes simd/dot/accumulate-inl.h, and defines
+// in the namespace
 //   WordVector expand(uint64_t bits, const uint8_t* values)
 // which places the values at the lowest kHalves bits that are set, and zeros at the others; it may read a whole vector.
 //

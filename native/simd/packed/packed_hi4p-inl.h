@@ -1,5 +1,5 @@
-// The layout hi4p of simd/packed/packed.h: four-bit codes of the high byte: sixteen values; the rest is patched from a list of
-// (column, value). Decoded as packed_blocks-inl.h does the other layouts.
+// The layout hi4p of simd/packed/packed.h: four-bit codes of the high byte: sixteen values; the rest is patched from a
+// list of (column, value). Decoded as packed_blocks-inl.h does the other layouts.
 #pragma once
 
 #include "simd/packed/packed_blocks-inl.h"

@@ -1,5 +1,6 @@
-// Portable loops of simd/split/split.h, compiled once an instruction set (the compiler vectorises them) and replaced there by
-// hand-written kernels where that is faster. In an unnamed namespace, so that no two translation units share code.
+// Portable loops of simd/split/split.h, compiled once an instruction set (the compiler vectorises them) and replaced
+// there by hand-written kernels where that is faster. In an unnamed namespace, so that no two translation units share
+// code.
 #pragma once
 
 #include <algorithm>
