@@ -18,7 +18,7 @@ from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
 from edge_runtime.fork import never_end_in_a_child
 from edge_runtime.generate import Generation
-from edge_runtime.memory import LARGEST_BYTES, available_bytes
+from edge_runtime.memory import LARGEST_BYTES, available_bytes, parse_rate, parse_size
 from edge_runtime.package import Package
 from edge_runtime.placement import Placement, place, place_fallback, weights_of
 from edge_runtime.plan import Figures
@@ -50,10 +50,10 @@ def load(
     threads: int = 0,
     context_length: int | None = None,
     prefill_chunk: int | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | str | None = None,
     board: str | Path | None = None,
     storage: str | None = None,
-    bus_limit: float | None = None,
+    bus_limit: float | str | None = None,
     read_mode: ReadMode = "auto",
     transcode: str = "auto",
     trace: str | Path | None = None,
@@ -64,21 +64,25 @@ def load(
     `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
     threads for arithmetic and for decompression (0: chosen by onnxruntime and by the provider). `context_length` lowers
     the model's own limit of positions. `prefill_chunk` is the number of prompt tokens in one pass (default: 512, or
-    what a plan chooses within the budget). `memory_budget` is all that the process may take, in bytes, with all models
-    that it has loaded, as long as they live: the smallest budget stated holds for all. What does not fit is streamed
-    from the file for every token (default: what this machine has left). `board` is the profile (a name or a file of
-    `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the board that this
-    is, its fastest). `bus_limit` (bytes a second) imitates a slower bus. `read_mode` "direct" reads past the page
-    cache, "buffered" through it, "auto" whichever the first reads show to be faster. `transcode` "auto" keeps bf16
-    weights that stay in memory in the packed layout that this machine computes from quickest, whatever codec the file
-    has: the first pass takes longer, every other one less. The name of a layout keeps them in that one, "off" as they
-    are stored. `trace` is a file that gets a Chrome trace of reading, decoding, waiting and computing when the model is
-    closed. `debug` lets onnxruntime log to stderr.
+    what a plan chooses within the budget). `memory_budget` is all that the process may take, in bytes or as "700MB",
+    with all models that it has loaded, as long as they live: the smallest budget stated holds for all. What does not
+    fit is streamed from the file for every token (default: what this machine has left). `board` is the profile (a name
+    or a file of `lpc-board measure`) whose speeds a plan is made from, `storage` which of its storage (default: the
+    board that this is, its fastest). `bus_limit` (bytes a second, or "1.5GB/s") imitates a slower bus. `read_mode`
+    "direct" reads past the page cache, "buffered" through it, "auto" whichever the first reads show to be faster.
+    `transcode` "auto" keeps bf16 weights that stay in memory in the packed layout that this machine computes from
+    quickest, whatever codec the file has: the first pass takes longer, every other one less. The name of a layout keeps
+    them in that one, "off" as they are stored. `trace` is a file that gets a Chrome trace of reading, decoding, waiting
+    and computing when the model is closed. `debug` lets onnxruntime log to stderr.
 
     Raises ConfigError for an argument out of its range or a missing file, FormatError for a malformed one,
     BudgetError for a budget that is too small or above the limit of the control group, RuntimeUnavailableError without
     a usable onnxruntime or native library.
     """
+    if isinstance(memory_budget, str):
+        memory_budget = parse_size(memory_budget)
+    if isinstance(bus_limit, str):
+        bus_limit = parse_rate(bus_limit)
     package = Package.open(path)
     _check_arguments(package, provider, threads, context_length, prefill_chunk, memory_budget, bus_limit, transcode)
     tokenizer = Tokenizer(package)
@@ -162,7 +166,10 @@ def _require_whole(name: str, value: Any, least: int, most: int | None, expected
 
 
 class Model:
-    """A model that is ready to run. Several threads may generate on one model at once."""
+    """A model that is ready to run, until it is closed. Several threads may generate on one model at once.
+
+    `with load(path) as model:` closes it at the end.
+    """
 
     def __init__(
         self,
@@ -183,9 +190,22 @@ class Model:
         self.provider: ProviderName = provider
         self.session_id = session_id
         self.context_length = context_length
-        self._graph = graph
+        self._open_graph: Graph | None = graph
         self._share = share
         self._prefill_chunk = prefill_chunk
+
+    def close(self) -> None:
+        """Let go of the weights; what is being generated ends first. A second call does nothing.
+
+        Afterwards everything that needs the model raises ConfigError.
+        """
+        self._open_graph = None
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def generate(
         self,
@@ -246,6 +266,12 @@ class Model:
     def stats(self) -> SessionStats | None:
         """What the provider did for this model so far; None with provider "cpu", where nobody counts."""
         return lpc_provider.session_stats(self.session_id) if self.provider == "lpc" else None
+
+    @property
+    def _graph(self) -> Graph:
+        if self._open_graph is None:
+            raise ConfigError(f"{self.package.path}: the model is closed; load it again")
+        return self._open_graph
 
     def _decoder(self, capacity: int) -> SequenceDecoder:
         """An empty text; BudgetError if the memory for the weights has gone since the model was loaded: once."""

@@ -25,6 +25,7 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2
 
 _DISTRIBUTION = "lpc-edge-runtime"
+_EXTRAS = {"onnx": "export"}  # a module that boards do without -> the extra that brings it
 _LONGEST_LINE = 1200  # characters: names and paths of others may be of any length
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -162,6 +163,8 @@ def _text(error: Exception) -> str:
         return _system_error(error)
     if isinstance(error, MemoryError):
         return "not enough memory"
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return f"this needs {error.name}, which is not installed: pip install '{_DISTRIBUTION}[{_EXTRAS[error.name]}]'"
     return f"{type(error).__name__}: {error} (unexpected; run with --debug for the traceback)"
 
 

@@ -206,8 +206,8 @@ def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
 
 
 def _transcoded_bytes(shape: Sequence[int], stored: int, decoded: int) -> int:
-    """At most, in the packed layout of any machine (native/simd/packed/packed.h); weights that the file has as they are may
-    not shrink at all."""
+    """At most, in the packed layout of any machine (native/simd/packed/packed.h); weights that the file has as they
+    are may not shrink at all."""
     rows, columns = shape
     groups = -(-columns // 64)
     row = 64 * (groups + -(-groups // 2)) + 8 + columns * _ESCAPE_BITS / 8
