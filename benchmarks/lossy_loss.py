@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_runtime.evaluation import Estimate, Observed, generated_windows
+from edge_runtime.bench.evaluation import Estimate, Observed, generated_windows
 from edge_runtime.session import Model, load
 from exporters.export import ExportOptions, export, trial
 from exporters.lossy import LossyExport, opened

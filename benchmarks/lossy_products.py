@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec, native
-from edge_runtime.matrix import Floats, Matrix
+from edge_runtime.bench.matrix import Floats, Matrix
 
 SPARSITIES = (0.5, 0.7)
 WARM_UP = 3

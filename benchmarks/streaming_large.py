@@ -16,8 +16,8 @@ from pathlib import Path
 
 from streaming import Machine, measured_profile, run
 
+from edge_runtime.bench.token_time import TokenTime
 from edge_runtime.cli.run import attribution
-from edge_runtime.token_time import TokenTime
 
 
 def main() -> int:

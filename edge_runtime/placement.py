@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from edge_runtime.budget import ledger
 from edge_runtime.errors import BudgetError
-from edge_runtime.memory import default_budget, require_within_group
+from edge_runtime.machine.memory import default_budget, require_within_group
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, Plan, plan_for
 from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ModelShape

@@ -17,10 +17,10 @@ from edge_runtime import native
 from edge_runtime.errors import FormatError, LpcError
 from edge_runtime.fork import process_number, require_process
 from edge_runtime.generate import Cancelled
-from edge_runtime.manifest import UPDATE
-from edge_runtime.package import CONFIG_FILE, MOST_TOKENS, Package
+from edge_runtime.io.printable import printable
+from edge_runtime.package.folder import CONFIG_FILE, MOST_TOKENS, Package
+from edge_runtime.package.manifest import UPDATE
 from edge_runtime.plan.model import ModelShape
-from edge_runtime.printable import printable
 from edge_runtime.provider import RUN_ID, import_onnxruntime
 from edge_runtime.sampling import FloatRow
 

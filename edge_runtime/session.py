@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
-from edge_runtime.board import figures_for
 from edge_runtime.budget import Share, ledger
 from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
 from edge_runtime.fork import never_end_in_a_child
 from edge_runtime.generate import Generation
-from edge_runtime.memory import LARGEST_BYTES, available_bytes, parse_rate, parse_size
+from edge_runtime.machine.board import figures_for
+from edge_runtime.machine.memory import LARGEST_BYTES, available_bytes, parse_rate, parse_size
 from edge_runtime.package import Package
 from edge_runtime.placement import Placement, place, place_fallback, weights_of
 from edge_runtime.plan import Figures

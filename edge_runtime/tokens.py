@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.files import read_small
+from edge_runtime.io.files import read_small
+from edge_runtime.io.printable import printable
 from edge_runtime.package import Package
-from edge_runtime.printable import printable
 
 _INCOMPLETE = "\ufffd"
 _CONTEXT_TOKENS = 32

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exporters.config import LARGEST_INTEGER, ConfigReader
+from edge_runtime.config.reader import LARGEST_INTEGER, ConfigReader
 from exporters.graph import FLOAT, INT32, INT64, MICROSOFT, Graph, Value
 from exporters.layers import Linear, Norm
 from exporters.rope import Rope

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.checked_json import is_file_name
+from edge_runtime.config.reader import ConfigReader, read_json
 from edge_runtime.errors import ExportError
-from edge_runtime.printable import printable
-from exporters.config import ConfigReader, read_json
+from edge_runtime.io.checked_json import is_file_name
+from edge_runtime.io.printable import printable
 from exporters.safetensors_file import SafetensorsFile, TensorInfo
 from exporters.source_files import SourceMaps
 

@@ -203,7 +203,7 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
     check_place("--svg", svg)
     base = base_of(lossy)
     with _failing("interrupted: nothing was written"):
-        from edge_runtime.files import write_whole
+        from edge_runtime.io.files import write_whole
         from exporters import frontier
         from exporters.export import ExportOptions
 
@@ -247,7 +247,7 @@ def _default_out(model: Path) -> Path:
 
 def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> float:
     """What suits the board, said on stderr."""
-    from edge_runtime.board import figures_of, load_profile
+    from edge_runtime.machine.board import figures_of, load_profile
     from exporters.partial import fraction_for
 
     figures = figures_of(load_profile(board))

@@ -67,7 +67,7 @@ def table(result: ExportResult) -> str:
 def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
     if not result.passes:
         return []
-    from edge_runtime.loss import headline
+    from edge_runtime.package.loss import headline
 
     return [("lossy", headline(result.passes, result.loss))]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from edge_runtime.config.reader import ConfigReader, read_json
 from edge_runtime.provider import get_ep_name
 from exporters.architectures import Architecture
-from exporters.config import ConfigReader, read_json
 
 FILE = "genai_config.json"
 GENERATION = "generation_config.json"

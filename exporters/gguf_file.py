@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ExportError, FormatError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from exporters.safetensors_file import TensorInfo
 from exporters.source_files import SourceMaps
 

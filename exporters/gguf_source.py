@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.config.reader import LARGEST_INTEGER, ConfigReader
 from edge_runtime.errors import ExportError, FormatError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from exporters.checkpoint import Checkpoint
-from exporters.config import LARGEST_INTEGER, ConfigReader
 from exporters.gguf_file import DTYPES, Array, GgufFile, shown
 from exporters.gguf_tokenizer import tokenizer_json
 from exporters.safetensors_file import TensorInfo

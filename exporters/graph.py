@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ExportError
-from edge_runtime.manifest import OPERATOR_DOMAIN, OPERATOR_VERSION
+from edge_runtime.package.manifest import OPERATOR_DOMAIN, OPERATOR_VERSION
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 MICROSOFT = "com.microsoft"

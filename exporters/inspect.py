@@ -6,8 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.loss import lossy_line
-from edge_runtime.manifest import read_manifest as manifest_of
+from edge_runtime.package.loss import lossy_line
+from edge_runtime.package.manifest import read_manifest as manifest_of
 
 _SHOWN = ("generator", "lossless", "source", "tensors", "constants", "totals")
 _SHOWN_OF_TENSOR = ("bits_per_weight", "source_xxh3_128")

@@ -16,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from edge_runtime.files import open_regular, parse_json
+from edge_runtime.io.files import open_regular, parse_json
 from exporters.graph import Extent
 from exporters.manifest import WrittenTensor
 from exporters.working import JOURNAL

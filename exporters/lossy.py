@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bench.evaluation import Evaluation, Observed, generated_windows, observe, text_windows
 from edge_runtime.errors import ConfigError, ExportError
-from edge_runtime.evaluation import Evaluation, Observed, generated_windows, observe, text_windows
 from edge_runtime.session import Model, load
 from exporters.checkpoint import CONFIG
 from exporters.inspect import read_manifest

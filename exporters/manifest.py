@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.manifest import FORMAT, FORMAT_VERSION, OPERATOR_DOMAIN, OPERATOR_VERSION
-from edge_runtime.seal import entry_of
+from edge_runtime.package.manifest import FORMAT, FORMAT_VERSION, OPERATOR_DOMAIN, OPERATOR_VERSION
+from edge_runtime.package.seal import entry_of
 from exporters import __version__
 from exporters.graph import DATA_FILE, Extent
 from exporters.plan import Plan, WeightGraph

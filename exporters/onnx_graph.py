@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ExportError
-from edge_runtime.manifest import OPERATOR_VERSION
+from edge_runtime.package.manifest import OPERATOR_VERSION
 from exporters.graph import (
     FLOAT,
     INLINE_LIMIT,

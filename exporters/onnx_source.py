@@ -17,15 +17,15 @@ import onnx.inliner
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from edge_runtime.config.reader import read_json
 from edge_runtime.errors import ExportError, FormatError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
+from edge_runtime.io.source_files import open_source, read_source
 from exporters import dtypes, genai_config
-from exporters.config import read_json
 from exporters.graph import LPC
 from exporters.onnx_graph import OnnxGraph
 from exporters.onnx_tensors import OnnxTensors
 from exporters.plan import Plan
-from exporters.source_files import open_source, read_source
 from exporters.tokenizer_files import TOKENIZER, TokenizerFiles, read_tokenizer
 
 _PROTOBUF_LIMIT = (1 << 31) - 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import FormatError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from exporters import dtypes
 from exporters.safetensors_file import TensorInfo
 from exporters.source_files import SourceMaps

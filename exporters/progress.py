@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from edge_runtime.printable import printable
-from edge_runtime.streams import write_raw
+from edge_runtime.io.printable import printable
+from edge_runtime.io.streams import write_raw
 
 TOKENS = ("tokens", 1.0)
 _QUIET_SECONDS = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ExportError, LpcError
-from edge_runtime.files import parse_json, read_small
+from edge_runtime.io.files import parse_json, read_small
 from exporters import replacing, working
 from exporters.rename import exchange, rename_new
 from exporters.staging import write_json, writing

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ExportError
-from edge_runtime.files import parse_json, read_small
+from edge_runtime.io.files import parse_json, read_small
 from exporters import genai_config
 from exporters.graph import DATA_FILE
 from exporters.staging import MANIFEST, MODEL_FILE, PACKAGE

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.manifest import MANIFEST_FILE
-from edge_runtime.model_files import file_of
-from edge_runtime.seal import changed_error, changed_files, data_file_of, entry_of
+from edge_runtime.package.manifest import MANIFEST_FILE
+from edge_runtime.package.model_files import file_of
+from edge_runtime.package.seal import changed_error, changed_files, data_file_of, entry_of
 from exporters import genai_config
 from exporters.inspect import read_manifest
 from exporters.staging import MODEL_FILE, writing

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.config import LARGEST_INTEGER, ConfigReader
+from edge_runtime.config.reader import LARGEST_INTEGER, ConfigReader
 
 _KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
 _NEED_TRAINED = ("llama3", "yarn", "longrope")

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import FormatError
-from edge_runtime.printable import printable
-from exporters.source_files import SourceMaps, open_source
+from edge_runtime.io.printable import printable
+from edge_runtime.io.source_files import open_source
+from exporters.source_files import SourceMaps
 
 # Bits an element, for every dtype name that the format knows: sizes are checked even for tensors that nobody reads.
 _BITS = {

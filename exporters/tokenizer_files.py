@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.files import parse_json
-from edge_runtime.printable import printable
+from edge_runtime.io.files import parse_json
+from edge_runtime.io.printable import printable
+from edge_runtime.io.source_files import read_source
 from edge_runtime.tokens import load_tokenizer
-from exporters.source_files import read_source
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _SPECIAL_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from edge_runtime import codec
 from edge_runtime.errors import ExportError, FormatError, LpcError
-from edge_runtime.manifest import MANIFEST_FILE
-from edge_runtime.printable import printable
-from edge_runtime.seal import changed_error, changed_files, changed_line, data_file_of
+from edge_runtime.io.printable import printable
+from edge_runtime.package.manifest import MANIFEST_FILE
+from edge_runtime.package.seal import changed_error, changed_files, changed_line, data_file_of
 from exporters import dtypes
 from exporters.inspect import read_manifest
 from exporters.manifest import WrittenTensor

@@ -22,8 +22,8 @@ import click
 import xxhash
 
 from edge_runtime.errors import ExportError
-from edge_runtime.files import parse_json
-from edge_runtime.printable import printable
+from edge_runtime.io.files import parse_json
+from edge_runtime.io.printable import printable
 from exporters.rename import rename_new
 from exporters.staging import writing
 

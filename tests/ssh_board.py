@@ -25,7 +25,7 @@ import click
 import psutil
 from click.testing import CliRunner
 
-from edge_runtime.cli.remote import command as remote_command
+from edge_runtime.cli.bench_remote import command as remote_command
 from edge_runtime.errors import LpcError
 from edge_runtime.remote.board.place import board_id
 

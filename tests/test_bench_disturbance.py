@@ -14,7 +14,7 @@ from edge_runtime.bench import precision
 from edge_runtime.bench.disturbance import FIELDS, Disturbance, disturbed, others_share
 from edge_runtime.bench.precision import LEAST_ROUNDS, Precision, half_width, missed, rounds
 from edge_runtime.bench.samples import sample
-from edge_runtime.telemetry.procfs import cpu_times, machine_times
+from edge_runtime.bench.telemetry.procfs import cpu_times, machine_times
 
 # Works for 0.2 s of CPU time on one CPU, alone or beside another process that wants it.
 _WORK = """

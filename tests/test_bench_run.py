@@ -18,9 +18,9 @@ from real_models import ROOT, ExportModel, RunPython
 
 from edge_runtime.bench import page_cache
 from edge_runtime.bench.layers import PARTS, by_layer
-from edge_runtime.bench.options import arguments_of, measure_options
 from edge_runtime.bench.results import load_result, validate
 from edge_runtime.bench.workers import Configuration, Worker
+from edge_runtime.cli.bench_options import arguments_of, measure_options
 from edge_runtime.errors import LpcError
 from edge_runtime.session import load
 

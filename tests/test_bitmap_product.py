@@ -12,8 +12,8 @@ from test_bitmap_codec import pruned
 from test_packed_product import EPSILON, activations
 
 from edge_runtime import codec, native
+from edge_runtime.bench.matrix import Matrix
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Matrix
 
 
 def assert_products_agree(array: codec_arrays.Array, m: int, transposed: bool, seed: int = 1) -> None:

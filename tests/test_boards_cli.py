@@ -13,8 +13,8 @@ from real_models import RunPython
 
 from boards import names
 from boards.profile import parse
-from edge_runtime.board import budget_of, figures_of, load_profile
 from edge_runtime.errors import BoardError
+from edge_runtime.machine.board import budget_of, figures_of, load_profile
 
 LPC_BOARD = "from edge_runtime.cli.board import main; main()"
 

@@ -9,8 +9,8 @@ import pytest
 
 from boards import load
 from boards.dump import to_toml
-from edge_runtime import measure
 from edge_runtime.errors import BoardError, CodecError, LpcError
+from edge_runtime.machine import measure
 
 MIB = 1 << 20
 

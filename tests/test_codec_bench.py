@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime.bench.codec import command
+from edge_runtime.cli.bench_codec import command
 
 FIELDS = {
     "source",

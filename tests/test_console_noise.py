@@ -9,8 +9,8 @@ import pytest
 from serial_board import LOGIN, PASSWORD, SHELL, USER, SerialBoard
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.serial_console import SerialConsole
-from edge_runtime.serial_text import Answer, Stream, last_prompt
+from edge_runtime.remote.serial.console import SerialConsole
+from edge_runtime.remote.serial.text import Answer, Stream, last_prompt
 
 pytest.importorskip("serial", reason="pyserial is not installed")
 

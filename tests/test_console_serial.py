@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 from real_models import RunPython
 from serial_board import LOGIN, PASSWORD, SHELL, UBOOT, USER, SerialBoard, resampled
 
-from edge_runtime import serial_console
-from edge_runtime.board_network import usb_network
 from edge_runtime.cli.console import command
 from edge_runtime.errors import RemoteError
-from edge_runtime.serial_console import SerialConsole
-from edge_runtime.serial_ports import guess, list_ports
-from edge_runtime.serial_text import readable
+from edge_runtime.remote.serial import console as serial_console
+from edge_runtime.remote.serial.console import SerialConsole
+from edge_runtime.remote.serial.network import usb_network
+from edge_runtime.remote.serial.ports import guess, list_ports
+from edge_runtime.remote.serial.text import readable
 
 pytest.importorskip("serial", reason="pyserial is not installed")
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from real_models import ROOT, ExportModel
 
+from edge_runtime.bench.evaluation import Estimate, evaluate, generated_windows, text_windows
 from edge_runtime.cli.eval import command
 from edge_runtime.errors import ConfigError
-from edge_runtime.evaluation import Estimate, evaluate, generated_windows, text_windows
 from edge_runtime.session import load
 
 TEXT = ROOT / "examples" / "demo_model" / "held_out.txt"

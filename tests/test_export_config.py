@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from checkpoints import CONFIG, write_llama
 
+from edge_runtime.config.reader import ConfigReader
 from edge_runtime.errors import ConfigError
 from exporters.attention import Heads
-from exporters.config import ConfigReader
 from exporters.export import export
 from exporters.rope import Rope
 

@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from small_models import SmallModel, open_session
 
 from edge_runtime import codec
+from edge_runtime.bench.matrix import Matrix
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Matrix
 
 ROWS, COLUMNS = 70, 200
 GROUP = 48  # does not divide the columns: the last group is shorter

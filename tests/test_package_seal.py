@@ -13,9 +13,8 @@ import pytest
 from checkpoints import damage, unseal, write_llama
 from real_models import RunPython
 
-from edge_runtime import seal
 from edge_runtime.errors import ConfigError, ExportError, FormatError, LpcError, PackageWarning
-from edge_runtime.package import Package
+from edge_runtime.package import Package, seal
 from exporters.export import ExportOptions, export
 from exporters.reseal import reseal
 from exporters.verify import verify

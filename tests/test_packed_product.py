@@ -11,8 +11,8 @@ from real_models import RunPython
 from test_packed_codec import LAYOUTS, weights
 
 from edge_runtime import codec, native
+from edge_runtime.bench.matrix import Floats, Matrices, Matrix
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Floats, Matrices, Matrix
 
 # A sum of k products in float32, in at most 64 partial sums of ceil(k / 64) or more products each, has an error below
 # (k / 4 + 16) * 2^-24 times the sum of the products' magnitudes (Higham, Accuracy and Stability, 3.1); the matrix as
@@ -134,7 +134,7 @@ import numpy as np
 from edge_runtime import codec, native
 from test_packed_codec import COLUMNS, LAYOUTS
 from test_packed_product import activations, usual
-from edge_runtime.matrix import Matrix
+from edge_runtime.bench.matrix import Matrix
 
 digest = hashlib.sha256()
 for layout in LAYOUTS:

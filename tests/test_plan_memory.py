@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import memory
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.machine import memory
 
 MEMINFO = "MemTotal:        7802844 kB\nMemFree:          312340 kB\nMemAvailable:    4023972 kB\nCached: 1 kB\n"
 

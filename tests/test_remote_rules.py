@@ -27,7 +27,7 @@ from ssh_board import (
     invoke,
 )
 
-from edge_runtime.cli.remote import _Results
+from edge_runtime.cli.bench_remote import _Results
 from edge_runtime.remote.board.lock import Lock, uptime
 from edge_runtime.remote.board.place import MARK
 from edge_runtime.remote.table import Outcome

@@ -38,7 +38,7 @@ def test_load_any_placement_gives_the_same_tokens(export_model: ExportModel, tmp
 
 def json_plan_needed(folder: Path) -> int:
     """The smallest budget that works, by the plan itself."""
-    from edge_runtime.board import figures_for
+    from edge_runtime.machine.board import figures_for
     from edge_runtime.package import Package
     from edge_runtime.plan import plan_for
 

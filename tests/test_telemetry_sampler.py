@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.telemetry import Reading, Sampler, Sources, discover, energy_between
-from edge_runtime.telemetry.sampler import CPU_LIMIT
+from edge_runtime.bench.telemetry import Reading, Sampler, Sources, discover, energy_between
+from edge_runtime.bench.telemetry.sampler import CPU_LIMIT
 
 WAIT_SECONDS = 20
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from telemetry_lines import LINES
 
-from edge_runtime.telemetry import Sampler, discover
-from edge_runtime.telemetry.power import open_ina, open_rapl
-from edge_runtime.telemetry.procfs import meminfo
-from edge_runtime.telemetry.thermal import open_source as open_thermal
-from edge_runtime.telemetry.vcgencmd import parse_clock_mhz, parse_rails, parse_temperature, parse_throttled
+from edge_runtime.bench.telemetry import Sampler, discover
+from edge_runtime.bench.telemetry.power import open_ina, open_rapl
+from edge_runtime.bench.telemetry.procfs import meminfo
+from edge_runtime.bench.telemetry.thermal import open_source as open_thermal
+from edge_runtime.bench.telemetry.vcgencmd import parse_clock_mhz, parse_rails, parse_temperature, parse_throttled
 
 # pmic_read_adc of a Raspberry Pi 5, shortened to three rails and the two voltages that have no current.
 PMIC = """3V3_SYS_A current(1)=0.04684464A

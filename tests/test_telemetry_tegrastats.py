@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telemetry_lines import LINES
 
-from edge_runtime.telemetry.tegrastats import Core, Engine, Rail, parse_line
+from edge_runtime.bench.telemetry.tegrastats import Core, Engine, Rail, parse_line
 
 MB = 1 << 20
 

@@ -15,11 +15,11 @@ import pytest
 from real_models import ROOT, ExportModel, RunPython
 
 from edge_runtime.cli.common import check_place
-from edge_runtime.files import write_whole
+from edge_runtime.io.files import write_whole
 from edge_runtime.session import load
 
 WRITE = """import sys
-from edge_runtime.files import write_whole
+from edge_runtime.io.files import write_whole
 print("before", flush=True)
 write_whole(*sys.argv[1:])"""
 

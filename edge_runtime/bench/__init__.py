@@ -1,4 +1,4 @@
-"""Benchmarks of exported models: measure, save with everything needed to judge the figures, compare, show.
+"""Measuring models, codecs and kernels: workers, telemetry, statistics, results and the page that shows them.
 
-One module a subcommand of `lpc-bench`; the table of them is in `edge_runtime.cli.bench`.
+Knows no command and no board at a distance.
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.telemetry.procfs import machine_times
-from edge_runtime.telemetry.reading import read_text
+from edge_runtime.bench.telemetry.procfs import machine_times
+from edge_runtime.bench.telemetry.reading import read_text
 
 WAIT_LIMIT = 0.02
 """Share of a repetition waited for a CPU, or taken by the host, above which it is disturbed; waking up: 0.1-1 %."""

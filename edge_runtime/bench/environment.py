@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from boards.detect import current_power_mode
-from edge_runtime.telemetry.procfs import cpu_times, meminfo
-from edge_runtime.telemetry.reading import read_int, read_text
+from edge_runtime.bench.telemetry.procfs import cpu_times, meminfo
+from edge_runtime.bench.telemetry.reading import read_int, read_text
 
 _LOOK_SECONDS = 0.4
 _PACKAGES = ("onnxruntime", "numpy", "tokenizers")

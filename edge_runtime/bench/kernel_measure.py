@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime import codec, native
+from edge_runtime.bench.matrix import Floats, Matrices, Matrix
 from edge_runtime.errors import CodecError
-from edge_runtime.matrix import Floats, Matrices, Matrix
 
 Row = dict[str, object]
 

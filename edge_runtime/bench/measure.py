@@ -15,10 +15,10 @@ from edge_runtime.bench.layers import by_layer
 from edge_runtime.bench.precision import Precision, missed, rounds
 from edge_runtime.bench.results import SCHEMA, SCHEMA_VERSION, label
 from edge_runtime.bench.summing import finish_test, machine_share, warnings_of
+from edge_runtime.bench.telemetry import Sampler, discover
 from edge_runtime.bench.workers import Configuration, Worker
 from edge_runtime.errors import ConfigError, LpcError
 from edge_runtime.package import Package
-from edge_runtime.telemetry import Sampler, discover
 
 EXCLUDED = (
     "opening the model (load_seconds has it)",

@@ -11,8 +11,8 @@ from edge_runtime.bench.disturbance import FIELDS
 from edge_runtime.bench.layers import PARTS
 from edge_runtime.bench.statistics import Summary, summarise
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.files import parse_json, read_small_text, write_whole
-from edge_runtime.printable import printable
+from edge_runtime.io.files import parse_json, read_small_text, write_whole
+from edge_runtime.io.printable import printable
 
 SCHEMA = "lpc-bench-result"
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_runtime.bench.disturbance import disturbed, others_share
 from edge_runtime.bench.results import label, summary
-from edge_runtime.telemetry import Telemetry
+from edge_runtime.bench.telemetry import Telemetry
 
 NOISE_LIMIT = 0.05
 """Relative deviation of the repetitions above which a figure is called noisy."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_runtime.bench.results import summary
 from edge_runtime.cli.common import format_bytes
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 _FORMULA = ("=", "+", "-", "@")
 COLUMNS = (

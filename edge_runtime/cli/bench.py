@@ -9,14 +9,14 @@ import click
 
 from edge_runtime.cli.common import run_command, version_option
 
-# Name -> (module with the click command `command`, what it does in a line).
+# Name -> (module in this folder with the click command `command`, what it does in a line).
 SUBCOMMANDS = {
-    "run": ("edge_runtime.bench.run", "Speed, memory and energy of a model on this machine."),
-    "codec": ("edge_runtime.bench.codec", "Size and speed of the codecs, beside memcpy and other compressors."),
-    "compare": ("edge_runtime.bench.compare", "Is one result faster than another, and is that more than noise?"),
-    "kernel": ("edge_runtime.bench.kernel", "Products with packed weights against plain ones."),
-    "remote": ("edge_runtime.cli.remote", "The same as run on boards reached over SSH: deploy, run, fetch, clean up."),
-    "report": ("edge_runtime.bench.report", "One page with the plots of one or more results."),
+    "run": ("bench_run", "Speed, memory and energy of a model on this machine."),
+    "codec": ("bench_codec", "Size and speed of the codecs, beside memcpy and other compressors."),
+    "compare": ("bench_compare", "Is one result faster than another, and is that more than noise?"),
+    "kernel": ("bench_kernel", "Products with packed weights against plain ones."),
+    "remote": ("bench_remote", "The same as run on boards reached over SSH: deploy, run, fetch, clean up."),
+    "report": ("bench_report", "One page with the plots of one or more results."),
 }
 _EPILOG = """\b
 Examples:
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         """Load and return a subcommand; None for an unknown name."""
         if cmd_name not in self._table:
             return None
-        command = importlib.import_module(self._table[cmd_name][0]).command
+        command = importlib.import_module(f"edge_runtime.cli.{self._table[cmd_name][0]}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -75,7 +75,7 @@ def list_command(as_json: bool, debug: bool) -> None:
 @debug_option
 def show_command(board: str, as_json: bool, debug: bool) -> None:
     """Show all figures of a board, each with unit, kind and source. What is unknown is not there."""
-    from edge_runtime.board import load_profile
+    from edge_runtime.machine.board import load_profile
 
     profile = load_profile(board)
     click.echo(json.dumps(_profile_json(profile)) if as_json else _profile_text(profile))
@@ -126,8 +126,8 @@ def detect_command(root: Path, as_json: bool, debug: bool) -> int:
 def measure_command(save: Path | None, as_json: bool, debug: bool, **options: Any) -> None:
     """Measure this machine: memory, storage, decoding. Takes under a minute; let nothing else run."""
     from boards.dump import to_toml
-    from edge_runtime.files import write_whole
-    from edge_runtime.measure import Settings, measure
+    from edge_runtime.io.files import write_whole
+    from edge_runtime.machine.measure import Settings, measure
 
     check_place("--save", save)
     profile = measure(Settings(**options), _progress)
@@ -196,8 +196,8 @@ def _plan(model: str, options: dict[str, Any]) -> Plan:
 def _figures_and_budget(options: dict[str, Any]) -> tuple[Figures, int]:
     """The board's, this machine's where none is named; a given budget or bus limit wins."""
     from boards.detect import detect
-    from edge_runtime import memory
-    from edge_runtime.board import budget_of, figures_of, limited, load_profile
+    from edge_runtime.machine import memory
+    from edge_runtime.machine.board import budget_of, figures_of, limited, load_profile
 
     here = options["board"] is None
     profile = detect().profile if here else load_profile(options["board"])

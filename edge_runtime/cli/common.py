@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_runtime import streams
 from edge_runtime.cli.interrupt import EXIT_INTERRUPTED as EXIT_INTERRUPTED
 from edge_runtime.cli.interrupt import EndsAtOnce
 from edge_runtime.errors import LpcError, PackageWarning
-from edge_runtime.printable import printable
+from edge_runtime.io import streams
+from edge_runtime.io.printable import printable
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -87,11 +87,11 @@ def show_package_warnings(name: str) -> None:
 
 
 def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return a click callback that reads an option with a function of edge_runtime.memory, such as parse_size."""
+    """Return a click callback that reads an option with a function of machine.memory, such as parse_size."""
 
     def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-        from edge_runtime import memory
         from edge_runtime.errors import ConfigError
+        from edge_runtime.machine import memory
 
         try:
             return None if text is None else getattr(memory, parser)(text)
@@ -103,7 +103,7 @@ def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None]
 
 def check_place(option: str, path: Path | None) -> None:
     """Raise UsageError if no file can be written where `option` wants one, a folder there excepted."""
-    from edge_runtime.files import check_writable
+    from edge_runtime.io.files import check_writable
 
     if path is None or path.is_dir():
         return

@@ -13,7 +13,7 @@ import click
 from edge_runtime.cli.common import debug_option
 
 if TYPE_CHECKING:
-    from edge_runtime.serial_console import SerialConsole
+    from edge_runtime.remote.serial.console import SerialConsole
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ def _baud(_context: click.Context, _parameter: click.Parameter, value: str) -> i
 @debug_option
 def list_command(as_json: bool, debug: bool) -> None:
     """Serial ports, and which board may be behind each."""
-    from edge_runtime.serial_ports import list_ports
+    from edge_runtime.remote.serial.ports import list_ports
 
     ports = list_ports()
     if as_json:
@@ -98,7 +98,7 @@ def run_command(words: tuple[str, ...], as_json: bool, timeout: float, **options
 @_shell_options
 def address_command(as_json: bool, **options: Any) -> None:
     """The board's network addresses, the one to try first in front."""
-    from edge_runtime.board_network import addresses
+    from edge_runtime.remote.serial.network import addresses
 
     with _shell(**options) as console:
         found = addresses(console)
@@ -113,7 +113,7 @@ def address_command(as_json: bool, **options: Any) -> None:
 @_shell_options
 def usb_network_command(**options: Any) -> None:
     """Set up the network over the board's USB device port, or say how."""
-    from edge_runtime.board_network import usb_network
+    from edge_runtime.remote.serial.network import usb_network
 
     with _shell(**options) as console:
         click.echo(usb_network(console))
@@ -124,7 +124,7 @@ def usb_network_command(**options: Any) -> None:
 @_port_options
 def tail_command(seconds: float | None, device: str | None, baud: int | None, debug: bool) -> None:
     """Show what the console writes."""
-    from edge_runtime.serial_console import SerialConsole
+    from edge_runtime.remote.serial.console import SerialConsole
 
     with SerialConsole(_device(device), baud) as console:
         click.echo(f"{console.device} at {console.baud} baud; Ctrl-C ends", err=True)
@@ -134,7 +134,7 @@ def tail_command(seconds: float | None, device: str | None, baud: int | None, de
 
 def _shell(*, device: str | None, baud: int | None, user: str | None, timeout: float, debug: bool) -> SerialConsole:
     """Open the port and get to a shell."""
-    from edge_runtime.serial_console import SerialConsole
+    from edge_runtime.remote.serial.console import SerialConsole
 
     console = SerialConsole(_device(device), baud, timeout_s=timeout)
     try:
@@ -155,7 +155,7 @@ def _ask_password(user: str | None, device: str) -> str:
 def _device(given: str | None) -> str:
     if given is not None:
         return given
-    from edge_runtime.serial_ports import list_ports
+    from edge_runtime.remote.serial.ports import list_ports
 
     ports = list_ports()
     if len(ports) == 1:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from edge_runtime.cli.common import debug_option, parsed, run_command, version_option
-from edge_runtime.streams import write_raw
+from edge_runtime.io.streams import write_raw
 
 if TYPE_CHECKING:
-    from edge_runtime.evaluation import Estimate, Evaluation
+    from edge_runtime.bench.evaluation import Estimate, Evaluation
     from edge_runtime.session import Model
 
 _EPILOG = """\b
@@ -50,7 +50,7 @@ def command(
     memory_budget: int | None, threads: int, as_json: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Measure perplexity of MODEL, a folder written by lpc-export, and its divergence from another one."""
-    from edge_runtime.evaluation import evaluate, generated_windows, text_windows
+    from edge_runtime.bench.evaluation import evaluate, generated_windows, text_windows
     from edge_runtime.session import load
 
     def opened(path: str) -> Model:

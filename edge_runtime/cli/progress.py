@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edge_runtime.bench.token_time import TokenTime
 from edge_runtime.cli.common import format_bytes
-from edge_runtime.token_time import TokenTime
 
 if TYPE_CHECKING:
     from edge_runtime.provider import SessionStats

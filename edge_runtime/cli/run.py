@@ -19,15 +19,15 @@ from edge_runtime.cli.common import (
     run_command,
     version_option,
 )
-from edge_runtime.printable import printable
-from edge_runtime.streams import write_raw
+from edge_runtime.io.printable import printable
+from edge_runtime.io.streams import write_raw
 
 if TYPE_CHECKING:
+    from edge_runtime.bench.token_time import TokenTime
     from edge_runtime.cli.progress import Progress
     from edge_runtime.generate import Generation, GenerationReport
     from edge_runtime.provider import SessionStats
     from edge_runtime.session import Model
-    from edge_runtime.token_time import TokenTime
 
 _EPILOG = """\b
 Examples:
@@ -227,8 +227,8 @@ def attribution(time: TokenTime, planned: float) -> str:
 
 
 def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
-    from edge_runtime.board import figures_for
-    from edge_runtime.memory import default_budget
+    from edge_runtime.machine.board import figures_for
+    from edge_runtime.machine.memory import default_budget
     from edge_runtime.package import Package
     from edge_runtime.plan import plan_for, table
 
@@ -267,7 +267,7 @@ def _sampling(options: dict[str, Any], greedy: bool) -> dict[str, Any]:
 
 
 def _load(path: str, options: dict[str, Any]) -> Model:
-    from edge_runtime.loss import lossy_line
+    from edge_runtime.package.loss import lossy_line
     from edge_runtime.session import load
 
     model = load(

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TextIO
 
 from edge_runtime.cli.common import EXIT_INTERRUPTED
-from edge_runtime.printable import printable
-from edge_runtime.streams import write_raw
+from edge_runtime.io.printable import printable
+from edge_runtime.io.streams import write_raw
 
 SLOW_SECONDS = 1.0
 

@@ -1,4 +1,7 @@
-"""The plan: which layers of a model stay in memory and how, and how fast that is, before anything is loaded."""
+"""The plan: which layers of a model stay in memory and how, and how fast that is, before anything is loaded.
+
+Knows an exported folder and speeds; neither sessions nor the machine that it plans for.
+"""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.checked_json import JsonObject
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.manifest import MANIFEST_FILE
-from edge_runtime.model_files import file_of
-from edge_runtime.package import CONFIG_FILE, Package
+from edge_runtime.io.checked_json import JsonObject
+from edge_runtime.package.folder import CONFIG_FILE, Package
+from edge_runtime.package.manifest import MANIFEST_FILE
+from edge_runtime.package.model_files import file_of
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.search import Item
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.files import parse_json
-from edge_runtime.printable import printable
+from edge_runtime.io.files import parse_json
+from edge_runtime.io.printable import printable
 from edge_runtime.remote.frames import Token
 from edge_runtime.remote.shell import Command, started
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 MOST_ANSWER_BYTES = 1 << 16
 MOST_NOISE_BYTES = 4 << 20

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
-from edge_runtime.files import read_small_text
-from edge_runtime.printable import printable
+from edge_runtime.io.files import read_small_text
+from edge_runtime.io.printable import printable
 
 _TARGET = re.compile(
     r"(?:ssh://)?(?:(?P<user>[^@\s:]+)@)?(?:\[(?P<six>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:@/\[\]]+))"

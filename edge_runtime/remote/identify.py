@@ -14,9 +14,9 @@ from typing import Any
 
 from boards import Profile
 from boards.detect import Identity, detect, power_mode
-from edge_runtime.printable import printable
+from edge_runtime.bench.telemetry.procfs import meminfo
+from edge_runtime.io.printable import printable
 from edge_runtime.remote.shell import script
-from edge_runtime.telemetry.procfs import meminfo
 
 OLDEST_PYTHON = (3, 10)
 CLOCK_LIMIT_S = 60.0

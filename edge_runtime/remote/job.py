@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_runtime.bench.results import MOST_RESULT_BYTES, parse_result
 from edge_runtime.errors import FormatError, RemoteError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from edge_runtime.remote.agent import Agent
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.upload import Say

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from edge_runtime.errors import LpcError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from edge_runtime.remote.connection import Policy
 from edge_runtime.remote.hosts import Target
 from edge_runtime.remote.table import Outcome

@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.board import figures_of
 from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import BoardError, BudgetError, RemoteError
-from edge_runtime.memory import RESERVE_BYTES
+from edge_runtime.io.printable import printable
+from edge_runtime.machine.board import figures_of
+from edge_runtime.machine.memory import RESERVE_BYTES
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, headline, plan_for
 from edge_runtime.plan.model import PROCESS_BYTES
-from edge_runtime.printable import printable
 from edge_runtime.remote.identify import OLDEST_PYTHON, Board
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge_runtime.board_network import addresses
 from edge_runtime.remote.connection import Ask
 from edge_runtime.remote.hosts import Target
-from edge_runtime.serial_console import SerialConsole
+from edge_runtime.remote.serial.console import SerialConsole
+from edge_runtime.remote.serial.network import addresses
 
 
 def find_target(device: str, baud: int | None, user: str | None, ask: Ask | None) -> Target:

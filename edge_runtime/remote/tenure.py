@@ -13,7 +13,7 @@ import socket
 from typing import Any, ClassVar
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from edge_runtime.remote.agent import Agent, BusyError
 from edge_runtime.remote.board.common import living, number, this_process
 from edge_runtime.remote.upload import Say

@@ -7,7 +7,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 from exporters.checkpoint import Checkpoint
 from exporters.graph import Graph
 

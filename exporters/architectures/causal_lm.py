@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture, Decoder
 from exporters.attention import DecoderIO, Heads, RotaryEmbedding, kv_width
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.graph import Graph, Value
 from exporters.layers import Embedding, Linear, Residual, scaled, softcapped
 from exporters.rope import Rope

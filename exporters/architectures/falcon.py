@@ -6,11 +6,11 @@ positions (falcon-rw) are refused.
 
 from __future__ import annotations
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import CausalLM
 from exporters.attention import GroupQueryAttention, Heads, RotaryEmbedding
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.graph import Value
 from exporters.layers import ACTIVATIONS, MLP, LayerNorm, Linear, split
 from exporters.rope import Rope

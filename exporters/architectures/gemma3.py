@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import math
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import FULL, SLIDING, CausalLM, layer_types, refuse_bidirectional, windows
 from exporters.attention import HeadNorm, Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
 from exporters.rope import Rope
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import CausalLM, prefix_of
 from exporters.attention import GroupQueryAttention, Heads
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.graph import Value
 from exporters.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
 from exporters.rope import Rope
 

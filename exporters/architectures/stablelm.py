@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_runtime.config.reader import ConfigReader
 from exporters.architectures import Architecture
 from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM
 from exporters.attention import Heads, SelfAttention
 from exporters.checkpoint import Checkpoint
-from exporters.config import ConfigReader
 from exporters.graph import Graph, Value
 from exporters.layers import ACTIVATIONS, GatedMLP, LayerNorm
 from exporters.rope import Rope

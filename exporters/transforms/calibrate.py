@@ -22,10 +22,10 @@ import xxhash
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edge_runtime.board import figures_for
 from edge_runtime.errors import ExportError
-from edge_runtime.manifest import MANIFEST_FILE
+from edge_runtime.machine.board import figures_for
 from edge_runtime.package import Package
+from edge_runtime.package.manifest import MANIFEST_FILE
 from edge_runtime.placement import place
 from edge_runtime.provider import OPTION_DECODE_THREADS
 from edge_runtime.sequence import runtime_error

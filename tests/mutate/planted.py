@@ -98,7 +98,7 @@ class _Edited(packages.Packages):
 
 def packages_judged(place: Path) -> dict[str, list[str]]:
     """A package whose tokens change: as the product is, sealed anew, and with a product that checks no hash."""
-    import edge_runtime.package
+    import edge_runtime.package.folder
     import edge_runtime.provider
 
     edge_runtime.provider.register()
@@ -110,7 +110,7 @@ def packages_judged(place: Path) -> dict[str, list[str]]:
         "edited": harness.attempted(kind, cases[False], place),
         "sealed_anew": harness.attempted(kind, cases[True], place),
     }
-    edge_runtime.package.changed_files = lambda *_: []  # type: ignore[assignment, attr-defined]
+    edge_runtime.package.folder.changed_files = lambda *_: []  # type: ignore[assignment, attr-defined]
     found["unchecked"] = harness.attempted(kind, cases[False], place)
     return {name: [said.outcome, said.reason] for name, said in found.items()}
 

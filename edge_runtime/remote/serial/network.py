@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.serial_console import Output
+from edge_runtime.remote.serial.console import Output
 
 Kind = Literal["wired", "wireless", "usb", "other"]
 

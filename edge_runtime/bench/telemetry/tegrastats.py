@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_runtime.telemetry.reading import Reading
+from edge_runtime.bench.telemetry.reading import Reading
 
 SENSOR_OFF_C = -256.0
 TOTAL_RAILS = ("POM_5V_IN", "VDD_IN", "VIN")

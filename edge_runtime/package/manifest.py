@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_runtime.checked_json import JsonObject, is_file_name
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.model_files import file_of
-from edge_runtime.printable import printable
+from edge_runtime.io.checked_json import JsonObject, is_file_name
+from edge_runtime.io.printable import printable
+from edge_runtime.package.model_files import file_of
 
 FORMAT = "lpc-package"
 FORMAT_VERSION = 1
@@ -90,7 +90,7 @@ def _check_source(manifest: JsonObject) -> None:
 
 
 def _check_loss(lossy: JsonObject) -> None:
-    """What is only shown of a lossy model (edge_runtime/loss.py)."""
+    """What is only shown of a lossy model (edge_runtime/package/loss.py)."""
     for entry in lossy.objects("passes"):
         for key, kind in _PASS_FIELDS.get(entry.get("pass", str), {}).items():
             entry.natural(key) if kind is int else entry.get(key, kind)

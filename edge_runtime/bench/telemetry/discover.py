@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_runtime.telemetry import power, procfs, tegra_source, thermal, vcgencmd
-from edge_runtime.telemetry.reading import Source, Sources
+from edge_runtime.bench.telemetry import power, procfs, tegra_source, thermal, vcgencmd
+from edge_runtime.bench.telemetry.reading import Source, Sources
 
 
 def discover(root: Path = Path("/"), *, interval_s: float = 0.5, commands: str | None = None) -> Sources:

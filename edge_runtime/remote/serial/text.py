@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 Kind = Literal["asks", "shell", "boot loader", "unknown"]
 

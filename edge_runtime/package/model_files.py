@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError, FormatError
-from edge_runtime.files import kind_of
+from edge_runtime.io.files import kind_of
 
 
 def file_of(folder: Path, name: str) -> Path:

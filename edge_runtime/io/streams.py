@@ -13,7 +13,7 @@ import os
 import sys
 from typing import IO, Any
 
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 _LAYOUT = "\n\t"
 

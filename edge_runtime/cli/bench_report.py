@@ -26,7 +26,7 @@ def command(results: tuple[Path, ...], out: Path, debug: bool) -> None:
     """Write a page from RESULTS, files of `lpc-bench run -o`."""
     from edge_runtime.bench.page import page
     from edge_runtime.bench.results import load_result
-    from edge_runtime.files import write_whole
+    from edge_runtime.io.files import write_whole
 
     check_place("-o", out)
     loaded = [load_result(path) for path in results]

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from edge_runtime.telemetry.reading import Reading
+from edge_runtime.bench.telemetry.reading import Reading
 
 NAME = "vcgencmd"
 

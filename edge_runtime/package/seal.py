@@ -14,9 +14,9 @@ from typing import Any
 import xxhash
 
 from edge_runtime.errors import FormatError
-from edge_runtime.files import SMALL_FILE_BYTES, open_regular
-from edge_runtime.manifest import MANIFEST_FILE
-from edge_runtime.model_files import file_of
+from edge_runtime.io.files import SMALL_FILE_BYTES, open_regular
+from edge_runtime.package.manifest import MANIFEST_FILE
+from edge_runtime.package.model_files import file_of
 
 HEADER_BYTES = 96
 """A blob's fixed header (docs/format.md, section 2.1)."""

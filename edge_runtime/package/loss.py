@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 _LONGEST = 600  # characters
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edge_runtime.bench.options import arguments_of, load_arguments, measure_options
+from edge_runtime.cli.bench_options import arguments_of, load_arguments, measure_options
 from edge_runtime.cli.common import EXIT_ERROR, check_place, debug_option
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _check_places(options: dict[str, Any]) -> None:
 
 
 def _shown(text: str) -> str:
-    from edge_runtime.printable import printable
+    from edge_runtime.io.printable import printable
 
     return printable(text)
 
@@ -186,7 +186,7 @@ def _warn(line: str) -> None:
 
 
 def _request(model: Path, options: dict[str, Any]) -> Any:
-    from edge_runtime.board import load_profile
+    from edge_runtime.machine.board import load_profile
     from edge_runtime.remote.visit import Request
 
     return Request(
@@ -236,7 +236,7 @@ class _Results:
     def write_report(self) -> None:
         """Write the page of all results."""
         from edge_runtime.bench.page import page
-        from edge_runtime.files import write_whole
+        from edge_runtime.io.files import write_whole
 
         if self._report is None or not self._kept:
             return

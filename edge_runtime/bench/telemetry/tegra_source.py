@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import threading
 
-from edge_runtime.telemetry.reading import Reading
-from edge_runtime.telemetry.tegrastats import parse_line
+from edge_runtime.bench.telemetry.reading import Reading
+from edge_runtime.bench.telemetry.tegrastats import parse_line
 
 NAME = "tegrastats"
 

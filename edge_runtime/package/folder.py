@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.checked_json import JsonObject
 from edge_runtime.errors import FormatError, PackageWarning
-from edge_runtime.manifest import MOST_POSITIONS, read_manifest
-from edge_runtime.model_files import file_of
-from edge_runtime.seal import changed_error, changed_files, changed_line, data_file_of
+from edge_runtime.io.checked_json import JsonObject
+from edge_runtime.package.manifest import MOST_POSITIONS, read_manifest
+from edge_runtime.package.model_files import file_of
+from edge_runtime.package.seal import changed_error, changed_files, changed_line, data_file_of
 
 CONFIG_FILE = "genai_config.json"
 TOKENIZER_FILE = "tokenizer.json"

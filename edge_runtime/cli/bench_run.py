@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge_runtime.bench.options import DEFAULT_GENERATE, DEFAULT_PROMPT, load_arguments, measure_options
+from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, load_arguments, measure_options
 from edge_runtime.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, check_place, debug_option
 
 _EPILOG = """\b

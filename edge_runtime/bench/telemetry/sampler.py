@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from edge_runtime.telemetry.energy import Energy, energy_between
-from edge_runtime.telemetry.procfs import ProcSource, process_cpu_seconds
-from edge_runtime.telemetry.reading import Reading, Source, Sources
-from edge_runtime.telemetry.tegra_source import TegraStatsSource
+from edge_runtime.bench.telemetry.energy import Energy, energy_between
+from edge_runtime.bench.telemetry.procfs import ProcSource, process_cpu_seconds
+from edge_runtime.bench.telemetry.reading import Reading, Source, Sources
+from edge_runtime.bench.telemetry.tegra_source import TegraStatsSource
 
 CPU_LIMIT = 0.01
 """Share of one core that sampling may cost; the interval grows until it does not cost more."""

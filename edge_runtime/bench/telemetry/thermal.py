@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_runtime.telemetry.reading import Reading, read_int, read_text
+from edge_runtime.bench.telemetry.reading import Reading, read_int, read_text
 
 NAME = "thermal zones"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError
-from edge_runtime.files import parse_json
-from exporters.source_files import read_source
+from edge_runtime.io.files import parse_json
+from edge_runtime.io.source_files import read_source
 
 LARGEST_INTEGER = 2**31 - 1
 """No size of a model comes near it, and products of two such numbers still fit ONNX's 64 bits."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_runtime.errors import FormatError
-from edge_runtime.files import read_small_text
-from edge_runtime.printable import printable
+from edge_runtime.io.files import read_small_text
+from edge_runtime.io.printable import printable
 
 MOST_BYTES = 1 << 56
 """No size or offset that a file states is larger: 64 PiB."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from edge_runtime.errors import RemoteError
-from edge_runtime.serial_text import (
+from edge_runtime.remote.serial.text import (
     AGAIN,
     Answer,
     Prompt,

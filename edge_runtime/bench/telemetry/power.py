@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.telemetry.reading import Reading, read_int, read_text
-from edge_runtime.telemetry.tegrastats import Rail, TegraStats
+from edge_runtime.bench.telemetry.reading import Reading, read_int, read_text
+from edge_runtime.bench.telemetry.tegrastats import Rail, TegraStats
 
 INA_NAME = "INA3221/hwmon"
 RAPL_NAME = "RAPL"

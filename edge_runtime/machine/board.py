@@ -11,7 +11,7 @@ from pathlib import Path
 from boards import Figure, Profile, ProfileError, load
 from boards.detect import detect
 from edge_runtime.errors import BoardError
-from edge_runtime.memory import RESERVE_BYTES
+from edge_runtime.machine.memory import RESERVE_BYTES
 from edge_runtime.plan.figures import Figures, Rate
 
 _COPY_READS = 2  # a copy moves each byte twice

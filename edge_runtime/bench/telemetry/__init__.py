@@ -6,9 +6,9 @@ Sources: `tegrastats` (all formats from L4T 28 to 39), INA3221 and other hwmon p
 
 from __future__ import annotations
 
-from edge_runtime.telemetry.discover import discover
-from edge_runtime.telemetry.energy import Energy, energy_between
-from edge_runtime.telemetry.reading import Reading, Source, Sources
-from edge_runtime.telemetry.sampler import Sampler, Telemetry
+from edge_runtime.bench.telemetry.discover import discover
+from edge_runtime.bench.telemetry.energy import Energy, energy_between
+from edge_runtime.bench.telemetry.reading import Reading, Source, Sources
+from edge_runtime.bench.telemetry.sampler import Sampler, Telemetry
 
 __all__ = ["Energy", "Reading", "Sampler", "Source", "Sources", "Telemetry", "discover", "energy_between"]

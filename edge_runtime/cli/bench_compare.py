@@ -14,7 +14,7 @@ from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
 from edge_runtime.bench.statistics import ratio, summarise
 from edge_runtime.bench.summing import BUSY_LIMIT, NOISE_LIMIT, busy_share
 from edge_runtime.cli.common import EXIT_ERROR, debug_option
-from edge_runtime.printable import printable
+from edge_runtime.io.printable import printable
 
 Verdict = Literal["faster", "slower", "no difference", "unknown"]
 
