@@ -29,10 +29,10 @@ from pathlib import Path
 from edge_runtime.bench.evaluation import Estimate, Observed, generated_windows
 from edge_runtime.session import Model, load
 from exporters.export import ExportOptions, export, trial
+from exporters.folders.working import Working, scratch
 from exporters.lossy import LossyExport, opened
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
-from exporters.working import Working, scratch
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (None, 6.0, 5.0, 4.0, 3.5)

@@ -151,7 +151,7 @@ def _shapes_by_exporter(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return what the family needs, in the order of use, from the graph that the exporter builds."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from edge_runtime.config.reader import ConfigReader
-    from exporters.architectures import build
+    from exporters.architectures.registry import build
 
     checkpoint: Any = SimpleNamespace(config=ConfigReader(Path("config.json"), config), tensors={})
     return build(checkpoint).graph.shapes()

@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from edge_runtime import native
-from exporters import __version__, codec_choice, dtypes, genai_config, manifest, room
-from exporters.dtypes import KEEP
-from exporters.graph import DATA_FILE
-from exporters.manifest import WrittenTensor
-from exporters.plan import Plan
+from exporters import __version__
+from exporters.checkpoints import dtypes
+from exporters.checkpoints.dtypes import KEEP
+from exporters.checkpoints.tokenizer_files import TOKENIZER_CONFIG
+from exporters.folders.publish import prepare, working_folder
+from exporters.folders.staging import MANIFEST, MODEL_FILE, write_bytes, write_json, writing
+from exporters.folders.working import REFERENCE, Working
+from exporters.graphs.builder import DATA_FILE
+from exporters.package import codec_choice, disk_room, manifest
+from exporters.package.manifest import WrittenTensor
+from exporters.package.verify import verify
+from exporters.package.weight_writer import WeightWriter, Written
+from exporters.planning import genai_config
+from exporters.planning.plan import Plan
+from exporters.planning.sources import open_plan
 from exporters.progress import Progress
-from exporters.publish import prepare, working_folder
-from exporters.sources import open_plan
-from exporters.staging import MANIFEST, MODEL_FILE, write_bytes, write_json, writing
-from exporters.tokenizer_files import TOKENIZER_CONFIG
-from exporters.verify import verify
-from exporters.weight_writer import WeightWriter, Written
-from exporters.working import REFERENCE, Working
 
 if TYPE_CHECKING:
     from exporters.lossy import LossyExport
@@ -158,7 +161,7 @@ def _run(
     with writing(target):
         work.keep_only(DATA_FILE)
         weights = WeightWriter(plan, work, options.codec, options.dtype, options.threads)
-        room.check(work.path, plan, options.codec, options.dtype, weights.kept_bytes())
+        disk_room.check(work.path, plan, options.codec, options.dtype, weights.kept_bytes())
         written = weights.run()
         not_finite = {tensor.name: tensor.not_finite for tensor in written.tensors} | _fill_parameters(plan)
         _write_rest(plan, work.package, written)

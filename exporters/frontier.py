@@ -19,10 +19,10 @@ from edge_runtime.errors import ExportError
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
 from exporters.export import ExportOptions, ExportResult, trial
+from exporters.folders.working import Working, scratch
 from exporters.lossy import LossyExport, opened, refuse_quantized
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
-from exporters.working import Working, scratch
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (6.0, 5.0, 4.0)

@@ -12,8 +12,8 @@ import numpy as np
 
 from edge_runtime import codec as blobs
 from edge_runtime.plan import Figures
-from exporters.dtypes import KEEP
-from exporters.sources import open_plan
+from exporters.checkpoints.dtypes import KEEP
+from exporters.planning.sources import open_plan
 
 _SAMPLE_BYTES = 8 << 20
 

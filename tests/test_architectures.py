@@ -16,9 +16,9 @@ from checkpoints import write_safetensors
 from edge_runtime import provider
 from edge_runtime.errors import ConfigError
 from edge_runtime.session import load
-from exporters import architectures
-from exporters.architectures import MODEL_TYPES, REFUSED
-from exporters.checkpoint import Checkpoint
+from exporters.architectures import registry
+from exporters.architectures.registry import MODEL_TYPES, REFUSED
+from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.export import export
 
 Exported = tuple[dict[str, Any], Path]  # the record and the exported folder
@@ -122,7 +122,7 @@ def test_null_window_differs_from_an_absent_one(tmp_path: Path, name: str) -> No
 
 
 def test_experts_are_weights_of_their_own(tmp_path: Path) -> None:
-    graph = architectures.build(Checkpoint(with_config(tmp_path, "mixtral"))).graph
+    graph = registry.build(Checkpoint(with_config(tmp_path, "mixtral"))).graph
     experts = [name for name in graph.weights if ".experts." in name]
     assert len(experts) == 3 * 4 * 3  # layers, experts, products
     assert all(graph.weights[name].shape in [(48, 64), (64, 48)] for name in experts)

@@ -12,7 +12,7 @@ import pytest
 from checkpoints import CONFIG, random_tensors, write_llama, write_safetensors
 
 from edge_runtime.errors import ExportError
-from exporters import source_files
+from exporters.checkpoints import source_maps
 from exporters.export import ExportResult, export
 
 TIED: dict[str, Any] = {"tie_word_embeddings": True}
@@ -112,7 +112,7 @@ def test_checkpoint_of_more_shards_than_files_may_be_open_is_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = write_llama(tmp_path / "model", shards=20)
-    monkeypatch.setattr(source_files, "_OPEN_AT_ONCE", 3)
+    monkeypatch.setattr(source_maps, "_OPEN_AT_ONCE", 3)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 16, limits[1]))
     try:

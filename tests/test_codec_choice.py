@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import codec, native
-from exporters.codec_choice import THIS_MACHINE, Encoder, packed_layout
-from exporters.graph import Weight
+from exporters.graphs.builder import Weight
+from exporters.package.codec_choice import THIS_MACHINE, Encoder, packed_layout
 
 DENSE = codec_arrays.normal("bf16", (256, 1024))
 SPARSE = DENSE.copy()

@@ -18,9 +18,9 @@ from edge_runtime.package import Package
 from edge_runtime.provider import register
 from edge_runtime.session import ProviderName, load
 from exporters.export import export
-from exporters.inspect import summary
-from exporters.reseal import reseal
-from exporters.verify import verify
+from exporters.package.inspect import summary
+from exporters.package.reseal import reseal
+from exporters.package.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden" / "package-0.1.0"
 OLD_FOLDER = GOLDEN / "folder"

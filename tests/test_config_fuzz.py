@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from config_fuzz import draw, product, published, records
 
-from exporters.architectures import MODEL_TYPES
+from exporters.architectures.registry import MODEL_TYPES
 
 RECORDS = records.load()
 

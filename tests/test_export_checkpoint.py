@@ -12,9 +12,9 @@ import pytest
 from checkpoints import CONFIG, random_tensors, write_llama, write_safetensors
 
 from edge_runtime.errors import ConfigError, ExportError, FormatError, LpcError
-from exporters.checkpoint import Checkpoint
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.checkpoints.safetensors_file import SafetensorsFile
 from exporters.export import export
-from exporters.safetensors_file import SafetensorsFile
 
 Header = dict[str, Any]
 

@@ -18,9 +18,9 @@ from checkpoints import write_llama
 from click.testing import CliRunner
 
 from exporters import __version__
-from exporters.cli import command
-from exporters.codec_choice import CODECS
+from exporters.commands.export import command
 from exporters.export import DTYPES
+from exporters.package.codec_choice import CODECS
 from exporters.progress import Progress
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-c", "from exporters.cli import main; main()"]
 # An encoder that says when it begins and is slow: time to interrupt.
 SLOW = """
 import sys, time
-from exporters import codec_choice
+from exporters.package import codec_choice
 encode = codec_choice.Encoder.encode
 def slow(*args):
     print("begun", flush=True)

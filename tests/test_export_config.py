@@ -12,9 +12,9 @@ from checkpoints import CONFIG, write_llama
 
 from edge_runtime.config.reader import ConfigReader
 from edge_runtime.errors import ConfigError
-from exporters.attention import Heads
+from exporters.blocks.attention import Heads
+from exporters.blocks.rope import Rope
 from exporters.export import export
-from exporters.rope import Rope
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 

@@ -15,9 +15,9 @@ from checkpoints import CONFIG, PlainRunner, damage, load, random_tensors, write
 
 from edge_runtime import codec
 from edge_runtime.errors import ExportError
-from exporters import genai_config
 from exporters.export import ExportOptions, export
-from exporters.verify import verify
+from exporters.package.verify import verify
+from exporters.planning import genai_config
 
 LONG_CONTEXT = {"max_position_embeddings": 40_000}  # rotary tables of 1.3 MB each
 

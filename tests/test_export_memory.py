@@ -13,7 +13,7 @@ import pytest
 from test_export_cli import run
 from tokenizers import Tokenizer
 
-from exporters.checkpoint import Checkpoint
+from exporters.checkpoints.checkpoint import Checkpoint
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "make_checkpoint.py"
 BASE_BYTES = 130e6  # interpreter, numpy, onnx and the native library

@@ -10,7 +10,7 @@ from checkpoints import CONFIG, NUMPY, load, random_tensors, write_llama, write_
 from onnx_models import FLOAT, make, node, weight
 
 from edge_runtime import codec
-from exporters import dtypes
+from exporters.checkpoints import dtypes
 from exporters.export import export
 
 NANS = {"BF16": (0x7FC1, 0xFFC5), "F16": (0x7E01, 0xFE07), "F32": (0x7FC00001, 0xFFC12345)}

@@ -12,12 +12,14 @@ import pytest
 from checkpoints import load, write_llama
 
 from edge_runtime.errors import ExportError
-from exporters import frontier, weight_writer, working
+from exporters import frontier
 from exporters.export import ExportOptions, export
+from exporters.folders import working
+from exporters.folders.working import MARK
 from exporters.frontier import Candidate
+from exporters.package import weight_writer
+from exporters.package.verify import verify
 from exporters.transforms.options import LossyOptions
-from exporters.verify import verify
-from exporters.working import MARK
 
 NOTES = "three days of work"
 FORCE = ExportOptions(codec="stored", force=True)

@@ -14,17 +14,17 @@ from checkpoints import CONFIG, damage, random_tensors, write_llama, write_safet
 from test_export_cli import environment
 
 from edge_runtime.errors import ExportError
-from exporters import weight_writer
 from exporters.export import ExportOptions, export
+from exporters.folders.working import JOURNAL
+from exporters.package import weight_writer
+from exporters.package.verify import verify_against
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
-from exporters.verify import verify_against
-from exporters.working import JOURNAL
 
 # Notes every weight at once, and says so: a kill then finds some of them finished.
 STEP_BY_STEP = """
 import sys, time
-from exporters import weight_writer
+from exporters.package import weight_writer
 weight_writer._SYNC_BYTES = 1
 add = weight_writer.journal.Journal.add
 def slow(self, records):

@@ -12,10 +12,10 @@ import pytest
 from checkpoints import CONFIG, damage, load, random_tensors, write_llama, write_safetensors
 
 from edge_runtime.errors import ExportError, FormatError
-from exporters import blob_writer, room, weight_writer
 from exporters.export import ExportOptions, export
-from exporters.sources import open_plan
-from exporters.verify import verify
+from exporters.package import blob_writer, disk_room, weight_writer
+from exporters.package.verify import verify
+from exporters.planning.sources import open_plan
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_room_that_is_asked_for_is_never_more_than_what_is_written(tmp_path: Pat
         write_safetensors(model / "model.safetensors", tensors)
     dtype = "bf16" if case == "rounded" else "keep"
     plan = open_plan(model, dtype)
-    least = room.least_bytes(plan, codec, dtype)
+    least = disk_room.least_bytes(plan, codec, dtype)
     stored = sum(plan.tensors.tensors[name].nbytes for name in plan.graph.weights) // (2 if case == "rounded" else 1)
     plan.tensors.close()
     assert least - 4096 * len(plan.graph.weights) == pytest.approx(part * stored, rel=0.01)

@@ -14,8 +14,9 @@ from edge_runtime.codec import partial_fraction
 from edge_runtime.errors import ExportError
 from edge_runtime.plan import Figures, Rate
 from exporters import frontier
-from exporters.cli import command, tools
-from exporters.cli_lossy import seconds_of
+from exporters.commands.export import command
+from exporters.commands.lossy_options import seconds_of
+from exporters.commands.tools import tools
 from exporters.export import ExportOptions
 from exporters.frontier import Board, Candidate, Point
 from exporters.partial import fraction_for

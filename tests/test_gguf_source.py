@@ -14,8 +14,8 @@ from checkpoints import CONFIG, load, random_tensors, write_llama, write_tokeniz
 from mutate import gguf_
 
 from edge_runtime.errors import ExportError, FormatError
+from exporters.checkpoints.gguf_source import open_gguf, unpermute
 from exporters.export import export
-from exporters.gguf_source import open_gguf, unpermute
 
 gguf = pytest.importorskip("gguf")
 NAMES = {

@@ -15,10 +15,10 @@ from test_gguf_source import ARRAY, DEEP, F32, TEXT, U32, edited, set_value, wri
 from tokenizers import Tokenizer
 
 from edge_runtime.errors import ExportError, FormatError
+from exporters.checkpoints.gguf_file import GgufFile
+from exporters.checkpoints.gguf_tokenizer import tokenizer_json
+from exporters.checkpoints.source_maps import SourceMaps
 from exporters.export import export
-from exporters.gguf_file import GgufFile
-from exporters.gguf_tokenizer import tokenizer_json
-from exporters.source_files import SourceMaps
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo_model" / "tokenizer.json"
 I32, FLAG = 5, 7

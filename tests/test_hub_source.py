@@ -9,9 +9,9 @@ import pytest
 from checkpoints import write_llama
 
 from edge_runtime.errors import ExportError
-from exporters import hub
+from exporters.checkpoints import hub
 from exporters.export import export
-from exporters.sources import open_plan
+from exporters.planning.sources import open_plan
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "a/b", "meta-llama/Llama-3.2-1B@main"])

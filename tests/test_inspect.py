@@ -11,8 +11,8 @@ from test_export_cli import run
 
 from edge_runtime.errors import ConfigError, ExportError, FormatError
 from exporters.export import ExportOptions, export
-from exporters.inspect import summary, table
-from exporters.verify import verify_against
+from exporters.package.inspect import summary, table
+from exporters.package.verify import verify_against
 
 
 @pytest.fixture

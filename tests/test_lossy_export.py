@@ -17,12 +17,12 @@ from real_models import ROOT, RunPython, checkpoint_folder
 
 from edge_runtime.errors import ConfigError, ExportError
 from edge_runtime.session import load
-from exporters.cli import command
+from exporters.commands.export import command
 from exporters.export import ExportOptions, ExportResult, export
-from exporters.inspect import table
+from exporters.package.inspect import table
+from exporters.package.verify import verify_against
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
-from exporters.verify import verify_against
 
 DEMO = ROOT / "examples" / "demo_model"
 TEXT = DEMO / "held_out.txt"

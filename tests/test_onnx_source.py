@@ -19,7 +19,7 @@ from real_models import ExportModel, checkpoint_folder, golden
 from edge_runtime import load as load_model
 from edge_runtime import provider
 from exporters.export import ExportOptions, ExportResult, export
-from exporters.verify import verify_against
+from exporters.package.verify import verify_against
 
 _numbers = itertools.count()
 FLOAT16 = TensorProto.FLOAT16

@@ -22,8 +22,8 @@ from edge_runtime.plan.model import ModelShape
 from edge_runtime.session import load
 from edge_runtime.tokens import Tokenizer
 from exporters.export import ExportOptions, export
-from exporters.inspect import summary
-from exporters.verify import verify
+from exporters.package.inspect import summary
+from exporters.package.verify import verify
 
 FILES = ("lpc.json", "genai_config.json", "tokenizer.json", "model.onnx", "model.lpc")
 SPARSE_BYTES = 20 << 30

@@ -16,8 +16,8 @@ from real_models import RunPython
 from edge_runtime.errors import ConfigError, ExportError, FormatError, LpcError, PackageWarning
 from edge_runtime.package import Package, seal
 from exporters.export import ExportOptions, export
-from exporters.reseal import reseal
-from exporters.verify import verify
+from exporters.package.reseal import reseal
+from exporters.package.verify import verify
 
 LPC_EXPORT = "from exporters.cli import main; main()"
 TEMPLATE = "chat_template.jinja"

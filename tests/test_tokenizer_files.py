@@ -15,8 +15,8 @@ from real_models import checkpoint_folder
 from tokenizers import Tokenizer
 
 from edge_runtime.errors import ConfigError, ExportError, FormatError, LpcError
+from exporters.checkpoints.tokenizer_files import TokenizerFiles, read_tokenizer
 from exporters.export import export
-from exporters.tokenizer_files import TokenizerFiles, read_tokenizer
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 63}1\nsize 2082456\n"
 ROWS = 1030

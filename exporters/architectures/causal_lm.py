@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture, Decoder
-from exporters.attention import DecoderIO, Heads, RotaryEmbedding, kv_width
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Graph, Value
-from exporters.layers import Embedding, Linear, Residual, scaled, softcapped
-from exporters.rope import Rope
+from exporters.architectures.architecture import Architecture, Decoder
+from exporters.blocks.attention import DecoderIO, Heads, RotaryEmbedding, kv_width
+from exporters.blocks.layers import Embedding, Linear, Residual, scaled, softcapped
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Graph, Value
 
 RECOMPUTED_AFTER = "lpc.recomputed_after"
 """The graph's metadata: a text that grows past so many tokens is computed anew, the whole of it."""

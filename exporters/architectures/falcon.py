@@ -7,13 +7,13 @@ positions (falcon-rw) are refused.
 from __future__ import annotations
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM
-from exporters.attention import GroupQueryAttention, Heads, RotaryEmbedding
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Value
-from exporters.layers import ACTIVATIONS, MLP, LayerNorm, Linear, split
-from exporters.rope import Rope
+from exporters.blocks.attention import GroupQueryAttention, Heads, RotaryEmbedding
+from exporters.blocks.layers import ACTIVATIONS, MLP, LayerNorm, Linear, split
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Value
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

@@ -7,12 +7,12 @@ from __future__ import annotations
 import math
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import FULL, SLIDING, CausalLM, layer_types, refuse_bidirectional, windows
-from exporters.attention import HeadNorm, Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import HeadNorm, Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

@@ -9,12 +9,12 @@ import dataclasses
 import math
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, prefix_of
-from exporters.attention import GroupQueryAttention, Heads
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Value
-from exporters.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
+from exporters.blocks.attention import GroupQueryAttention, Heads
+from exporters.blocks.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Value
 
 _OTHER_NAMES = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM
-from exporters.attention import Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm, scaled
-from exporters.rope import Rope
+from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm, scaled
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

@@ -6,12 +6,12 @@ sub-layer, and its embedding is narrower than its hidden state.
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, prefix_of
-from exporters.attention import Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Value
-from exporters.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear
+from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Value
 
 _EPSILON = 1e-5
 _POSITION_OFFSET = 2

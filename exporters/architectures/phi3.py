@@ -6,13 +6,13 @@ each head.
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import RECOMPUTED_AFTER, CausalLM, same_window
-from exporters.attention import DecoderIO, GroupQueryAttention, Heads, RotaryEmbedding
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Graph, Value
-from exporters.layers import ACTIVATIONS, Linear, RMSNorm, activate, split
-from exporters.rope import Rope
+from exporters.blocks.attention import DecoderIO, GroupQueryAttention, Heads, RotaryEmbedding
+from exporters.blocks.layers import ACTIVATIONS, Linear, RMSNorm, activate, split
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Graph, Value
 
 _FIRST_NAMES = {"su": "longrope", "yarn": "longrope"}
 

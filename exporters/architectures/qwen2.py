@@ -5,12 +5,12 @@ The layers from max_window_layers on have a sliding window if use_sliding_window
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
-from exporters.attention import Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
-from exporters.attention import HeadNorm, Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Graph
-from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import HeadNorm, Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Graph
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

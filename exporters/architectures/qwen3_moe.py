@@ -5,13 +5,13 @@ Every expert is three tensors of its own, so that those which are chosen can be 
 
 from __future__ import annotations
 
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM, same_window
 from exporters.architectures.qwen3 import normed_attention
-from exporters.attention import Heads
-from exporters.checkpoint import Checkpoint
-from exporters.layers import ACTIVATIONS, GatedMLP, Layer, Linear, MixtureOfExperts, RMSNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import Heads
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, Layer, Linear, MixtureOfExperts, RMSNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

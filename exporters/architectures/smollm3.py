@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
-from exporters.attention import Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

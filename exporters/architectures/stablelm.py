@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures import Architecture
+from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM
-from exporters.attention import Heads, SelfAttention
-from exporters.checkpoint import Checkpoint
-from exporters.graph import Graph, Value
-from exporters.layers import ACTIVATIONS, GatedMLP, LayerNorm
-from exporters.rope import Rope
+from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.layers import ACTIVATIONS, GatedMLP, LayerNorm
+from exporters.blocks.rope import Rope
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.graphs.builder import Graph, Value
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

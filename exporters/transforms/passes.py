@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ExportError
-from exporters import dtypes
-from exporters.graph import Graph
-from exporters.onnx_graph import OnnxGraph
-from exporters.plan import Plan
+from exporters.checkpoints import dtypes
+from exporters.graphs.builder import Graph
+from exporters.graphs.onnx_graph import OnnxGraph
+from exporters.planning.plan import Plan
 from exporters.progress import Progress
 from exporters.transforms import prune, scale
 from exporters.transforms.calibrate import Calibration

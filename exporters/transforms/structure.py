@@ -10,9 +10,9 @@ import onnx
 from onnx import helper
 
 from edge_runtime.errors import ExportError
-from exporters.graph import LPC, Graph, Value
-from exporters.onnx_graph import OnnxGraph
-from exporters.plan import Plan
+from exporters.graphs.builder import LPC, Graph, Value
+from exporters.graphs.onnx_graph import OnnxGraph
+from exporters.planning.plan import Plan
 
 _RMS_NORMS = {"RMSNormalization": (1, None), "SkipSimplifiedLayerNormalization": (2, None)}
 _LAYER_NORMS = {"LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3)}

@@ -16,8 +16,8 @@ from typing import Any
 
 import edge_runtime.session  # noqa: F401 (what an export imports, once and not in every child)
 import exporters.lossy  # noqa: F401
-from exporters import weight_writer
 from exporters.cli import main
+from exporters.package import weight_writer
 
 MODES = ("count", "kill", "full")
 

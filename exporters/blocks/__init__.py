@@ -1,0 +1,1 @@
+"""What families are built of: layers, attention, positions. Knows no family."""

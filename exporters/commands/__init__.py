@@ -1,0 +1,1 @@
+"""What `lpc-export` asks and says."""

@@ -1,0 +1,189 @@
+"""The command `lpc-export MODEL`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exporters import __version__
+from exporters.commands.fence import failing
+from exporters.commands.lossy_options import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
+
+if TYPE_CHECKING:
+    from exporters.export import ExportOptions
+
+_EPILOG = """\b
+Examples:
+  lpc-export TinyLlama-1.1B
+  lpc-export Llama-3.2-1B -o llama-lpc --codec lz4
+  lpc-export my-fp32-model --dtype bf16 --json > figures.json
+  lpc-export model.onnx                   an ONNX model of another tool
+  lpc-export model-bf16.gguf --tokenizer folder-with-tokenizer.json
+  lpc-export Qwen/Qwen3-0.6B              from the Hugging Face Hub
+  lpc-export inspect llama-lpc            what an exported folder holds
+  lpc-export verify llama-lpc --against Llama-3.2-1B
+  lpc-export --reseal llama-lpc           accept an edited configuration or tokenizer
+  lpc-export Llama-3.2-1B --quantize int8 --codec ans --calibration book.txt
+  lpc-export Llama-3.2-1B --plan-for raspberry-pi-5 --target "2 s/token"
+  lpc-export frontier Llama-3.2-1B --plan-for raspberry-pi-5 --svg frontier.svg
+  lpc-export Llama-3.2-1B --prune 0.5 --codec bitmap --calibration book.txt
+"""
+
+
+@click.command("lpc-export", epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
+@click.option(
+    "--codec",
+    type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap", "bitmap:stored"]),
+    default="auto",
+    show_default=True,
+    help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved. For pruned "
+    "weights bitmap is smallest, and bitmap:stored is what products are computed from.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["size", "bus", "compute"]),
+    default="bus",
+    show_default=True,
+    help="What is scarce, for --codec auto: space (the smallest codec), the bus (lz4; bitmap if pruned), or memory "
+    "bandwidth (packed; bitmap:stored if pruned: what products are computed from).",
+)
+@click.option(
+    "--board",
+    metavar="NAME|FILE|this",
+    help="For --partial auto: a board's profile. For codec packed: the layout that it, or this machine, computes "
+    "from fastest.  [default: the smallest layout]",
+)
+@click.option(
+    "--partial",
+    type=FractionOrAuto(),
+    help="Compress only this share of each weight, where decoding is slower than the bus; auto: what suits --board.  "
+    "[default: 1]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
+    default="keep",
+    show_default=True,
+    help="Convert the weights first; to fewer bits this rounds.",
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with tokenizer.json, if MODEL's own has none.",
+)
+@lossy_options
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
+@click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
+@click.option("--restart", is_flag=True, help="Drop what an export to OUT that did not end left, and begin anew.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+@click.version_option(__version__)
+def command(
+    model: Path, out: Path | None, codec: str, objective: str, partial: float | str | None, board: str | None,
+    dtype: str, tokenizer: Path | None, verify: bool, force: bool, restart: bool, threads: int, as_json: bool,
+    debug: bool, **lossy: Any,
+) -> None:  # fmt: skip
+    """Compress MODEL into a folder for lpc-run.
+
+    MODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json), an ONNX file or a folder with one, an
+    unquantized GGUF file, or the name of a model on the Hugging Face Hub.
+
+    The weights stay bit for bit what they were, unless --quantize or --prune ask for a loss, which is measured.
+
+    OUT appears only when it is whole. What a failed, interrupted or killed export has finished is kept in OUT.partial,
+    and the same command goes on from there.
+
+    Further commands: inspect, verify, reseal, frontier (see lpc-export inspect --help).
+    """
+    packs = codec == "packed" or (codec == "auto" and objective == "compute")
+    if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
+        raise click.UsageError("--partial auto and --board go together, and with a --codec.")
+    seconds = _target_seconds(lossy)
+    transforms = base_of(lossy) if seconds else lossy_of(lossy)
+    with failing("interrupted: nothing was written"):
+        from exporters.export import ExportOptions
+        from exporters.package.codec_choice import packed_layout
+
+        if board is not None and partial == "auto":
+            partial = _fraction(model, codec, board, tokenizer)
+        options = ExportOptions(
+            codec=(f"auto:{objective}" if codec == "auto" else codec)
+            + (f":{packed_layout(board)}" if board and packs else "")
+            + (f"@{partial}" if partial is not None else ""),
+            dtype=dtype,
+            verify=verify,
+            force=force,
+            threads=threads,
+            tokenizer=tokenizer,
+            lossy=transforms,
+            restart=restart,
+        )
+        target = out or default_out(model)
+        if seconds:
+            options = _planned(model, target, options, lossy, seconds)
+        _run(model, target, options, as_json)
+
+
+def default_out(model: Path) -> Path:
+    """Return ./NAME-lpc: the folder's name, or the file's, unless that is the usual model.onnx."""
+    path = model.resolve()
+    name = path.name.partition("@")[0]
+    if path.suffix in (".onnx", ".gguf"):
+        name = path.parent.name if path.stem == "model" else path.stem
+    return Path(f"{name}-lpc")
+
+
+def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> float:
+    """What suits the board, said on stderr."""
+    from edge_runtime.machine.board import figures_of, load_profile
+    from exporters.partial import fraction_for
+
+    figures = figures_of(load_profile(board))
+    fraction = round(fraction_for(model, codec, figures, tokenizer), 3)
+    decode = figures.decode_rate(codec)
+    click.echo(
+        f"lpc-export: {fraction:.1%} of each weight is compressed: {board} reads {figures.bus.bytes_per_s / 1e9:.2f} "
+        f"GB/s ({figures.bus.kind}) and decodes {codec} at {decode.bytes_per_s / 1e9:.2f} GB/s ({decode.kind})",
+        err=True,
+    )
+    return fraction
+
+
+def _target_seconds(lossy: dict[str, Any]) -> float:
+    """The seconds a token that --plan-for must reach; 0 without it."""
+    if (lossy["plan_for"] is None) != (lossy["target"] is None):
+        raise click.UsageError("--plan-for and --target go together.")
+    return seconds_of(lossy["target"]) if lossy["target"] is not None else 0.0
+
+
+def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, Any], seconds: float) -> ExportOptions:
+    """Search the frontier for the board, show it, and return the options of the best way to the target."""
+    from dataclasses import replace
+
+    from exporters import frontier
+    from exporters.folders.publish import prepare
+
+    prepare(out.absolute(), options.force)
+    assert options.lossy is not None
+    board = board_of(lossy["plan_for"], lossy["memory_budget"])
+    found = frontier.frontier(model, out.absolute().parent, options.lossy, board, options, say=lambda line: None)
+    click.echo(frontier.table([point for _, point in found]), err=True)
+    candidate, point = frontier.fastest_enough(found, seconds)
+    click.echo(f"lpc-export: chosen for {seconds:g} s/token: {point.name}", err=True)
+    return replace(options, codec=candidate.codec, lossy=candidate.lossy)
+
+
+def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
+    from exporters.commands.figures import figures, table
+    from exporters.export import export
+
+    result = export(model, out, options)
+    for warning in result.warnings:
+        click.echo(f"lpc-export: warning: {warning}", err=True)
+    click.echo(json.dumps(figures(result)) if as_json else table(result))

@@ -1,0 +1,1 @@
+"""From what a user named to a plan: tensors, the graph that uses them, the small files. Writes nothing."""
