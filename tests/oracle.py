@@ -10,64 +10,23 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-import lz4.block
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import oracle_ans
 import oracle_bitmap
+import oracle_lz4
 import oracle_packed
 import xxhash
+from oracle_dtypes import DTYPES, Dtype, OracleError, align64, demand
 
 Array = npt.NDArray[Any]
 
 STORED, LZ4, ANS, PACKED, BITMAP = 0, 1, 2, 3, 4
 HEADER_BYTES = 96
 ENTRY_BYTES = 32
-BLOCK_BYTES = 65536
 MAX_SEGMENT = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Dtype:
-    """One line of section 3, and of the table of elements in 4.1."""
-
-    id: int
-    numpy: np.dtype[Any]
-    exponent: int = 0  # width in bits; 0 for the integers
-    mantissa: int = 0
-    raw: int = 0  # R, the number of raw arrays
-
-    @property
-    def code_mantissa(self) -> int:
-        """How many bits of w the code byte holds."""
-        return self.mantissa + 1 - 8 * self.raw
-
-
-DTYPES = {
-    "bf16": Dtype(1, np.dtype(ml_dtypes.bfloat16), 8, 7, 1),
-    "fp16": Dtype(2, np.dtype(np.float16), 5, 10, 1),
-    "fp32": Dtype(3, np.dtype(np.float32), 8, 23, 3),
-    "int8": Dtype(4, np.dtype(np.int8)),
-    "uint8": Dtype(5, np.dtype(np.uint8)),
-    "fp8_e4m3": Dtype(6, np.dtype(ml_dtypes.float8_e4m3fn), 4, 3),
-    "fp8_e5m2": Dtype(7, np.dtype(ml_dtypes.float8_e5m2), 5, 2),
-}
 _BY_ID = {dtype.id: dtype for dtype in DTYPES.values()}
 _BY_NUMPY = {dtype.numpy: dtype for dtype in DTYPES.values()}
-
-
-class OracleError(ValueError):
-    """The blob breaks a MUST of the format."""
-
-
-def demand(condition: bool, what: str) -> None:
-    if not condition:
-        raise OracleError(what)
-
-
-def align64(n: int) -> int:
-    return -(-n // 64) * 64
 
 
 @dataclass(frozen=True)
@@ -208,7 +167,7 @@ def decode(blob: bytes | Array) -> Array:
         elif header.codec == PACKED:
             parts.append(_decode_packed(stored, _params(data, header), header, last - first))
         else:
-            parts.append(_decode_lz4(stored, header.dtype, size))
+            parts.append(oracle_lz4.decode(stored, header.dtype, size))
     return np.frombuffer(b"".join(parts), header.dtype.numpy).reshape(header.shape)
 
 
@@ -223,7 +182,7 @@ def _decode_ans(stored: bytes, params: bytes, dtype: Dtype, size: int) -> bytes:
         codes, raw = oracle_ans.decode_segment(stored, params, dtype.id, size // dtype.numpy.itemsize, dtype.raw)
     except oracle_ans.MalformedError as error:
         raise OracleError(str(error)) from error
-    return _join(codes, raw, 0, dtype).tobytes()
+    return oracle_lz4.join(codes, raw, 0, dtype).tobytes()
 
 
 def _decode_bitmap(stored: bytes, params: bytes, header: Header, rows: int) -> bytes:
@@ -248,68 +207,6 @@ def _decode_packed(stored: bytes, params: bytes, header: Header, rows: int) -> b
         return oracle_packed.decode_segment(stored, params, rows, header.row_bytes // 2).tobytes()
     except oracle_packed.MalformedError as error:
         raise OracleError(str(error)) from error
-
-
-def _decode_lz4(stored: bytes, dtype: Dtype, size: int) -> bytes:
-    """Section 4.1: one segment of `size` decoded bytes."""
-    n = size // dtype.numpy.itemsize
-    plane_bytes = -(-n // 8)
-    block_count = 8 * -(-plane_bytes // BLOCK_BYTES)
-    raw_at = align64(8 + 4 * block_count)
-    demand(len(stored) >= raw_at + dtype.raw * n, "segment cut short")
-    bias = stored[0]
-    demand(bias < 2**dtype.exponent, "bias")
-    demand(not any(stored[1:4]), "segment reserved")
-    demand(struct.unpack_from("<I", stored, 4) == (block_count,), "block_count")
-    sizes = struct.unpack_from(f"<{block_count}I", stored, 8)
-    raw = np.frombuffer(stored, np.uint8, dtype.raw * n, raw_at).reshape(dtype.raw, n)
-    planes = _read_planes(stored[raw_at + dtype.raw * n :], sizes, plane_bytes)
-    bits = np.unpackbits(planes, axis=1, bitorder="little")[:, :n]  # bits[p, i]: bit p of code byte i
-    codes = np.packbits(bits, axis=0, bitorder="little")[0] if n else np.zeros(0, np.uint8)
-    return _join(codes, raw, bias, dtype).tobytes()
-
-
-def _read_planes(blocks: bytes, sizes: tuple[int, ...], plane_bytes: int) -> npt.NDArray[np.uint8]:
-    plain = b""
-    at = 0
-    for index, size in enumerate(sizes):
-        within = index % (len(sizes) // 8) * BLOCK_BYTES
-        block_bytes = min(BLOCK_BYTES, plane_bytes - within)
-        demand(size <= block_bytes and at + size <= len(blocks), "block size")
-        plain += _read_block(blocks[at : at + size], block_bytes)
-        at += size
-    demand(at == len(blocks), "bytes after the last block")
-    return np.frombuffer(plain, np.uint8).reshape(8, plane_bytes)[::-1]  # plane 7 comes first
-
-
-def _read_block(block: bytes, block_bytes: int) -> bytes:
-    if not block:
-        return bytes(block_bytes)
-    if len(block) == block_bytes:
-        return block
-    try:
-        plain = lz4.block.decompress(block, uncompressed_size=block_bytes)
-    except lz4.block.LZ4BlockError as error:
-        raise OracleError(f"LZ4 block: {error}") from error
-    demand(len(plain) == block_bytes, "size of an LZ4 block")
-    return bytes(plain)
-
-
-def _join(codes: npt.NDArray[np.uint8], raw: npt.NDArray[np.uint8], bias: int, dtype: Dtype) -> Array:
-    """The table of elements in 4.1, from right to left."""
-    if dtype.id == DTYPES["uint8"].id:
-        return codes
-    if dtype.id == DTYPES["int8"].id:
-        magnitude = (codes & 127).astype(np.int16)
-        negative = np.where(magnitude == 0, -128, -magnitude)
-        return np.where(codes < 128, magnitude, negative).astype(np.int8)
-    c = codes.astype(np.int64)
-    w = c % 2**dtype.code_mantissa
-    for r in reversed(range(dtype.raw)):
-        w = w << 8 | raw[r]
-    e = (bias - (c >> dtype.code_mantissa)) % 2**dtype.exponent
-    word = (w & 1) << (dtype.exponent + dtype.mantissa) | e << dtype.mantissa | w >> 1
-    return word.astype(f"<u{dtype.numpy.itemsize}")
 
 
 # ---- encoding -------------------------------------------------------------------------------------------------------
@@ -339,7 +236,7 @@ def encode(array: Array, codec: int = LZ4, rows_per_segment: int = 2**40) -> byt
 
 def _make_params(elements: Array, codec: int, dtype: Dtype) -> bytes:
     if codec == ANS:
-        return oracle_ans.make_params(_split(elements, dtype, 0)[0], dtype.id)
+        return oracle_ans.make_params(oracle_lz4.split(elements, dtype, 0)[0], dtype.id)
     if codec == BITMAP:
         values = elements[elements.view(f"<u{dtype.numpy.itemsize}") != 0]
         return struct.pack("<B7x", ANS) + _make_params(values, ANS, dtype)
@@ -356,7 +253,7 @@ def _encode_bitmap(part: Array, dtype: Dtype, params: bytes) -> bytes:
 def _encode_segment(part: Array, codec: int, dtype: Dtype, params: bytes) -> tuple[int, bytes]:
     raw = part.tobytes()
     if codec == ANS:
-        codes, kept, _ = _split(part.reshape(-1), dtype, 0)
+        codes, kept, _ = oracle_lz4.split(part.reshape(-1), dtype, 0)
         stored = oracle_ans.encode_segment(codes, kept, params, dtype.id)
         if len(stored) < len(raw):
             return 1, stored
@@ -365,45 +262,7 @@ def _encode_segment(part: Array, codec: int, dtype: Dtype, params: bytes) -> tup
         if len(stored) < len(raw):
             return 1, stored
     if codec == LZ4:
-        stored = _encode_lz4(part.reshape(-1), dtype)
+        stored = oracle_lz4.encode(part.reshape(-1), dtype)
         if len(stored) < len(raw):
             return 1, stored
     return 0, raw
-
-
-def _encode_lz4(elements: Array, dtype: Dtype) -> bytes:
-    codes, raw, bias = _split(elements, dtype)
-    planes = np.packbits(np.unpackbits(codes[None], axis=0, bitorder="little"), axis=1, bitorder="little")
-    blocks = []
-    for p in range(7, -1, -1):
-        plane = planes[p].tobytes()
-        for at in range(0, len(plane), BLOCK_BYTES):
-            blocks.append(_encode_block(plane[at : at + BLOCK_BYTES]))
-    head = struct.pack("<B3xI", bias, len(blocks)) + b"".join(struct.pack("<I", len(block)) for block in blocks)
-    return head + bytes(align64(len(head)) - len(head)) + raw.tobytes() + b"".join(blocks)
-
-
-def _encode_block(block: bytes) -> bytes:
-    if not any(block):
-        return b""
-    packed = lz4.block.compress(block, store_size=False)
-    return packed if len(packed) < len(block) else block
-
-
-def _split(
-    elements: Array, dtype: Dtype, bias: int | None = None
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int]:
-    """Code bytes, raw arrays and bias: the table of elements in 4.1."""
-    n = len(elements)
-    if dtype.exponent == 0:
-        x = elements.astype(np.int64)
-        codes = np.where(x >= 0, x, 128 | (-x & 127))
-        return codes.astype(np.uint8), np.zeros((0, n), np.uint8), 0
-    word = elements.view(f"<u{dtype.numpy.itemsize}").astype(np.int64)
-    s = word >> (dtype.exponent + dtype.mantissa)
-    e = word >> dtype.mantissa & 2**dtype.exponent - 1
-    w = (word & 2**dtype.mantissa - 1) << 1 | s
-    bias = int(e.max(initial=0)) if bias is None else bias
-    codes = (bias - e) % 2**dtype.exponent << dtype.code_mantissa | w >> 8 * dtype.raw
-    raw = np.array([w >> 8 * r & 255 for r in range(dtype.raw)], np.uint8).reshape(dtype.raw, n)
-    return codes.astype(np.uint8), raw, bias

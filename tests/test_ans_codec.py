@@ -9,6 +9,7 @@ import codec_arrays
 import numpy as np
 import oracle
 import oracle_ans
+import oracle_lz4
 import pytest
 from checkpoints import shared_folder
 from real_models import RunPython
@@ -22,7 +23,7 @@ DTYPES = list(oracle.DTYPES)
 def order_0_bits(array: codec_arrays.Array) -> float:
     """Entropy of what is coded of a tensor, plus its raw bits: bits an element."""
     dtype = oracle.DTYPES[codec.dtype_name(array.dtype)]
-    codes, raw, _ = oracle._split(array.reshape(-1), dtype, 0)
+    codes, raw, _ = oracle_lz4.split(array.reshape(-1), dtype, 0)
     planes = oracle_ans.planes_of(dtype.id)
     share = np.bincount(codes >> planes, minlength=256) / array.size
     share = share[share > 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codec_arrays
 import numpy as np
 import oracle
+import oracle_lz4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,7 +72,7 @@ def test_codec_lengths_around_vectors_survive() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_codec_several_blocks_a_plane_survive(dtype: str) -> None:
-    n = 2 * 8 * oracle.BLOCK_BYTES + 8 * 100 + 3
+    n = 2 * 8 * oracle_lz4.BLOCK_BYTES + 8 * 100 + 3
     check_round_trip(codec_arrays.normal(dtype, (1, n)), "lz4")
 
 

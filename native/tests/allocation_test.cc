@@ -2,6 +2,7 @@
 // own.
 #include <array>
 #include <atomic>
+#include <barrier>
 #include <cstdlib>
 #include <new>
 #include <set>
@@ -25,6 +26,10 @@ void* counted(std::size_t bytes, std::size_t alignment) {
 }  // namespace
 
 void* operator new(std::size_t bytes) { return counted(std::max<std::size_t>(bytes, 1), alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(std::max<std::size_t>(bytes, 1));
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return counted(std::max<std::size_t>(bytes, 1), static_cast<std::size_t>(alignment));
 }
@@ -41,6 +46,7 @@ using test::TemporaryWeights;
 constexpr size_t kBlobs = 8;
 constexpr size_t kColumns = test::kRowBytes / 2;
 constexpr int kPasses = 50;
+constexpr unsigned kThreads = 2;
 constexpr std::array<size_t, 4> kRows{1, 4, 16, 20};  // of activations: each is multiplied in its own way
 
 // What a product node does with each part of a blob, pass after pass.
@@ -63,16 +69,33 @@ class Products {
     } else {
       matrix->rebase(data);
     }
-    PoolLoop pool{2};
+    PoolLoop pool{kThreads};
     matrix->multiply({x_, m, y_.data(), true}, pool.loop());
+    if (meets_all_) meet_all(*matrix);
     moved_ += place != data;
     place = data;
     store.release(index);
   }
 
+  // Whether every thread of the pool multiplies all of each part too: memory of its own is then as large as it gets. Of
+  // a product that is shared out, a thread may see nothing for a long time.
+  void let_threads_meet_all(bool yes) { meets_all_ = yes; }
+
   size_t times_moved() const { return moved_; }
 
  private:
+  void meet_all(const Matrix& matrix) {
+    std::barrier all_here(kThreads);
+    parallel_for(kThreads, kThreads, [&](size_t) {
+      all_here.arrive_and_wait();  // so that no thread takes two turns
+      std::vector<float> y(y_.size());
+      const auto alone = [](void*, void (*body)(void*, size_t), size_t count, void* context) {
+        for (size_t i = 0; i < count; ++i) body(context, i);
+      };
+      for (const size_t m : kRows) matrix.multiply({x_, m, y.data(), true}, {alone, nullptr, kThreads});
+    });
+  }
+
   struct OpenPart {
     std::unique_ptr<Matrix> matrix;
     const uint8_t* data = nullptr;
@@ -82,6 +105,7 @@ class Products {
   float x_[kRows.back() * kColumns];
   std::vector<float> y_;
   size_t moved_ = 0;
+  bool meets_all_ = false;
 };
 
 // Allocations in kPasses passes, after some that may allocate. Streamed parts move, or nothing would be shown.
@@ -98,6 +122,7 @@ uint64_t allocations_of(const TemporaryWeights& weights, Residence residence, bo
       before = allocations;
       moved_before = products.times_moved();
     }
+    products.let_threads_meet_all(pass == 0);
     store.begin_pass(schedule, observer);
     for (size_t i = 0; i < schedule->part_count(); ++i) {
       products.multiply(store, i, kRows[static_cast<size_t>(pass) % kRows.size()]);
