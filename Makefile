@@ -8,6 +8,9 @@
 # make faults exports killed, and disks full, at hundreds of moments: nothing is lost; minutes
 # make soak   sessions on a device that fails and is slow at random: SOAK_SECONDS (600)
 # make wheel, make wheel-arm64   the wheels for this machine and for 64-bit Arm, into dist/
+# make release   both wheels, sdist, SHA256SUMS and notes, in dist/, after make abi
+# make abi, make abi-accept   compare the C API with that of the last release; make it the reference; needs libabigail
+# make coverage  which lines the tests run, Python and C++, into build/coverage/; COVERAGE_TESTS="tests/test_x.py" for some of them
 # make test-cgroup2   memory and read limits under control groups v2, in an emulated machine; needs root, minutes
 # make test-board   deploy, run and report on an emulated 64-bit Arm board, packages from a real index; needs root, network
 
@@ -22,7 +25,8 @@ ifneq ($(CCACHE),)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(CCACHE)
 endif
 
-.PHONY: demo test lint format bench native-test sanitize tsan fuzz fuzz-replay mutate faults soak clean setup compatibility wheel wheel-arm64 test-board test-cgroup2
+.PHONY: demo test lint format bench native-test sanitize tsan fuzz fuzz-replay mutate faults soak clean setup compatibility wheel wheel-arm64 release abi abi-accept coverage \
+  test-board test-cgroup2
 
 setup: $(VENV)/.installed
 
@@ -132,6 +136,31 @@ wheel:
 
 wheel-arm64:
 	PYTHON=$(PYTHON) native/wheel/make_wheel.sh aarch64
+
+release: setup abi wheel wheel-arm64
+	$(BIN)/python native/wheel/release.py dist
+
+abi:
+	native/system_packages.sh abi
+	$(PYTHON) native/abi/abi.py check
+
+abi-accept:
+	native/system_packages.sh abi
+	$(PYTHON) native/abi/abi.py accept
+
+COVERAGE_TESTS ?= tests
+GCOVR := $(BIN)/gcovr --root native --object-directory build/coverage/native --exclude 'native/(tests|fuzz)/.*'
+
+# The native tests and the Python ones both count for C++: these load the library that is built for it.
+coverage: setup
+	$(BIN)/python -m pip install -qq --disable-pip-version-check 'coverage[toml]>=7.10' 'gcovr>=7' 'pytest-cov>=6'
+	$(CMAKE_NATIVE) -B build/coverage/native -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1 --coverage -fprofile-update=atomic"
+	$(BIN)/cmake --build build/coverage/native
+	find build/coverage/native -name '*.gcda' -delete
+	$(BIN)/ctest --test-dir build/coverage/native --output-on-failure
+	LPC_LIBRARY=$(abspath build/coverage/native/liblpc.so) $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_TESTS) \
+	  --cov --cov-report=html:build/coverage/python --cov-report=term:skip-covered
+	$(GCOVR) --txt build/coverage/native.txt --txt-summary --html-details build/coverage/native.html
 
 test-cgroup2: setup
 	tests/cgroup2/run.sh

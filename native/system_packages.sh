@@ -3,7 +3,8 @@
 # Installs it on Debian and Ubuntu as root; otherwise prints the one line that does, and fails.
 #   system_packages.sh        for the build
 #   system_packages.sh fuzz   clang with libFuzzer and the sanitizers
-#   system_packages.sh tests  what tests against a real SSH server want, and login shells; without it they skip
+#   system_packages.sh abi    libabigail, which compares C APIs
+#   system_packages.sh tests  what tests against a real SSH server want, login shells, and libabigail; without it they skip
 set -eu
 
 packages="g++ make git ca-certificates curl liblz4-dev libxxhash-dev python3 python3-venv"
@@ -24,20 +25,27 @@ missing_for_fuzz() {
     "${CLANG:-clang++}" -x c++ - -fsanitize=fuzzer,address -o /dev/null 2>/dev/null || missing="clang with libFuzzer"
 }
 
+missing_for_abi() {
+  packages="abigail-tools"
+  command -v abidiff >/dev/null || missing="$missing abidiff"
+}
+
 missing_for_tests() {
-  packages="openssh-server openssh-client fish tcsh dash"
+  packages="openssh-server openssh-client fish tcsh dash abigail-tools"
   { test -x /usr/sbin/sshd && command -v ssh-keygen >/dev/null; } || missing="an SSH server"
   for shell in fish tcsh dash; do
     command -v $shell >/dev/null || missing="$missing $shell"
   done
+  command -v abidiff >/dev/null || missing="$missing abidiff"
 }
 
 missing=""
 case "${1:-build}" in
   build) missing_for_build ;;
   fuzz) missing_for_fuzz ;;
+  abi) missing_for_abi ;;
   tests) missing_for_tests ;;
-  *) echo "usage: system_packages.sh [build|fuzz|tests]" >&2 && exit 2 ;;
+  *) echo "usage: system_packages.sh [build|fuzz|abi|tests]" >&2 && exit 2 ;;
 esac
 test -n "$missing" || exit 0
 
