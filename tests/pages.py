@@ -8,7 +8,9 @@ from pathlib import Path
 
 from real_models import ROOT
 
-_BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"\[[^\]]*\]\((?!#|[a-z]+:)(?P<target>[^)#]+)")
 _PAGES = ("*.md", "docs/*.md", "docs/*/*.md", "examples/*/README.md")
 

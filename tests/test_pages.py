@@ -71,11 +71,14 @@ def test_commands_page_lists_every_variable_that_programs_read() -> None:
     read = set(re.findall(r'environ(?:\.get\(|\.setdefault\(|\[)"(\w+)"', text))
     read |= set(re.findall(r'getenv\("(\w+)"', source(("native/base", "native/simd", "native/store"), ".cc")))
     assert read >= {"LPC_LIBRARY", "LPC_FORCE_IMPL"}
+    read.remove("COMP_WORDS")  # set by the shell while it completes a line
     assert read <= set(first_column(COMMANDS, "Environment variables"))
 
 
 def test_commands_page_lists_the_exit_codes() -> None:
-    defined = re.findall(r"^(?:EXIT_\w+|_TERMINATED) = (\d+)$", source(("edge_runtime", "exporters"), ".py"), re.MULTILINE)
+    defined = re.findall(
+        r"^(?:EXIT_\w+|_TERMINATED) = (\d+)$", source(("edge_runtime", "exporters"), ".py"), re.MULTILINE
+    )
     assert sorted(first_column(COMMANDS, "Exit codes")) == sorted({"0", *defined})
 
 
@@ -105,9 +108,13 @@ def test_completion_prints_a_script_of_the_shell(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "expected"),
-    [("lpc-export ins", "inspect"), ("lpc-export inspect --", "--json"), ("lpc-export model --obj", "--objective")],
+    [
+        ("lpc-export inspect --", "--json"),
+        ("lpc-export verify f --ag", "--against"),
+        ("lpc-export model --", "--objective"),
+    ],
 )
-def test_completion_of_exports_knows_its_commands(typed: str, expected: str) -> None:
+def test_completion_of_exports_knows_the_command_of_the_line(typed: str, expected: str) -> None:
     words = str(len(typed.split()) - 1)
     found = complete("lpc-export", instruction="bash_complete", COMP_WORDS=typed, COMP_CWORD=words)
     assert expected in [line.partition(",")[2] for line in found.splitlines()]

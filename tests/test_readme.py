@@ -13,7 +13,7 @@ import pytest
 from pages import Block, blocks, links, pages
 from real_models import ROOT, RunPython
 
-from exporters.architectures import MODEL_TYPES
+from exporters.architectures.registry import MODEL_TYPES
 
 README = ROOT / "README.md"
 SHELL = [block for block in blocks(README, "sh") if not block.mark]
@@ -101,7 +101,7 @@ def test_picture_of_a_weight_cuts_no_text() -> None:
             return sum(check(child, style) for child in element)
         long = len(element.text or "") * float(style["font-size"]) * 0.6
         left = float(style["x"]) - (long / 2 if style.get("text-anchor") == "middle" else 0)
-        assert 0 <= left, element.text
+        assert left >= 0, element.text
         assert left + long <= width, element.text
         assert 0 < float(style["y"]) < height, element.text
         return 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -58,6 +60,37 @@ def test_wheel_holds_the_three_packages_and_their_data(wheel: Path) -> None:
     ):  # fmt: skip
         assert name in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "native/"))]
+
+
+def test_wheel_has_the_licences_of_what_is_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (place,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+        texts = {
+            name: archive.read(f"{place}/licenses/{name}").decode()
+            for name in ("LICENSE", "native/wheel/licenses/lz4.txt", "native/wheel/licenses/xxhash.txt")
+        }
+    assert "Apache License" in texts["LICENSE"]
+    for name, owner in (("lz4", "LZ4"), ("xxhash", "xxHash")):
+        text = texts[f"native/wheel/licenses/{name}.txt"]
+        assert owner in text
+        assert "Yann Collet" in text
+        assert "Redistributions in binary form" in text
+
+
+def test_wheel_metadata_is_fit_for_an_index(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["License-Expression"] == "Apache-2.0 AND BSD-2-Clause"
+    assert {"Repository", "Documentation", "Issues", "Changelog"} == {
+        value.partition(",")[0] for value in metadata.get_all("Project-URL")
+    }
+    assert "Typing :: Typed" in metadata.get_all("Classifier")
+    assert metadata["Keywords"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    text = metadata.get_payload()
+    assert text.startswith("# LPC edge runtime")
+    assert not re.findall(r"\]\((?!#|https://)", text)
 
 
 def test_check_finds_lz4_from_outside(check: ModuleType, wheel: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  lpc-export TinyLlama-1.1B
+  lpc-export Llama-3.2-1B                 a folder of a Hugging Face checkpoint
   lpc-export Llama-3.2-1B -o llama-lpc --codec lz4
   lpc-export my-fp32-model --dtype bf16 --json > figures.json
   lpc-export model.onnx                   an ONNX model of another tool

@@ -1,11 +1,12 @@
 """The C API as libabigail sees it: compare lpc.h with the reference of the last release, or make it the reference.
 
-    python native/abi/abi.py check      exits 1 and shows what changed if a program built against the reference could break
+    python native/abi/abi.py check      exits 1 and shows what changed if programs built against the reference may break
     python native/abi/abi.py accept     writes the reference, native/abi/liblpc.abi
 
-lpc.h is the truth: the library's sources are compiled against it, and its exports are compared with it by a test. So each
-function of the header gets an empty body, and each type and each field a function that takes it, in one C file that compiles
-in no time. What is new is no break: functions, types, enumerators, and fields at the end of a struct that tells its size.
+lpc.h is the truth: the library's sources are compiled against it, and a test compares its exports with it. So each
+function of the header gets an empty body, and each type and each field a function that takes it, in one C file that
+compiles in no time. What is new is no break: functions, types, enumerators, and fields at the end of a struct that
+tells its size.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def describe(header: Path, out: Path) -> None:
 
 
 def changes(reference: Path, present: Path, header: Path) -> str:
-    """Return what of the reference's description is gone or different in the present one, in words; "" if nothing is."""
+    """Return in words what of the reference is gone or different in the present description; "" if nothing is."""
     with tempfile.NamedTemporaryFile("w", suffix=".suppr", encoding="utf-8") as rules:
         rules.write(growing(header))
         rules.flush()

@@ -42,7 +42,8 @@ def notes(changelog: str, number: str) -> str:
 def wheels(folder: Path, number: str) -> list[Path]:
     """Return the wheels of this version, one an architecture."""
     found = [
-        sorted(folder.glob(f"lpc_edge_runtime-{number}-py3-none-manylinux_*_{machine}.whl")) for machine in ARCHITECTURES
+        sorted(folder.glob(f"lpc_edge_runtime-{number}-py3-none-manylinux_*_{machine}.whl"))
+        for machine in ARCHITECTURES
     ]
     if [len(each) for each in found] != [1] * len(ARCHITECTURES):
         names = ", ".join(path.name for each in found for path in each) or "none"
