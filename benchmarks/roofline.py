@@ -15,12 +15,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from codec_plot import INK, OURS, PEERS, line, text
-
+from edge_runtime.chart import Axis, Dot, Key, Line, plane
 from edge_runtime.package import Package
 
-WIDTH, HEIGHT = 860, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 40, 60, 60
+OURS, PEERS = "s2", "s1"
 
 
 def bytes_a_token(model: Path) -> dict[str, float]:
@@ -34,38 +32,19 @@ def bytes_a_token(model: Path) -> dict[str, float]:
 
 
 def picture(rows: list[dict[str, Any]], bandwidth: float, title: str) -> str:
-    most_gb = max(row["gb"] for row in rows) * 1.15
-    most_tokens = max(row["roof"] for row in rows) * 1.1
-
-    def x(gb: float) -> float:
-        return LEFT + gb / most_gb * (WIDTH - LEFT - RIGHT)
-
-    def y(tokens: float) -> float:
-        return HEIGHT - BOTTOM - tokens / most_tokens * (HEIGHT - TOP - BOTTOM)
-
-    parts = [line(LEFT, y(0), WIDTH - RIGHT, y(0), INK), line(LEFT, y(0), LEFT, TOP, INK)]
-    for tokens in range(0, int(most_tokens) + 1, 5):
-        parts.append(text(LEFT - 8, y(tokens) + 4, str(tokens), extra='text-anchor="end"'))
-    for gb in range(int(most_gb) + 1):
-        parts.append(text(x(gb), HEIGHT - BOTTOM + 20, str(gb), extra='text-anchor="middle"'))
-    curve = [bandwidth / most_tokens + i * (most_gb - bandwidth / most_tokens) / 100 for i in range(101)]
-    points = " ".join(f"{x(gb):.1f},{y(bandwidth / gb):.1f}" for gb in curve)
-    parts.append(f'<polyline points="{points}" fill="none" stroke="{INK}" stroke-width="1.5" stroke-dasharray="5 4"/>')
-    for row in rows:
-        colour = OURS if row["side"] in ("packed", "decoded bf16") else PEERS
-        parts.append(f'<circle cx="{x(row["gb"]):.1f}" cy="{y(row["tokens"]):.1f}" r="6" fill="{colour}"/>')
-        label = f"{row['side']}: {row['tokens']:.1f}"
-        others = [other["tokens"] - row["tokens"] for other in rows if other is not row and other["gb"] == row["gb"]]
-        away = sum((8 if 0 < other < 2 else -4 if -2 < other < 0 else 0) for other in others)
-        left = row["gb"] > most_gb * 0.7
-        side = x(row["gb"]) - 11 if left else x(row["gb"]) + 11
-        parts.append(text(side, y(row["tokens"]) + 4 + away, label, colour, extra='text-anchor="end"' if left else ""))
-    parts.append(text(LEFT, 24, title, size=16, extra='font-weight="bold"'))
-    parts.append(text(LEFT, 44, f"tokens/s; dashed: what a plain read of {bandwidth:.1f} GB/s allows", size=12))
-    middle = 'text-anchor="middle"'
-    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "GB of weights read a token", extra=middle))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', *parts, "</svg>"]) + "\n"
+    """An SVG file: a dot for each side, and what reading memory allows."""
+    most = max(row["tokens"] for row in rows) * 1.1
+    first, last = bandwidth / most, max(row["gb"] for row in rows) * 1.1
+    curve = [first + (last - first) * i / 100 for i in range(101)]
+    roof = Line([(gb, bandwidth / gb) for gb in curve], "ink", f"a plain read of {bandwidth:.1f} GB/s", dashed=True)
+    dots = [
+        Dot(row["gb"], row["tokens"], OURS if row["side"] in ("packed", "decoded bf16") else PEERS,
+            f"{row['side']}: {row['tokens']:.1f}")
+        for row in rows
+    ]  # fmt: skip
+    keys = [Key(OURS, "this project"), Key(PEERS, "others")]
+    figure = plane(Axis("GB of weights read a token"), Axis("tokens/s"), lines=[roof], dots=dots, keys=keys, height=380)
+    return figure.standalone(title)
 
 
 def main() -> None:
@@ -83,7 +62,7 @@ def main() -> None:
     rows = []
     for row in measured:
         gb, tokens = needed[row["side"]], row["tokens_per_s_median"]
-        rows.append({"side": row["side"], "gb": gb, "tokens": tokens, "roof": bandwidth / gb})
+        rows.append({"side": row["side"], "gb": gb, "tokens": tokens})
         print(f"{row['side']:24} {gb:.3f} GB a token, {tokens:.2f} tokens/s, {gb * tokens:.1f} GB/s")
     title = f"TinyLlama-1.1B shape, batch 1, {threads} thread{'s' if threads > 1 else ''}"
     options.picture.write_text(picture(rows, bandwidth, title))

@@ -20,12 +20,7 @@ from pathlib import Path
 
 from streaming import Machine, Run, measured_profile, run, table, tool
 
-from edge_runtime.bench import svg
-
-_CSS = """svg { font: 12px system-ui, sans-serif; background: #fff } text { fill: #5b6570 } .grid { stroke: #dfe3e8 }
-.line { fill: none; stroke-width: 1.8 } .dashed { stroke-dasharray: 6 4 }
-.s0 { stroke: #3465a4 } .s1 { stroke: #d9730d } circle.s0 { fill: #3465a4 } text.s0 { fill: #3465a4; stroke: none }
-text.s1 { fill: #d9730d; stroke: none }"""
+from edge_runtime.chart import Axis, Line, plane
 
 
 @dataclass(frozen=True)
@@ -59,17 +54,11 @@ def budgets(least: int, most: int, steps: int) -> list[int]:
 
 
 def plot(points: list[Point], title: str) -> str:
-    """A standalone SVG: measured and predicted tokens a second over the budget."""
+    """An SVG file: measured and predicted tokens a second over the budget."""
     measured = [(point.budget / 1e6, point.measured) for point in points]
     planned = [(point.budget / 1e6, point.planned) for point in points]
-    lines = [svg.Line(measured, "s0", "measured"), svg.Line(planned, "s1", "predicted by the plan", dashed=True)]
-    figure = svg.lines(lines, "memory budget, MB", "tokens/s", height=330).partition("<p class")[0]
-    keys = (
-        f'<text x="90" y="26">{title}</text><text class="s0" x="90" y="46">measured</text>'
-        '<text class="s1" x="90" y="64">predicted by the plan (dashed)</text>'
-    )
-    head, _, body = figure.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{_CSS}</style>{body.removesuffix("</svg>")}{keys}</svg>\n'
+    lines = [Line(measured, "s0", "measured"), Line(planned, "s1", "predicted by the plan", dashed=True)]
+    return plane(Axis("memory budget, MB"), Axis("tokens/s"), lines=lines, height=330).standalone(title)
 
 
 def main() -> int:

@@ -6,15 +6,14 @@ the seconds a token are a prediction, the plan's for the board.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge_runtime.chart import Axis, Dot, Key, plane
 from edge_runtime.errors import ExportError
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
@@ -26,6 +25,7 @@ from exporters.transforms.prune import Pruning
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (6.0, 5.0, 4.0)
+_BEST, _OTHER = "s2", "s7"
 
 
 @dataclass(frozen=True)
@@ -139,38 +139,18 @@ def as_dict(points: Sequence[Point]) -> dict[str, Any]:
     return {"points": [asdict(point) for point in points]}
 
 
-def svg(points: Sequence[Point], title: str) -> str:
-    """Plot divergence (logarithmic; lossless ones at the bottom) over bits a weight as a standalone SVG."""
-    width, height, left, bottom = 760, 440, 70, 50
-    lossy = [point.kl for point in points if point.kl > 0]
-    low, high = (min(lossy) / 2, max(lossy) * 2) if lossy else (1e-6, 1.0)
-    top_bits = max((point.bits_per_weight for point in points), default=16.0) * 1.05
-
-    def place(point: Point) -> tuple[float, float]:
-        share = math.log(max(point.kl, low) / low) / math.log(high / low)
-        return left + point.bits_per_weight / top_bits * (width - left - 20), height - bottom - share * (height - 90)
-
-    parts = [f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>']
-    for point in points:
-        x, y = place(point)
-        colour = "#0a6" if point.best else "#999"
-        hint = escape(row(point).strip())
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{hint}</title></circle>')
-        parts.append(f'<text x="{x + 6:.1f}" y="{y - 4:.1f}" font-size="9" fill="#444">{escape(point.name)}</text>')
-    parts.append(f'<path d="M{left} 40V{height - bottom}H{width - 20}" fill="none" stroke="#000"/>')
-    for bits in range(0, int(top_bits) + 1, 2):
-        x = left + bits / top_bits * (width - left - 20)
-        parts.append(f'<text x="{x:.1f}" y="{height - bottom + 16}" text-anchor="middle">{bits}</text>')
-    for share in (0.0, 0.5, 1.0):
-        y, value = height - bottom - share * (height - 90), low * (high / low) ** share
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>')
-    parts.append(f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">bits a weight</text>')
-    parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})">KL, nats a token</text>')
-    body = "".join(parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
-        f'font-size="12"><rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n'
-    )
+def picture(points: Sequence[Point], title: str) -> str:
+    """Return divergence (logarithmic; lossless ones at the foot) over bits a weight as an SVG file."""
+    dots = [
+        Dot(point.bits_per_weight, point.kl, _BEST if point.best else _OTHER, point.name, row(point).strip())
+        for point in points
+    ]
+    keys = [Key(_BEST, "nothing else here is smaller, faster and closer to the original"), Key(_OTHER, "others")]
+    figure = plane(
+        Axis("bits a weight", from_zero=False), Axis("KL divergence, nats a token", log=True), dots=dots, keys=keys,
+        height=420,
+    )  # fmt: skip
+    return figure.standalone(title)
 
 
 def _point(

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 from bench_results import make_result, make_test
-from hypothesis import given
-from hypothesis import strategies as st
 from real_models import RunPython
 
-from edge_runtime.bench import svg
 from edge_runtime.bench.page import page
 from edge_runtime.bench.results import save_result
 
@@ -104,24 +101,6 @@ def test_page_of_several_results_groups_the_same_tests() -> None:
 def test_page_of_a_failed_test_shows_the_reason() -> None:
     result = make_result(make_test("tg", [10.0]), make_test("pp", [], failed="was killed by SIGKILL"))
     assert "failed: was killed by SIGKILL" in checked(page([("a", result)]))
-
-
-@given(st.floats(-1e12, 1e12), st.floats(0, 1e12), st.integers(2, 9))
-def test_ticks_cover_the_range_with_few_round_steps(low: float, width: float, count: int) -> None:
-    ticks = svg._ticks(low, low + width, count)
-    slack = 1e-9 * max(1e-9, abs(low), abs(low + width))
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= low + width - slack
-    assert ticks[0] < ticks[-1]
-    assert len(ticks) <= 2 * count + 4
-
-
-def test_plots_give_each_part_the_colour_of_its_legend() -> None:
-    plot = svg.stacked([("row", [1.0, 2.0])], ("first", "second"), "s")
-    assert re.findall(r'rect class="(\w+)"', plot) == re.findall(r'i class="(\w+)"', plot) == ["p0", "p1"]
-    lines = svg.lines([svg.Line([(0, 1), (1, 2)], "s3", "name")], "x", "y")
-    assert 'class="line s3"' in lines
-    assert 'i class="s3"' in lines
 
 
 def test_command_writes_the_page(tmp_path: Path, run_python: RunPython) -> None:

@@ -53,7 +53,7 @@ def test_frontier_measures_every_candidate_and_leaves_nothing_behind(tmp_path: P
     assert not points["stored"].best
     assert points["ans"].best
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt"]
-    plot = frontier.svg([entry for _, entry in found], "demo")
+    plot = frontier.picture([entry for _, entry in found], "demo")
     assert plot.count("<circle") == 4
     assert json.loads(json.dumps(frontier.as_dict([entry for _, entry in found])))["points"][1]["name"] == "ans"
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
-from edge_runtime.bench import svg
 from edge_runtime.bench.layers import PARTS
 from edge_runtime.bench.results import identity, label, speeds, summary
 from edge_runtime.bench.tables import rows
+from edge_runtime.chart import STYLE, Axis, Bar, Key, Line, bars, legend, plane, stacked
 from edge_runtime.cli.common import format_bytes
 
 Named = tuple[str, dict[str, Any]]
 
-_COLOURS = ("#3465a4", "#d9730d", "#2e8b57", "#a83279", "#7a5c00", "#138d9f", "#b03a2e", "#5d6d7e")
-_PART_COLOURS = ("#4c8c5c", "#c9a227", "#9aa5b1", "#b5533c")
+_COLOURS = 8  # of results beside each other; the ninth is drawn as the first
 _STYLE = """
 :root { --ink: #1c2127; --soft: #5b6570; --line: #dfe3e8; --back: #fff; --warn: #8a4b00; --warnback: #fff4e0 }
 @media (prefers-color-scheme: dark) {
@@ -30,19 +29,8 @@ th, td { text-align: left; padding: .25em .6em .25em 0; border-bottom: 1px solid
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .soft, figcaption { color: var(--soft); font-size: 13px }
 .warn { background: var(--warnback); color: var(--warn); padding: .4em .8em; margin: .3em 0; font-size: 13px }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif }
-svg text { fill: var(--soft) }
-.grid { stroke: var(--line) }
-.dot { fill: var(--ink); fill-opacity: .45 }
-.line { fill: none; stroke-width: 1.8 }
-.dashed { stroke-dasharray: 6 4 }
-.legend span { margin-right: 1.4em; font-size: 13px }
-.legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em }
-""" + "".join(
-    f"rect.{k}{{fill:{c}}}circle.{k}{{fill:{c}}}.line.{k}{{stroke:{c}}}i.{k}{{background:{c}}}\n"
-    for letter, colours in (("s", _COLOURS), ("p", _PART_COLOURS))
-    for k, c in ((f"{letter}{index}", colour) for index, colour in enumerate(colours))
-)
+svg { width: 100%; height: auto }
+"""
 
 
 def page(results: list[Named]) -> str:
@@ -62,13 +50,13 @@ def page(results: list[Named]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>lpc-bench report</title>'
-        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>\n<h1>lpc-bench report</h1>\n'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}{STYLE}</style></head><body>\n<h1>lpc-bench report</h1>\n'
         f'<p class="soft">{escape(names)}</p>\n{_warnings(results)}{body}</body></html>\n'
     )
 
 
 def _style(index: int) -> str:
-    return f"s{index % len(_COLOURS)}"
+    return f"s{index % _COLOURS}"
 
 
 def _warnings(results: list[Named]) -> str:
@@ -80,20 +68,20 @@ def _warnings(results: list[Named]) -> str:
 
 
 def _speed(results: list[Named]) -> str:
-    groups: dict[Any, tuple[str, list[svg.Bar]]] = {}
+    groups: dict[Any, tuple[str, list[Bar]]] = {}
     for index, (name, result) in enumerate(results):
         for test in result["tests"]:
             speed = summary(test)
             if speed is not None:
-                _, bars = groups.setdefault(identity(test), (label(test), []))
-                bars.append(svg.Bar(speed.mean, speeds(test), _style(index), name))
+                _, found = groups.setdefault(identity(test), (label(test), []))
+                found.append(Bar(speed.mean, speeds(test), _style(index), name))
     by_kind = [
-        svg.bars([group for key, group in groups.items() if key[0] == kind], f"tokens/s ({what})")
+        bars([group for key, group in groups.items() if key[0] == kind], f"tokens/s ({what})").inline()
         for kind, what in (("tg", "one token at a time"), ("pp", "prompt in one go"))
         if any(key[0] == kind for key in groups)
     ]
     note = "<figcaption>Bars are means, dots the repetitions.</figcaption>"
-    return "".join(by_kind) + svg.legend([(_style(index), name) for index, (name, _) in enumerate(results)]) + note
+    return "".join(by_kind) + legend([Key(_style(index), name) for index, (name, _) in enumerate(results)]) + note
 
 
 def _table(results: list[Named]) -> str:
@@ -127,7 +115,7 @@ def _attribution(results: list[Named]) -> str:
 
 def _milliseconds(table: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str]) -> str:
     scaled = [(name, [seconds * 1000 for seconds in values]) for name, values in table]
-    return svg.stacked(scaled, parts, "milliseconds a token")
+    return stacked(scaled, parts, "milliseconds a token").inline()
 
 
 def _waits(name: str, result: dict[str, Any]) -> str:
@@ -153,18 +141,18 @@ def _waits(name: str, result: dict[str, Any]) -> str:
 
 
 def _tokens(results: list[Named]) -> str:
-    series: list[svg.Line] = []
+    series: list[Line] = []
     for name, result in results:
         for test in result["tests"]:
             passes = [repetition.get("pass_seconds") or [] for repetition in test["repetitions"]]
             if test["kind"] == "tg" and passes and all(passes):
                 middle = [sorted(values)[len(values) // 2] for values in zip(*passes, strict=False)]
                 points = [(float(number), seconds * 1000) for number, seconds in enumerate(middle, 1)]
-                series.append(svg.Line(points, _style(len(series)), f"{name}: {label(test)}"))
+                series.append(Line(points, _style(len(series)), f"{name}: {label(test)}"))
     if not series:
         return '<p class="soft">No test generated tokens.</p>'
     note = "<figcaption>Median over the repetitions.</figcaption>"
-    return svg.lines(series, "token", "milliseconds") + note
+    return _lines(series, "token", "milliseconds") + note
 
 
 def _samples(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -172,40 +160,40 @@ def _samples(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [sample for sample in result["telemetry"].get("samples") or [] if sample.get("t_s") is not None]
 
 
-def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
     samples = [sample for sample in _samples(result) if sample.get("rss_bytes") is not None]
     points = [(max(0.0, sample["t_s"]), sample["rss_bytes"] / 1e6) for sample in samples]
     if points:
-        yield svg.Line(points, _style(index), f"{name}: resident memory of the measured process")
+        yield Line(points, _style(index), f"{name}: resident memory of the measured process")
     budget = (result.get("plan") or {}).get("budget_bytes")
     if budget and points:
         ends = [(points[0][0], budget / 1e6), (points[-1][0], budget / 1e6)]
-        yield svg.Line(ends, _style(index), f"{name}: memory budget", dashed=True)
+        yield Line(ends, _style(index), f"{name}: memory budget", dashed=True)
 
 
-def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
     telemetry = result["telemetry"]
     samples = [sample for sample in _samples(result) if sample.get("power_w") is not None]
     points = [(max(0.0, sample["t_s"]), sample["power_w"]) for sample in samples]
     if points:
-        yield svg.Line(points, _style(index), f"{name}: {(telemetry.get('power') or {}).get('basis') or 'power'}")
+        yield Line(points, _style(index), f"{name}: {(telemetry.get('power') or {}).get('basis') or 'power'}")
 
 
-def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[svg.Line]:
+def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
     """The hottest zone of each moment: boards have up to a dozen zones, and the hottest one throttles."""
     zones = [(sample["t_s"], list((sample.get("temperatures_c") or {}).values())) for sample in _samples(result)]
     points = [(max(0.0, seconds), max(zone)) for seconds, zone in zones if zone and None not in zone]
     if points:
-        yield svg.Line(points, _style(index), f"{name}: hottest zone")
+        yield Line(points, _style(index), f"{name}: hottest zone")
 
 
 def _over_time(
     results: list[Named],
-    lines_of: Callable[[int, str, dict[str, Any]], Iterable[svg.Line]],
+    lines_of: Callable[[int, str, dict[str, Any]], Iterable[Line]],
     unit: str,
     from_zero: bool,
 ) -> str:
-    series: list[svg.Line] = []
+    series: list[Line] = []
     notes = ""
     for index, (name, result) in enumerate(results):
         found = list(lines_of(index, name, result))
@@ -215,7 +203,7 @@ def _over_time(
                 f"{source}: {why}" for source, why in (result["telemetry"].get("missing") or {}).items()
             )
             notes += f'<p class="soft">{escape(name)}: unavailable ({escape(missing or "no samples")})</p>'
-    plot = svg.lines(series, "seconds since the start", unit, from_zero=from_zero) if series else ""
+    plot = _lines(series, "seconds since the start", unit, from_zero) if series else ""
     return plot + notes
 
 
@@ -226,7 +214,11 @@ def _power(results: list[Named]) -> str:
         for name, result in results
         if (result["telemetry"].get("power") or {}).get("unavailable")
     )
-    return (svg.lines(series, "seconds since the start", "W") if series else "") + notes
+    return (_lines(series, "seconds since the start", "W") if series else "") + notes
+
+
+def _lines(series: Sequence[Line], x: str, y: str, from_zero: bool = True) -> str:
+    return plane(Axis(x, from_zero=False), Axis(y, from_zero), lines=series).inline()
 
 
 def _facts(results: list[Named]) -> str:

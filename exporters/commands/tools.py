@@ -87,7 +87,7 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
         found = frontier.frontier(model, Path.cwd(), base, board, ExportOptions(threads=threads))
         points = [point for _, point in found]
         if svg is not None:
-            write_whole(svg, frontier.svg(points, f"{name}: loss over size"))
+            write_whole(svg, frontier.picture(points, f"{name}: loss over size"))
         click.echo(json.dumps(frontier.as_dict(points)) if as_json else frontier.table(points))
 
 
