@@ -24,9 +24,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edge_runtime.bench.comparison import Comparison, compare
 from edge_runtime.bench.results import load_result
 from edge_runtime.bench.summing import busy_share
-from edge_runtime.cli.bench_compare import Comparison, compare
 
 
 def run(model: Path, out: Path, options: list[str]) -> dict[str, Any]:

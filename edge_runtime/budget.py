@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import BudgetError
+from edge_runtime.io.units import format_allowed, format_bytes, format_needed
 from edge_runtime.plan.model import PROCESS_BYTES
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Ledger:
         needed, budget = PROCESS_BYTES + _bytes([*self._shares, share]), self.budget(share.stated)
         if budget is not None and needed > budget:
             raise BudgetError(
-                f"{path}: needs {needed >> 20} MiB, but the memory budget is {budget >> 20} MiB{self.others_line()}"
+                f"{path}: needs {format_needed(needed)}, but the memory budget is {format_allowed(budget)}"
+                f"{self.others_line()}"
             )
         self._shares.append(share)
 
@@ -107,7 +109,7 @@ class Ledger:
         models, them = ("the model", "it") if count == 1 else (f"the {count} models", "them")
         stated = any(share.stated is not None for share in self._shares)
         return (
-            f"; {self.taken >> 20} MiB of the need are {models} loaded before"
+            f"; {format_bytes(self.taken)} of the need are {models} loaded before"
             + (" (the smallest budget stated holds for all)" if stated else "")
             + f": let go of {them} first, or load all with a larger budget"
         )

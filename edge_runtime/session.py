@@ -17,8 +17,9 @@ from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
 from edge_runtime.fork import never_end_in_a_child
 from edge_runtime.generate import Generation
+from edge_runtime.io.units import LARGEST_BYTES, format_allowed, format_needed, parse_rate, parse_size
 from edge_runtime.machine.board import figures_for
-from edge_runtime.machine.memory import LARGEST_BYTES, available_bytes, parse_rate, parse_size
+from edge_runtime.machine.memory import available_bytes
 from edge_runtime.package import Package
 from edge_runtime.placement import Placement, place, place_fallback, weights_of
 from edge_runtime.plan import Figures
@@ -284,9 +285,9 @@ class Model:
                 left = need
             if need > left:
                 raise BudgetError(
-                    f"{self.package.path}: the weights and a text take {need >> 20} MiB, but only {left >> 20} MiB are "
-                    "left: this machine's memory, or the limit of its control group, has shrunk since the plan was "
-                    "made; load the model again with a smaller memory budget"
+                    f"{self.package.path}: the weights and a text take {format_needed(need)}, but only "
+                    f"{format_allowed(left)} are left: this machine's memory, or the limit of its control group, has "
+                    "shrunk since the plan was made; load the model again with a smaller memory budget"
                 )
             self._share.begun = True
         return SequenceDecoder(self._graph, capacity, self._prefill_chunk)

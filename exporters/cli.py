@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from edge_runtime.cli.common import run_command
+from edge_runtime.cli.fence import run_command
 from exporters.commands.export import command
 from exporters.commands.tools import tools
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from edge_runtime import native
+from edge_runtime.io.terminal import Progress
 from exporters import __version__
 from exporters.checkpoints import dtypes
 from exporters.checkpoints.dtypes import KEEP
@@ -31,7 +32,6 @@ from exporters.package.weight_writer import WeightWriter, Written
 from exporters.planning import genai_config
 from exporters.planning.plan import Plan
 from exporters.planning.sources import open_plan
-from exporters.progress import Progress
 
 if TYPE_CHECKING:
     from exporters.lossy import LossyExport

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bench.evaluation import Evaluation, Observed, generated_windows, observe, text_windows
 from edge_runtime.errors import ConfigError, ExportError
+from edge_runtime.io.terminal import TOKENS, Progress
 from edge_runtime.session import Model, load
 from exporters.checkpoints.checkpoint import CONFIG
 from exporters.folders.staging import MANIFEST, write_json
@@ -21,7 +22,6 @@ from exporters.package.inspect import read_manifest
 from exporters.package.verify import verify_against
 from exporters.planning.plan import Plan
 from exporters.planning.sources import onnx_file, open_plan
-from exporters.progress import TOKENS, Progress
 from exporters.transforms.calibrate import Calibration, calibrate, input_widths, second_moments
 from exporters.transforms.compensate import Moments
 from exporters.transforms.options import LossyOptions

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_models import RunPython
 
+from edge_runtime.bench.comparison import compare, differences
 from edge_runtime.bench.results import save_result
 from edge_runtime.bench.statistics import Estimate, Ratio, estimate, ratio, student_quantile, summarise
-from edge_runtime.cli.bench_compare import compare, differences
 
 LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
 RECORDED = json.loads((Path(__file__).parent / "recorded_runs.json").read_text(encoding="utf-8"))

@@ -14,10 +14,10 @@ import pytest
 from bench_results import make_result, make_test
 from mutate import json_
 
+from edge_runtime.bench.comparison import compare, differences, to_text
 from edge_runtime.bench.page import page
 from edge_runtime.bench.results import label, load_result, parse_result, save_result, summary, validate
 from edge_runtime.bench.tables import COLUMNS, FORMATS, to_csv, to_jsonl, to_markdown
-from edge_runtime.cli.bench_compare import compare, differences, to_text
 from edge_runtime.errors import ConfigError, FormatError
 
 

@@ -66,9 +66,7 @@ def test_ledger_smallest_budget_stated_holds_for_all() -> None:
     room = 50 * MIB
     shares.take(share(20 * MIB, 0, PROCESS_BYTES + room), "first")
     shares.take(share(25 * MIB, 0, None, "b"), "second")
-    with pytest.raises(
-        BudgetError, match=r"third: needs 147 MiB, but the memory budget is 146 MiB; 45 MiB of the need"
-    ):
+    with pytest.raises(BudgetError, match=r"third: needs 155 MB, but the memory budget is 153 MB; 47.2 MB of the need"):
         shares.take(share(6 * MIB, 0, 10 * room, "c"), "third")
     shares.take(share(5 * MIB, 0, None, "c"), "third")
 
@@ -89,7 +87,7 @@ def test_load_second_model_that_does_not_fit_is_refused_with_both_numbers(
     first = edge_runtime.load(folder, memory_budget=115 * MIB)
     taken = ledger.taken
     for budget in (None, 900 * MIB):
-        with pytest.raises(BudgetError, match=r"needs at least \d+ MiB .* the budget is 115 MiB.* loaded before"):
+        with pytest.raises(BudgetError, match=r"needs at least \d+ MB .* the budget is 120 MB.* loaded before"):
             edge_runtime.load(export_model("demo_model", "stored"), memory_budget=budget)
     assert ledger.taken == taken
     del first
@@ -98,7 +96,7 @@ def test_load_second_model_that_does_not_fit_is_refused_with_both_numbers(
 
 def test_load_smaller_budget_than_what_is_loaded_takes_is_refused(export_model: ExportModel, folder: Path) -> None:
     first = edge_runtime.load(folder)
-    with pytest.raises(BudgetError, match=r"the budget is 108 MiB.* MiB of the need are the model loaded before: "):
+    with pytest.raises(BudgetError, match=r"the budget is 113 MB.* MB of the need are the model loaded before: "):
         edge_runtime.load(export_model("demo_model", "stored"), memory_budget=108 * MIB)
     assert ids(first)
 
@@ -123,7 +121,7 @@ def test_load_same_file_again_shares_the_weights(folder: Path) -> None:
 def test_load_fallback_counts_as_well(folder: Path) -> None:
     model = edge_runtime.load(folder, provider="cpu", memory_budget=300 * MIB)
     assert ledger.taken > (folder / "model.lpc").stat().st_size
-    with pytest.raises(BudgetError, match=r"needs \d+ MiB, but the memory budget is 100 MiB; \d+ MiB of the need"):
+    with pytest.raises(BudgetError, match=r"needs \d+ MB, but the memory budget is 104 MB; [\d.]+ MB of the need"):
         edge_runtime.load(folder, provider="cpu", memory_budget=100 * MIB)
     assert ids(model)
 
@@ -169,14 +167,14 @@ def test_load_from_many_threads_never_promises_more_than_the_budget(export_model
     assert PROCESS_BYTES + ledger.taken <= 150 * MIB
 
 
-@pytest.mark.parametrize("budget", [0, -1, 1 << 63, float("nan"), 1e400, True, "3GB"])
+@pytest.mark.parametrize("budget", [0, -1, 1 << 63, float("nan"), 1e400, True])
 def test_load_budget_that_is_no_number_of_bytes_is_an_error(folder: Path, budget: Any) -> None:
     with pytest.raises(ConfigError, match=r"memory_budget is .*; expected a number of bytes"):
         edge_runtime.load(folder, memory_budget=budget)
 
 
 def test_load_budget_of_one_byte_says_the_smallest_that_works(folder: Path) -> None:
-    with pytest.raises(BudgetError, match=r"needs at least \d+ MiB .* the budget is 1 B"):
+    with pytest.raises(BudgetError, match=r"needs at least \d+ MB .* the budget is 1 B"):
         edge_runtime.load(folder, memory_budget=1)
 
 

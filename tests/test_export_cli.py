@@ -17,11 +17,11 @@ import pytest
 from checkpoints import write_llama
 from click.testing import CliRunner
 
+from edge_runtime.io.terminal import Progress
 from exporters import __version__
 from exporters.commands.export import command
 from exporters.export import DTYPES
 from exporters.package.codec_choice import CODECS
-from exporters.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from exporters.cli import main; main()"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.io import units
 from edge_runtime.machine import memory
 
 MEMINFO = "MemTotal:        7802844 kB\nMemFree:          312340 kB\nMemAvailable:    4023972 kB\nCached: 1 kB\n"
@@ -41,7 +42,7 @@ def limit_of(root: Path) -> tuple[int, str]:
     ],
 )
 def test_parse_size_accepts_decimal_and_binary_units(text: str, expected: int) -> None:
-    assert memory.parse_size(text) == expected
+    assert units.parse_size(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,12 @@ def test_parse_size_accepts_decimal_and_binary_units(text: str, expected: int) -
 )  # fmt: skip
 def test_parse_size_refuses_what_is_no_size(text: str) -> None:
     with pytest.raises(ConfigError, match="size is"):
-        memory.parse_size(text)
+        units.parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["1.5GB/s", "1.5gb", "1500MB/s", "1.5 GB/sec"])
 def test_parse_rate_accepts_per_second(text: str) -> None:
-    assert memory.parse_rate(text) == 1.5e9
+    assert units.parse_rate(text) == 1.5e9
 
 
 def test_available_without_groups_is_mem_available_not_mem_free(tmp_path: Path) -> None:

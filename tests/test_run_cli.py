@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from real_models import ExportModel, RunPython, golden
 
-from edge_runtime.cli.common import format_bytes, peak_rss_bytes
 from edge_runtime.cli.run import summary
 from edge_runtime.generate import GenerationReport
+from edge_runtime.io.units import format_bytes
+from edge_runtime.machine.memory import peak_rss_bytes
 
 RECORD = golden("demo_model")[0]
 PROMPT = RECORD["prompt"]

@@ -174,7 +174,7 @@ def test_ctrl_c_in_a_pass_of_lpc_eval_does_not_wait_for_it(export_model: ExportM
 def test_ctrl_c_where_python_would_lose_it_ends_the_command(run_python: RunPython) -> None:
     code = """
 import os, signal, time, click
-from edge_runtime.cli.common import run_command
+from edge_runtime.cli.fence import run_command
 class Loses:
     def __del__(self):  # as a weak reference's callback during an import
         os.kill(os.getpid(), signal.SIGINT)

@@ -14,7 +14,7 @@ import click
 import pytest
 from real_models import ROOT, ExportModel, RunPython
 
-from edge_runtime.cli.common import check_place
+from edge_runtime.cli.options import check_place
 from edge_runtime.io.files import write_whole
 from edge_runtime.session import load
 

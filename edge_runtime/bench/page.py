@@ -10,7 +10,7 @@ from edge_runtime.bench.layers import PARTS
 from edge_runtime.bench.results import identity, label, speeds, summary
 from edge_runtime.bench.tables import rows
 from edge_runtime.chart import STYLE, Axis, Bar, Key, Line, bars, legend, plane, stacked
-from edge_runtime.cli.common import format_bytes
+from edge_runtime.io.units import format_bytes
 
 Named = tuple[str, dict[str, Any]]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_runtime.bench.results import summary
-from edge_runtime.cli.common import format_bytes
 from edge_runtime.io.printable import printable
+from edge_runtime.io.units import format_bytes
 
 _FORMULA = ("=", "+", "-", "@")
 COLUMNS = (

@@ -139,7 +139,7 @@ def _seconds(call: Any) -> float:
 
 
 def _peak_rss() -> int | None:
-    from edge_runtime.cli.common import peak_rss_bytes
+    from edge_runtime.machine.memory import peak_rss_bytes
 
     return peak_rss_bytes()
 

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import click
 
-from edge_runtime.cli.common import run_command, version_option
+from edge_runtime.cli.fence import run_command
+from edge_runtime.cli.options import version_option
 
 # Name -> (module in this folder with the click command `command`, what it does in a line).
 SUBCOMMANDS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge_runtime.cli.common import debug_option
+from edge_runtime.cli.options import debug_option
 from edge_runtime.errors import ConfigError
 
 _EPILOG = """\b

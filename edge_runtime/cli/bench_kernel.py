@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from edge_runtime.cli.common import debug_option
+from edge_runtime.cli.options import debug_option
 
 _EPILOG = """\b
 Examples:

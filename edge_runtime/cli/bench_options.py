@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edge_runtime.cli.common import parsed
+from edge_runtime.cli.options import parsed
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_runtime.cli.bench_options import arguments_of, load_arguments, measure_options
-from edge_runtime.cli.common import EXIT_ERROR, check_place, debug_option
+from edge_runtime.cli.fence import EXIT_ERROR
+from edge_runtime.cli.options import check_place, debug_option
 
 if TYPE_CHECKING:
     from edge_runtime.remote.hosts import Target

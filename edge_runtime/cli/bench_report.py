@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.cli.common import check_place, debug_option
+from edge_runtime.cli.options import check_place, debug_option
 
 _EPILOG = """\b
 Examples:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, load_arguments, measure_options
-from edge_runtime.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, check_place, debug_option
+from edge_runtime.cli.fence import EXIT_ERROR, EXIT_INTERRUPTED
+from edge_runtime.cli.options import check_place, debug_option
 
 _EPILOG = """\b
 Examples:

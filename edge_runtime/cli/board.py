@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edge_runtime.cli.common import check_place, debug_option, format_bytes, parsed, run_command, version_option
+from edge_runtime.cli.fence import run_command
+from edge_runtime.cli.options import check_place, debug_option, parsed, version_option
+from edge_runtime.io.units import format_bytes
 
 if TYPE_CHECKING:
     from boards import Figure, Profile
@@ -127,10 +128,11 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
     """Measure this machine: memory, storage, decoding. Takes under a minute; let nothing else run."""
     from boards.dump import to_toml
     from edge_runtime.io.files import write_whole
+    from edge_runtime.io.terminal import step
     from edge_runtime.machine.measure import Settings, measure
 
     check_place("--save", save)
-    profile = measure(Settings(**options), _progress)
+    profile = measure(Settings(**options), step)
     text = to_toml(profile)
     if save is not None:
         write_whole(save, text)
@@ -220,11 +222,6 @@ def _own_threads() -> int:
     import os
 
     return len(os.sched_getaffinity(0))
-
-
-def _progress(done: int, total: int, text: str) -> None:
-    """One line a step, because each is a figure; to stderr."""
-    click.echo(f"[{done:>2}/{total}] {text}", file=sys.stderr)
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edge_runtime.cli.common import debug_option
+from edge_runtime.cli.options import debug_option
 
 if TYPE_CHECKING:
     from edge_runtime.remote.serial.console import SerialConsole

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from edge_runtime.cli.common import debug_option, parsed, run_command, version_option
-from edge_runtime.io.streams import write_raw
+from edge_runtime.cli.fence import run_command
+from edge_runtime.cli.options import debug_option, parsed, version_option
+from edge_runtime.io.terminal import TOKENS, Progress, columns
 
 if TYPE_CHECKING:
     from edge_runtime.bench.evaluation import Estimate, Evaluation
@@ -61,9 +60,8 @@ def command(
     writer = reference or loaded
     windows = text_windows(loaded, text, window, tokens, documents) if text else generated_windows(writer, window)
     name = text.name if text else f"written by {writer.package.path.name}"
-    progress = _Progress(sum(len(ids) for ids in windows))
-    found = evaluate(loaded, windows, name, reference, progress.advance)
-    progress.close()
+    with Progress("evaluating", sum(len(ids) for ids in windows), unit=TOKENS) as progress:
+        found = evaluate(loaded, windows, name, reference, progress.advance)
     click.echo(json.dumps({"model": model, "against": against, **found.as_dict()}) if as_json else table(found))
     return 0
 
@@ -75,7 +73,7 @@ def main() -> NoReturn:
 
 def table(found: Evaluation) -> str:
     """Return the figures for people."""
-    rows: list[tuple[str, str]] = [
+    rows = [
         ("text", f"{found.text}, {found.tokens:,} tokens"),
         ("perplexity", _figure(found.perplexity, ".4f")),
     ]
@@ -86,33 +84,10 @@ def table(found: Evaluation) -> str:
             ("KL divergence", f"{_figure(found.kl, '.6f')} nats a token"),
             ("same top token", _figure(found.top1_agreement, ".2%")),
         ]
-    return "\n".join(f"{name:<15} {value}" for name, value in rows)
+    return "\n".join(columns(rows, "<<"))
 
 
 def _figure(estimate: Estimate, form: str) -> str:
     if estimate.low != estimate.low:
         return f"{estimate.value:{form}} (too few tokens for an interval)"
     return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
-
-
-class _Progress:
-    """Tokens done, said now and then once it takes more than a second."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._shown = total, 0, False
-        self._next = time.monotonic() + 1.0
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if time.monotonic() < self._next:
-            return
-        terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + (0.2 if terminal else 5.0)
-        self._shown = terminal
-        line = f"evaluating: {self._done:,} of {self._total:,} tokens"
-        write_raw(sys.stderr, f"\r\x1b[K{line}" if terminal else f"{line}\n")
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._shown:
-            sys.stderr.write("\n")

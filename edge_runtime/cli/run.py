@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 from click.core import ParameterSource
 
-from edge_runtime.cli.common import (
-    EXIT_INTERRUPTED,
-    debug_option,
-    format_bytes,
-    parsed,
-    peak_rss_bytes,
-    run_command,
-    version_option,
-)
+from edge_runtime.cli.fence import EXIT_INTERRUPTED, run_command
+from edge_runtime.cli.options import debug_option, parsed, version_option
 from edge_runtime.io.printable import printable
 from edge_runtime.io.streams import write_raw
+from edge_runtime.io.units import format_bytes, format_rate, format_seconds
+from edge_runtime.machine.memory import peak_rss_bytes
 
 if TYPE_CHECKING:
     from edge_runtime.bench.token_time import TokenTime
-    from edge_runtime.cli.progress import Progress
+    from edge_runtime.cli.generation import Progress
     from edge_runtime.generate import Generation, GenerationReport
     from edge_runtime.provider import SessionStats
     from edge_runtime.session import Model
@@ -210,7 +205,7 @@ def summary(report: GenerationReport, stats: SessionStats | None) -> str:
         parts += [f"read: {format_bytes(stats.bytes_read)}", f"layers decompressed: {stats.layers_decompressed}"]
         if stats.transcoded_bytes:
             before, after = format_bytes(stats.transcoded_from_bytes), format_bytes(stats.transcoded_bytes)
-            parts.append(f"transcoded: {before} to {after} in {seconds(stats.transcode_ns / 1e9)}")
+            parts.append(f"transcoded: {before} to {after} in {format_seconds(stats.transcode_ns / 1e9)}")
     if report.seed is not None:
         parts.append(f"seed: {report.seed}")
     return " | ".join(parts)
@@ -218,11 +213,11 @@ def summary(report: GenerationReport, stats: SessionStats | None) -> str:
 
 def attribution(time: TokenTime, planned: float) -> str:
     """Return the line that tells where a streamed token's time went."""
+    shown = format_seconds
     return (
-        f"a token: {seconds(time.seconds)} (planned {seconds(planned)}) = {seconds(time.wait)} waiting for weights + "
-        f"{seconds(time.compute)} products + {seconds(time.other)} else; meanwhile "
-        f"{format_bytes(time.bytes_read)} read at {format_bytes(time.bytes_read / time.seconds)}/s, "
-        f"{seconds(time.decode)} decoding (all threads)"
+        f"a token: {shown(time.seconds)} (planned {shown(planned)}) = {shown(time.wait)} waiting for weights + "
+        f"{shown(time.compute)} products + {shown(time.other)} else; meanwhile {format_bytes(time.bytes_read)} read at "
+        f"{format_rate(time.bytes_read / time.seconds)}, {shown(time.decode)} decoding (all threads)"
     )
 
 
@@ -299,7 +294,7 @@ def _load(path: str, options: dict[str, Any]) -> Model:
 
 def _stream(model: Model, generation: Generation, show: Callable[[TextIO, str], None]) -> Progress:
     """Give the pieces to `show` as they come, with stdout, and end the line."""
-    from edge_runtime.cli.progress import Progress
+    from edge_runtime.cli.generation import Progress
     from edge_runtime.cli.watch import Watch
 
     stdout = sys.stdout
@@ -329,11 +324,6 @@ def _write_shown(stream: TextIO, text: str) -> None:
 
 def _no_text(stream: TextIO, text: str) -> None:
     """With --json the text comes at the end, in the object."""
-
-
-def seconds(value: float) -> str:
-    """A duration with three digits: "2.54 s", "38.1 ms"."""
-    return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1000:.3g} ms"
 
 
 def _rate(tokens_per_s: float | None) -> str:

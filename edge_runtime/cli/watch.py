@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -12,9 +11,8 @@ from time import monotonic
 from types import TracebackType
 from typing import TextIO
 
-from edge_runtime.cli.common import EXIT_INTERRUPTED
-from edge_runtime.io.printable import printable
-from edge_runtime.io.streams import write_raw
+from edge_runtime.cli.fence import EXIT_INTERRUPTED
+from edge_runtime.io.terminal import StatusLine
 
 SLOW_SECONDS = 1.0
 
@@ -36,13 +34,8 @@ class Watch:
     ) -> None:
         self._cancel = cancel
         self._describe = describe
-        self._stderr = stderr
-        self._shows = stderr.isatty()
-        self._inline = stdout.isatty()
-        self._columns = shutil.get_terminal_size().columns
-        self._column = 0
+        self._line = StatusLine(stdout, stderr)
         self._since = monotonic()
-        self._shown = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="lpc-watch", daemon=True)
 
@@ -74,20 +67,16 @@ class Watch:
         """Take the progress away and start the clock anew; call it before text is written."""
         with self._lock:
             self._since = monotonic()
-            if self._shown:
-                write_raw(self._stderr, "\x1b[K" if self._inline else "\r\x1b[K")
-                self._stderr.flush()
-                self._shown = False
+            self._line.clear()
 
     def wrote(self, text: str) -> None:
         """Tell which text was written to `stdout`, so that progress finds room beside it."""
-        line = text.rpartition("\n")[2]
-        self._column = (len(line) if "\n" in text else self._column + len(line)) % max(1, self._columns)
+        self._line.wrote(text)
 
     def _watch(self) -> None:
         interrupts = 0
         while True:
-            ready = select.select([self._read_fd], [], [], _REFRESH_SECONDS if self._shows else None)[0]
+            ready = select.select([self._read_fd], [], [], _REFRESH_SECONDS if self._line.shows else None)[0]
             if not ready:
                 self._show()
                 continue
@@ -105,12 +94,4 @@ class Watch:
             seconds = monotonic() - self._since
             if seconds < SLOW_SECONDS:
                 return
-            text = printable(self._describe(seconds))
-            if not self._inline:
-                write_raw(self._stderr, f"\r{text}\x1b[K")
-            elif self._column + len(text) + 4 < self._columns:
-                write_raw(self._stderr, f"\x1b7  [{text}]\x1b[K\x1b8")
-            else:
-                return
-            self._stderr.flush()
-            self._shown = True
+            self._line.show(self._describe(seconds))

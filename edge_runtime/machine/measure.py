@@ -22,6 +22,7 @@ from boards import Figure, Profile
 from boards.detect import Detection, detect
 from edge_runtime import native
 from edge_runtime.errors import BoardError, CodecError
+from edge_runtime.io.units import format_bytes, format_rate
 
 MEMORY_BYTES = 256 << 20
 """Read in one pass: far beyond any cache of a board; less where memory is short."""
@@ -194,7 +195,7 @@ class _Steps:
         return figures
 
     def _figure(self, bytes_per_s: float, what: str, **details: Any) -> Figure:
-        self._step(f"{what}: {bytes_per_s / 1e9:.2f} GB/s")
+        self._step(f"{what}: {format_rate(bytes_per_s)}")
         source = f"lpc-board measure, {native.implementation()}, {time.strftime('%Y-%m-%d')}"
         return Figure(float(f"{bytes_per_s / 1e9:.4g}"), "GB/s", "measured", source, None, details)
 
@@ -238,7 +239,7 @@ def _test_file(settings: Settings, note: Callable[[str], None]) -> Iterator[Path
         yield settings.file
         return
     size = _temporary_size(settings)
-    note(f"writing a file of up to {size >> 20} MiB in {settings.folder.resolve()}")
+    note(f"writing a file of up to {format_bytes(size)} in {settings.folder.resolve()}")
     try:
         with tempfile.NamedTemporaryFile(prefix=".lpc-measure-", dir=settings.folder) as file:
             _fill(file, size)
@@ -256,7 +257,7 @@ def _temporary_size(settings: Settings) -> int:
     size = min(settings.file_bytes, max(0, free - _ROOM) // _PIECE * _PIECE)
     if size < _PIECE:
         raise BoardError(
-            f"{settings.folder.resolve()}: {free >> 20} MiB are free, {_ROOM >> 20} MiB are left alone; "
+            f"{settings.folder.resolve()}: {format_bytes(free)} are free, {format_bytes(_ROOM)} are left alone; "
             "give another folder (--folder), or a file to read (--file)"
         )
     return size

@@ -1,4 +1,4 @@
-"""How much memory there is: sizes as people write them, MemAvailable, and the limits of control groups.
+"""How much memory there is: MemAvailable, the limits of control groups, and what this process has taken.
 
 MemFree is never used: it leaves out what the page cache gives back.
 """
@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
-from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.errors import BoardError, BudgetError
+from edge_runtime.io.units import format_allowed, format_needed
 
 RESERVE_BYTES = 256 << 20
 """Left to the rest of the system when no budget is given."""
 
-_UNITS = {
-    "": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12,
-    "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
-}  # fmt: skip
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)")
 _MEMINFO = re.compile(r"^(\w+):\s+(\d+) kB", re.MULTILINE)
 _NO_LIMIT = 1 << 60  # cgroup v1 writes about 2^63 where there is no limit
-LARGEST_BYTES = (1 << 63) - 1
 _ROOT = Path("/")
-
-
-def parse_size(text: str) -> int:
-    """Return bytes for a size such as "4.5GiB", "700MB", "2g" or "1000"; GB is 10^9, GiB is 2^30.
-
-    Raises ConfigError for anything else, for a size below one byte, and for 2^63 bytes or more.
-    """
-    match = _SIZE.fullmatch(text.strip().lower())
-    if match is None or match.group(2) not in _UNITS:
-        raise ConfigError(f"size is {text!r}; expected a number and a unit, such as 4.5GiB, 700MB or 1000000")
-    size = Decimal(match.group(1)) * _UNITS[match.group(2)]
-    if not 1 <= size <= LARGEST_BYTES:
-        raise ConfigError(f"size is {text!r}; expected at least one byte, and less than 2^63")
-    return int(size)
-
-
-def parse_rate(text: str) -> float:
-    """Return bytes a second for "1.5GB/s" (the "/s" may be left out); raises ConfigError."""
-    return float(parse_size(re.sub(r"/s(ec)?$", "", text.strip().lower())))
 
 
 @dataclass(frozen=True)
@@ -119,10 +94,25 @@ def require_within_group(budget: int, root: Path = _ROOT) -> None:
     if tightest is None or budget <= tightest.limit:
         return
     raise BudgetError(
-        f"memory budget: got {budget} bytes ({budget >> 20} MiB), but the control group of this process allows "
-        f"{tightest.limit} ({tightest.limit >> 20} MiB; {tightest.file}): it would be {tightest.consequence}; "
+        f"memory budget: got {budget} bytes ({format_needed(budget)}), but the control group of this process allows "
+        f"{tightest.limit} ({format_allowed(tightest.limit)}; {tightest.file}): it would be {tightest.consequence}; "
         "give a budget below that, or raise the limit"
     )
+
+
+def peak_rss_bytes() -> int | None:
+    """Largest resident set of this process so far, in bytes; None where the system does not tell.
+
+    From /proc, because getrusage also counts the process that started this one.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
 
 
 def _cgroups(root: Path) -> list[GroupLimit]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edge_runtime.plan.figures import Figures, Rate
 from edge_runtime.plan.make import plan_for
-from edge_runtime.plan.report import headline, table
+from edge_runtime.plan.report import table
 from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Rate",
     "State",
     "Verdict",
-    "headline",
     "parse_provider_option",
     "plan_for",
     "table",

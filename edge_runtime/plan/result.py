@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edge_runtime.errors import BudgetError
+from edge_runtime.io.units import format_allowed, format_needed, format_seconds
 from edge_runtime.plan.figures import Figures
 
 State = Literal["decoded", "transcoded", "resident", "streamed", "on_demand"]
@@ -128,10 +129,16 @@ class Plan:
         return self
 
     def headline(self) -> str:
-        """The plan in a line."""
-        from edge_runtime.plan.report import headline
-
-        return headline(self)
+        """The verdict in a line."""
+        if self.verdict != "impossible":
+            speed = f"{predicted(self.seconds_per_token)} a token"
+            return f"fits, {speed}" if self.verdict == "fits" else f"streams at {speed}"
+        longest = self.largest_context
+        context = f"at most {longest} tokens of context" if longest else "no context is short enough"
+        return (
+            f"impossible: needs at least {format_needed(self.needed_bytes)} for {self.context_length} tokens of "
+            f"context, the budget is {format_allowed(self.budget_bytes)}; {context}"
+        )
 
     def provider_option(self) -> str:
         """The states for the execution provider, such as "0:on_demand,1-5:decoded,6-9:resident,10-23:streamed".
@@ -177,6 +184,11 @@ class Plan:
             "provider_option": self.provider_option(),
             "figures": self.figures.as_dict(list(self.codecs)),
         }
+
+
+def predicted(seconds: float) -> str:
+    """A predicted duration: two digits, as it is no better known."""
+    return format_seconds(seconds, digits=2)
 
 
 def parse_provider_option(text: str) -> dict[int, str]:

@@ -16,6 +16,7 @@ from boards import Profile
 from boards.detect import Identity, detect, power_mode
 from edge_runtime.bench.telemetry.procfs import meminfo
 from edge_runtime.io.printable import printable
+from edge_runtime.io.units import format_bytes
 from edge_runtime.remote.shell import script
 
 OLDEST_PYTHON = (3, 10)
@@ -138,8 +139,8 @@ class Board:
             f"JetPack {self.identity.jetpack}" if self.identity.jetpack else self.os_name,
             f"Python {self.python_version}" if self.python_version else "",
             f"onnxruntime {self.onnxruntime}" if self.onnxruntime else "",
-            f"{_gib(self.memory_available)} of memory free" if self.memory_available else "",
-            f"{_gib(self.free_bytes)} of disk free" if self.free_bytes is not None else "",
+            f"{format_bytes(self.memory_available or 0)} of memory free" if self.memory_available else "",
+            f"{format_bytes(self.free_bytes or 0)} of disk free" if self.free_bytes is not None else "",
             f"power mode {self.power_mode}" if self.power_mode else "",
             f"{self.clock_mhz:.0f} MHz" if self.clock_mhz else "",
             f"{self.temperature_c:.0f} °C" if self.temperature_c is not None else "",
@@ -228,7 +229,3 @@ def _numbers(text: str) -> list[int]:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-
-
-def _gib(count: int | None) -> str:
-    return f"{(count or 0) / 1e9:.1f} GB"

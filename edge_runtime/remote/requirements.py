@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import BoardError, BudgetError, RemoteError
 from edge_runtime.io.printable import printable
+from edge_runtime.io.units import format_bytes
 from edge_runtime.machine.board import figures_of
 from edge_runtime.machine.memory import RESERVE_BYTES
 from edge_runtime.package import Package
-from edge_runtime.plan import Figures, headline, plan_for
+from edge_runtime.plan import Figures, plan_for
 from edge_runtime.plan.model import PROCESS_BYTES
 from edge_runtime.remote.identify import OLDEST_PYTHON, Board
 
@@ -98,7 +98,7 @@ def check_memory(board: Board, name: str, model: Path, load: dict[str, Any]) -> 
         return
     plan = plan_for(package, _figures(board), room, context_length=load.get("context_length"))
     if plan.verdict == "impossible":
-        raise BudgetError(f"{name}: too little memory: {headline(plan)}. Nothing was uploaded")
+        raise BudgetError(f"{name}: too little memory: {plan.headline()}. Nothing was uploaded")
 
 
 def _figures(board: Board) -> Figures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.bench.tables import COLUMNS, FORMATS, csv_of, markdown_of, rows
-from edge_runtime.cli.common import format_bytes
+from edge_runtime.io.units import format_bytes
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.printable import printable
+from edge_runtime.io.units import format_age
 from edge_runtime.remote.agent import Agent, BusyError
 from edge_runtime.remote.board.common import living, number, this_process
 from edge_runtime.remote.upload import Say
@@ -98,11 +99,3 @@ def who(holder: Any) -> str:
     values = holder if isinstance(holder, dict) else {}
     name, age = printable(str(values.get("who", "somebody"))), number(values.get("age_s"))
     return name if age is None or not 0 <= age < _OLDEST else f"{name} (since {format_age(age)})"
-
-
-def format_age(seconds: float) -> str:
-    """Seconds for people."""
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import RemoteError
+from edge_runtime.io.units import format_bytes
 from edge_runtime.remote.agent import SILENCE_SECONDS, Agent
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.shell import Command, lost

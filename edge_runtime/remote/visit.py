@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boards import Profile
-from edge_runtime.cli.common import format_bytes
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.printable import printable
+from edge_runtime.io.units import format_bytes
 from edge_runtime.native import DISTRIBUTION
 from edge_runtime.remote import job as jobs
 from edge_runtime.remote.agent import Agent

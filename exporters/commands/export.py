@@ -141,6 +141,7 @@ def default_out(model: Path) -> Path:
 
 def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> float:
     """What suits the board, said on stderr."""
+    from edge_runtime.io.units import format_rate
     from edge_runtime.machine.board import figures_of, load_profile
     from exporters.partial import fraction_for
 
@@ -148,8 +149,9 @@ def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> fl
     fraction = round(fraction_for(model, codec, figures, tokenizer), 3)
     decode = figures.decode_rate(codec)
     click.echo(
-        f"lpc-export: {fraction:.1%} of each weight is compressed: {board} reads {figures.bus.bytes_per_s / 1e9:.2f} "
-        f"GB/s ({figures.bus.kind}) and decodes {codec} at {decode.bytes_per_s / 1e9:.2f} GB/s ({decode.kind})",
+        f"lpc-export: {fraction:.1%} of each weight is compressed: {board} reads "
+        f"{format_rate(figures.bus.bytes_per_s)} ({figures.bus.kind}) and decodes {codec} at "
+        f"{format_rate(decode.bytes_per_s)} ({decode.kind})",
         err=True,
     )
     return fraction

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from edge_runtime.cli.common import EXIT_INTERRUPTED
+from edge_runtime.cli.fence import EXIT_INTERRUPTED
 
 _TERMINATED = 143
 

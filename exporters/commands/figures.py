@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from edge_runtime.io.terminal import columns
+from edge_runtime.io.units import format_bytes, format_rate, format_seconds
+from edge_runtime.machine.memory import peak_rss_bytes
 
 if TYPE_CHECKING:
     from exporters.export import ExportResult
@@ -42,26 +44,27 @@ def table(result: ExportResult) -> str:
     """Return the same for people."""
 
     def speed(seconds: float) -> str:
-        return f"{result.source_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s"
+        return format_rate(result.source_bytes / max(seconds, 1e-9))
 
     phases = f"encode {speed(result.encode_seconds)}"
     if result.verified:
         phases += f", verify {speed(result.verify_seconds)}"
+    peak = peak_rss_bytes()
     codecs = ", ".join(f"{name} {count}" for name, count in sorted(result.codecs.items()))
     rows = [
         ("out", str(result.out)),
         ("model", f"{result.model_type}, {result.layers} layers, {result.tensors} weights"),
-        ("source", f"{result.source_bytes / 1e6:,.1f} MB"),
-        ("blobs", f"{result.blob_bytes / 1e6:,.1f} MB ({_ratio(result):.1%} of the source)"),
+        ("source", format_bytes(result.source_bytes)),
+        ("blobs", f"{format_bytes(result.blob_bytes)} ({_ratio(result):.1%} of the source)"),
         ("bits a weight", f"{result.bits_per_weight:.2f}"),
         ("codecs", codecs + _why(result)),
-        ("time", f"{result.seconds:.1f} s, {result.mb_per_s:,.0f} MB/s ({phases})"),
-        ("peak memory", f"{peak_rss_bytes() / 1e6:,.0f} MB"),
+        ("time", f"{format_seconds(result.seconds)}, {format_rate(result.mb_per_s * 1e6)} ({phases})"),
+        ("peak memory", "unknown" if peak is None else format_bytes(peak)),
         ("verified", "yes, bit for bit" if result.verified else "no (--no-verify)"),
         ("lossless", "yes" if result.lossless else "no"),
         *_lossy_rows(result),
     ]
-    return "\n".join(f"{name:<14} {value}" for name, value in rows)
+    return "\n".join(columns(rows, "<<"))
 
 
 def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:
@@ -82,17 +85,3 @@ def _why(result: ExportResult) -> str:
     for reason in result.choices.values():
         first.setdefault("stored" if "would save" in reason else reason.split()[0], reason)
     return f" ({'; '.join(first.values())})" if first else ""
-
-
-def peak_rss_bytes() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -135,8 +135,8 @@ def base_of(given: dict[str, Any]) -> LossyOptions:
 def board_of(name: str, budget: str | None) -> Board:
     """Return what speed is predicted for; raises BoardError, and UsageError for a budget that is no size."""
     from edge_runtime.errors import ConfigError
+    from edge_runtime.io.units import parse_size
     from edge_runtime.machine.board import budget_of, figures_of, load_profile
-    from edge_runtime.machine.memory import parse_size
     from exporters.frontier import Board
 
     profile = load_profile(name)

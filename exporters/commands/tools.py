@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge_runtime.cli.common import check_place
+from edge_runtime.cli.options import check_place
 from exporters.commands.export import default_out
 from exporters.commands.fence import failing
 from exporters.commands.lossy_options import base_of, board_of, lossy_options
@@ -92,9 +92,9 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
 
 
 def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:
+    from edge_runtime.io.terminal import Progress
     from exporters.package.inspect import read_manifest
     from exporters.package.verify import verify, verify_against
-    from exporters.progress import Progress
 
     manifest = read_manifest(folder)
     with Progress("verifying", sum(tensor["decoded_bytes"] for tensor in manifest["tensors"])) as progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import ExportError
+from edge_runtime.io.units import format_allowed, format_needed
 from exporters.checkpoints import dtypes
 from exporters.package import codec_choice
 from exporters.package.blob_writer import ALIGNMENT
@@ -28,7 +29,7 @@ def check(folder: Path, plan: Plan, codec: str, dtype: str, kept_bytes: int) -> 
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ExportError(
-            f"{folder.parent}: {free / 1e6:,.0f} MB free, expected at least {needed / 1e6:,.0f} MB for this model; "
+            f"{folder.parent}: {format_allowed(free)} free, expected at least {format_needed(needed)} for this model; "
             "make room or choose another place with -o"
         )
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.io.units import format_bytes
 from edge_runtime.package.loss import lossy_line
 from edge_runtime.package.manifest import read_manifest as manifest_of
 
@@ -45,14 +46,15 @@ def table(folder: Path) -> str:
     lines = [
         f"{found['folder']}: {source['name']} ({source['model_type']}, {source['dtype']}), "
         f"{'lossless' if found['lossless'] else 'not lossless'}, by {found['generator']}",
-        f"{totals['tensors']} tensors, {_mb(totals['blob_bytes'])} from {_mb(totals['source_bytes'])}, "
-        f"{totals['bits_per_weight']:.2f} bits a weight; context {found['context_length']} tokens",
+        f"{totals['tensors']} tensors, {format_bytes(totals['blob_bytes'])} from "
+        f"{format_bytes(totals['source_bytes'])}, {totals['bits_per_weight']:.2f} bits a weight; "
+        f"context {found['context_length']} tokens",
     ]
     if not found["lossless"]:
         lines.append(f"lossy: {lossy_line(found)}")
     for name, entry in sorted(found["codecs"].items()):
         ratio = entry["bytes"] / max(entry["decoded_bytes"], 1)
-        lines.append(f"codec {name}: {entry['tensors']} tensors, {entry['bytes'] / 1e6:,.1f} MB ({ratio:.1%})")
+        lines.append(f"codec {name}: {entry['tensors']} tensors, {format_bytes(entry['bytes'])} ({ratio:.1%})")
     lines += ["", f"{'layer':<28} {'offset':>14} {'bytes':>14} {'decoded':>14}"]
     for layer in found["layers"]:
         lines.append(f"{layer['name']:<28} {layer['offset']:>14,} {layer['bytes']:>14,} {layer['decoded_bytes']:>14,}")
@@ -72,7 +74,3 @@ def _row(name: str, dtype: str, shape: str, codec: str, bits: str, size: int | s
 
 def _shape(entry: dict[str, Any]) -> str:
     return "x".join(map(str, entry["shape"]))
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
 from edge_runtime.errors import LpcError
+from edge_runtime.io.terminal import Progress
 from exporters.folders.working import OtherExportError, Working, say
 from exporters.graphs.builder import DATA_FILE, Weight
 from exporters.package.journal import Entry, Finished, fingerprint
 from exporters.package.manifest import WrittenTensor
 from exporters.package.verify import DataFile
 from exporters.planning.plan import Plan
-from exporters.progress import Progress
 
 _PIECE_BYTES = 1 << 20  # more would count towards the peak
 

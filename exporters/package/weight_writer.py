@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
 from edge_runtime.errors import ExportError, LpcError
+from edge_runtime.io.terminal import Progress
 from exporters.checkpoints import dtypes
 from exporters.folders.working import Working
 from exporters.graphs.builder import DATA_FILE, Extent, Weight
@@ -26,7 +27,6 @@ from exporters.package.manifest import WrittenConstant, WrittenTensor
 from exporters.package.takeover import described, source_hash, taken_over
 from exporters.package.verify import hash_of
 from exporters.planning.plan import Plan
-from exporters.progress import Progress
 
 _OVERLAP_BYTES = 160 << 20  # two weights up to this size are in memory at once: one is written, one encoded
 _PLAIN_RATIO = 0.99  # where the graph takes plain data, a blob must be smaller than this

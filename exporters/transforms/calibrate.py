@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edge_runtime.errors import ExportError
+from edge_runtime.io.terminal import TOKENS, Progress
 from edge_runtime.machine.board import figures_for
 from edge_runtime.package import Package
 from edge_runtime.package.manifest import MANIFEST_FILE
@@ -30,7 +31,6 @@ from edge_runtime.placement import place
 from edge_runtime.provider import OPTION_DECODE_THREADS
 from edge_runtime.sequence import runtime_error
 from edge_runtime.session import open_session
-from exporters.progress import TOKENS, Progress
 from exporters.transforms.structure import products
 
 _FILE = "calibrate.onnx"

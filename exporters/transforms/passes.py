@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ExportError
+from edge_runtime.io.terminal import Progress
 from exporters.checkpoints import dtypes
 from exporters.graphs.builder import Graph
 from exporters.graphs.onnx_graph import OnnxGraph
 from exporters.planning.plan import Plan
-from exporters.progress import Progress
 from exporters.transforms import prune, scale
 from exporters.transforms.calibrate import Calibration
 from exporters.transforms.compensate import Moments, compensated

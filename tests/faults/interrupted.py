@@ -20,7 +20,7 @@ LOADS, RUNS = b"loads\n", b"runs\n"
 _RUN = """
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from edge_runtime.cli import common, eval, run, watch
+from edge_runtime.cli import eval, fence, run, watch
 def telling(kind, line):
     enter = kind.__enter__
     def told(self):
@@ -28,7 +28,7 @@ def telling(kind, line):
         os.write(2, line)
         return entered
     kind.__enter__ = told
-telling(common.EndsAtOnce, b"loads\\n")
+telling(fence.EndsAtOnce, b"loads\\n")
 telling(watch.Watch, b"runs\\n")
 main()
 """

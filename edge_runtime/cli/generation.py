@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edge_runtime.bench.token_time import TokenTime
-from edge_runtime.cli.common import format_bytes
+from edge_runtime.io.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
     from edge_runtime.provider import SessionStats
@@ -62,7 +62,7 @@ class Progress:
         last = self._model.package.layers[-1].index
         if stats.transcoded_bytes > before.transcoded_bytes:
             what = f"transcoded {format_bytes(stats.transcoded_from_bytes)}, {what}"
-        return f"{what}: {seconds:.0f} s, layer {min(stats.layer, last)}/{last}, {format_bytes(rate)}/s{left}"
+        return f"{what}: {seconds:.0f} s, layer {min(stats.layer, last)}/{last}, {format_rate(rate)}{left}"
 
     def _share_before(self, layer: int) -> float:
         """The share of a pass's bytes that comes before `layer`: of what is streamed, of everything the first time."""

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, error lines, versions, sizes for people, peak memory."""
+"""The fence around every command: exit codes, errors as one line, streams that are safe to use."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -27,17 +25,6 @@ EXIT_USAGE = 2
 _DISTRIBUTION = "lpc-edge-runtime"
 _EXTRAS = {"onnx": "export"}  # a module that boards do without -> the extra that brings it
 _LONGEST_LINE = 1200  # characters: names and paths of others may be of any length
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-
-version_option = click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda context, _parameter, value: _print_version(context) if value else None,
-    help="Show the version and exit.",
-)
-debug_option = click.option("--debug", is_flag=True, help="On an error show the traceback, and onnxruntime's own log.")
 
 
 def run_command(command: click.Command, name: str, *, ends_at_once: bool = False) -> NoReturn:
@@ -84,70 +71,6 @@ def show_package_warnings(name: str) -> None:
             others(message, category, *place, **more)
 
     warnings.showwarning = show
-
-
-def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return a click callback that reads an option with a function of machine.memory, such as parse_size."""
-
-    def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-        from edge_runtime.errors import ConfigError
-        from edge_runtime.machine import memory
-
-        try:
-            return None if text is None else getattr(memory, parser)(text)
-        except ConfigError as error:
-            raise click.BadParameter(str(error), context, parameter) from error
-
-    return callback
-
-
-def check_place(option: str, path: Path | None) -> None:
-    """Raise UsageError if no file can be written where `option` wants one, a folder there excepted."""
-    from edge_runtime.io.files import check_writable
-
-    if path is None or path.is_dir():
-        return
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise click.UsageError(f"{option} {path}: {error.strerror}") from None
-
-
-def format_bytes(count: float) -> str:
-    """Return a size for people, in decimal units with three significant digits: "999 B", "1.50 kB", "23.4 MB"."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    if unit == 0:
-        return f"{value:.0f} B"
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{digits}f} {_UNITS[unit]}"
-
-
-def peak_rss_bytes() -> int | None:
-    """Largest resident set of this process so far, in bytes; None where the system does not tell.
-
-    From /proc, because getrusage also counts the process that started this one.
-    """
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        return None
-    return None
-
-
-def _print_version(context: click.Context) -> None:
-    import importlib.metadata
-
-    try:
-        version = importlib.metadata.version(_DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        version = "(not installed: run from a source tree)"
-    click.echo(f"{context.info_name} {version}")
-    context.exit(0)
 
 
 def error_line(error: Exception) -> str:

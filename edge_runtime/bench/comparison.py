@@ -1,0 +1,125 @@
+"""Which of two results is faster, and whether that is more than noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edge_runtime.bench.results import identity, label
+from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
+from edge_runtime.bench.statistics import ratio, summarise
+from edge_runtime.bench.summing import NOISE_LIMIT, busy_share
+from edge_runtime.io.printable import printable
+
+Verdict = Literal["faster", "slower", "no difference", "unknown"]
+
+MINIMUM = 0.02
+"""Differences below this are not called one, however sure: nobody can use them."""
+
+WIDE = 1.1
+"""Intervals wider than this factor to either side are warned of."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test in two results. `ratio` is B's speed over A's; `low` and `high` hold it with the confidence."""
+
+    test: str
+    a_tokens_per_s: float
+    b_tokens_per_s: float
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    warnings: tuple[str, ...]
+
+
+def compare(
+    a: dict[str, Any], b: dict[str, Any], *, confidence: float = CONFIDENCE, minimum: float = MINIMUM
+) -> list[Comparison]:
+    """Return a comparison for each test that both results have.
+
+    The confidence is shared out among the tests (Bonferroni), so that it holds for all verdicts together.
+    """
+    others = {identity(test): test for test in b["tests"] if test["repetitions"]}
+    pairs = [(test, others[identity(test)]) for test in a["tests"] if test["repetitions"] and identity(test) in others]
+    each = 1 - (1 - confidence) / max(1, len(pairs))
+    before = busy_share(a), busy_share(b)
+    return [_compare_test(sample(test, before[0]), sample(other, before[1]), label(test), each, minimum)
+            for test, other in pairs]  # fmt: skip
+
+
+def _compare_test(a: Sample, b: Sample, name: str, confidence: float, minimum: float) -> Comparison:
+    found = ratio(a.estimate, b.estimate, confidence)
+    verdict: Verdict = "no difference"
+    if found.low is None or found.high is None or not (a.alone and b.alone):
+        verdict = "unknown"  # one repetition, or others had the machine
+    elif found.low > 1 and found.ratio > 1 + minimum:
+        verdict = "faster"
+    elif found.high < 1 and found.ratio < 1 - minimum:
+        verdict = "slower"
+    return Comparison(
+        test=name,
+        a_tokens_per_s=a.tokens_per_s,
+        b_tokens_per_s=b.tokens_per_s,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        verdict=verdict,
+        warnings=tuple(_noise(a, b, found.low, found.high)),
+    )
+
+
+def _noise(a: Sample, b: Sample, low: float | None, high: float | None) -> list[str]:
+    warnings = []
+    for name, found in (("A", a), ("B", b)):
+        spread = summarise(found.speeds).relative_deviation
+        if spread is None:
+            warnings.append(f"{name} has one repetition: measure with -r 5 or more")
+        elif spread > NOISE_LIMIT:
+            warnings.append(f"{name} is noisy: its repetitions deviate by {spread:.0%}")
+        if not found.alone:
+            warnings.append(
+                f"{name} is disturbed: {found.disturbed} of {found.count} repetitions waited for other programs: "
+                "measure it again"
+            )
+    if low is not None and high is not None and high / low > WIDE**2:
+        seen = (high / low) ** 0.5 - 1
+        warnings.append(
+            f"only a difference above {seen:.0%} would be found: quieten the machine, or measure with --precision"
+        )
+    return warnings
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Return what else differs between two results, in words: a ratio may come from there."""
+    found = []
+    for place, name in (
+        ("environment", "cpu"), ("environment", "governor"), ("environment", "power_mode"), ("environment", "kernel"),
+        ("environment", "packages"), ("board", "id"), ("build", "isa"), ("build", "commit"),
+        ("build", "library_sha256"), ("model", "name"), ("model", "manifest_sha256"),
+    ):  # fmt: skip
+        one, other = a[place].get(name), b[place].get(name)
+        if one != other:
+            found.append(f"{place}.{name}: {_short(one)} -> {_short(other)}")
+    if a["check"].get("token_ids") != b["check"].get("token_ids"):
+        found.append("the generated token ids differ: the two did not do the same work")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def to_text(comparisons: list[Comparison], notes: list[str]) -> str:
+    """Return the comparison for people."""
+    lines = []
+    for item in comparisons:
+        interval = "" if item.low is None else f" [{item.low:.3f}, {item.high:.3f}]"
+        lines.append(
+            f"{item.test}: {item.a_tokens_per_s:.2f} -> {item.b_tokens_per_s:.2f} tokens/s, "
+            f"ratio {item.ratio:.3f}{interval}: {item.verdict}"
+        )
+        lines += [f"  warning: {warning}" for warning in item.warnings]
+    return "\n".join(map(printable, lines + [f"also different: {note}" for note in notes]))
