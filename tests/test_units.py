@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.io import units
@@ -27,6 +27,7 @@ def test_format_bytes_is_decimal_with_three_digits(count: int, shown: str, neede
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=units.LARGEST_BYTES // 2))
 def test_format_needed_typed_again_is_enough_and_allowed_is_not_too_much(count: int) -> None:
     needed, allowed = units.parse_size(units.format_needed(count)), units.parse_size(units.format_allowed(count))
@@ -34,6 +35,7 @@ def test_format_needed_typed_again_is_enough_and_allowed_is_not_too_much(count: 
     assert needed - allowed <= count / 100 + 1
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=units.LARGEST_BYTES // 2))
 def test_format_need_above_what_is_allowed_never_looks_equal(count: int) -> None:
     assert units.format_needed(count + 1) != units.format_allowed(count)
