@@ -31,13 +31,6 @@ std::vector<uint16_t> weights(size_t count) {
   return values;
 }
 
-uint32_t layout_number(const std::string& name) {
-  if (name == "e2+3") return LPC_PACKED_E2P3;
-  if (name == "e3+3") return LPC_PACKED_E3P3;
-  if (name == "hi4p") return LPC_PACKED_HI4P;
-  return LPC_PACKED_HI3;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,7 +50,9 @@ int main(int argc, char** argv) {
   const lpc_tensor_desc tensor{LPC_DTYPE_BF16, 2, {rows, columns, 0, 0}};
   const lpc::SegmentShape shape{LPC_DTYPE_BF16, rows, 2 * columns};
   const lpc::Bytes bytes(reinterpret_cast<const uint8_t*>(raw.data()), 2 * raw.size());
-  const lpc::Codec& codec = lpc::packed_codec().variant(layout_number(name));
+  const lpc::CodecLayout* layout = lpc::find_layout(lpc::packed_codec(), name);
+  if (layout == nullptr && name != "bf16") return 2;
+  const lpc::Codec& codec = lpc::packed_codec().variant(layout == nullptr ? 0 : layout->id);
   const std::vector<uint8_t> params = codec.make_params(tensor, bytes);
   std::vector<uint8_t> stored(4 * raw.size() + 65536), scratch(codec.encode_scratch_bytes(shape));
   const size_t size = codec.encode(shape, params, bytes, stored, scratch);

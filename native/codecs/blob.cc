@@ -74,7 +74,7 @@ void read_fixed_header(const uint8_t* bytes, BlobHeader& header) {
   if (find_codec(codec) == nullptr) {
     throw_field(LPC_UNSUPPORTED, "codec", field::kCodec.offset, std::to_string(codec), "a codec of this build");
   }
-  header.codec = static_cast<lpc_codec>(codec);
+  header.codec = codec;
   check_zero(field::kReserved9, bytes + field::kReserved9.offset);
   check_zero(field::kReserved80, bytes + field::kReserved80.offset);
   header.tensor = read_tensor(bytes);

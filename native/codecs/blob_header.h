@@ -27,7 +27,7 @@ struct Segment {
 };
 
 struct BlobHeader {
-  lpc_codec codec = LPC_CODEC_STORED;
+  uint32_t codec = LPC_CODEC_STORED;
   lpc_tensor_desc tensor{};
   uint64_t rows = 0;
   uint64_t row_bytes = 0;

@@ -20,4 +20,20 @@ void Codec::check_params(const lpc_tensor_desc&, Bytes params) const {
   }
 }
 
+const CodecLayout* find_layout(const Codec& codec, std::string_view name) {
+  for (const CodecLayout& layout : codec.layouts()) {
+    if (layout.name == name) return &layout;
+  }
+  return nullptr;
+}
+
+void throw_unknown_layout(const Codec& codec, uint32_t layout, const std::string& own_choice) {
+  const auto layouts = codec.layouts();
+  std::string known = "0 (" + own_choice + ")";
+  for (size_t i = 0; i < layouts.size(); ++i) {
+    known += (i + 1 < layouts.size() ? ", " : " or ") + std::to_string(layouts[i].id) + " (" + layouts[i].name + ")";
+  }
+  throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) + ", expected " + known);
+}
+
 }  // namespace lpc

@@ -4,6 +4,10 @@
 // nor ONNX Runtime, holds no state and never allocates: scratch memory comes from the caller.
 #pragma once
 
+#include <span>
+#include <string>
+#include <string_view>
+
 #include "codecs/blob_header.h"
 #include "codecs/tensor.h"
 
@@ -19,12 +23,31 @@ struct SegmentShape {
   uint64_t elements() const { return bytes() / dtype_bytes(dtype); }
 };
 
+// One of the ways in which a codec encodes; `id` is what lpc_encode_options.layout names, never 0.
+struct CodecLayout {
+  uint32_t id;
+  const char* name;
+};
+
+// A set of dtypes: bit D stands for lpc_dtype D.
+constexpr uint32_t dtype_bit(uint32_t dtype) { return uint32_t{1} << dtype; }
+inline constexpr uint32_t kEveryDtype = 0xFE;
+
 class Codec {
  public:
   virtual ~Codec() = default;
 
-  virtual lpc_codec id() const = 0;
+  // As blobs name it; a number below 256 that no other codec has or had.
+  virtual uint32_t id() const = 0;
   virtual const char* name() const = 0;
+
+  // What lpc_describe_codec tells of it. Dtypes that it does not encode stay raw.
+  virtual uint32_t dtypes() const { return kEveryDtype; }
+  // Whether it is made for weights of which many are 0.
+  virtual bool is_sparse() const { return false; }
+  // Decoded bytes a second on one core of a slow machine: what plans assume until somebody measures.
+  virtual uint64_t assumed_decode_bytes_per_s() const = 0;
+  virtual std::span<const CodecLayout> layouts() const { return {}; }
 
   // The same codec encoding in one of its layouts, 0 being its own choice. Throws LPC_INVALID_ARGUMENT if it has no
   // such.
@@ -53,10 +76,20 @@ class Codec {
                       MutableBytes scratch) const = 0;
 };
 
-// The codec of this build with this id (codecs/registry.cc); null for one that it does not know.
+// The codecs of this build (codecs/registry.cc); `index` less than their number.
+size_t codec_count();
+const Codec& codec_at(size_t index);
+
+// The codec of this build with this id; null for one that it does not know.
 const Codec* find_codec(uint32_t id);
 
 // Throws LPC_UNSUPPORTED, naming the codecs that there are.
 const Codec& get_codec(uint32_t id);
+
+// Null if the codec has no layout of this name.
+const CodecLayout* find_layout(const Codec& codec, std::string_view name);
+
+// Throws LPC_INVALID_ARGUMENT for a layout that the codec does not have; `own_choice` is what 0 stands for.
+[[noreturn]] void throw_unknown_layout(const Codec& codec, uint32_t layout, const std::string& own_choice);
 
 }  // namespace lpc

@@ -1,4 +1,6 @@
 // The codecs of this build: one line each.
+#include <iterator>
+
 #include "base/error.h"
 #include "codecs/ans/ans_codec.h"
 #include "codecs/bitmap/bitmap_codec.h"
@@ -17,6 +19,10 @@ constexpr Accessor kCodecs[] = {
 };
 
 }  // namespace
+
+size_t codec_count() { return std::size(kCodecs); }
+
+const Codec& codec_at(size_t index) { return kCodecs[index](); }
 
 const Codec* find_codec(uint32_t id) {
   for (Accessor codec : kCodecs) {

@@ -156,7 +156,7 @@ void run_container(Bytes bytes, int codec) {
   succeeds([&] { decode_and_transcode(blob.span()); });
 }
 
-void run_segment(lpc_codec id, Bytes input) {
+void run_segment(uint32_t id, Bytes input) {
   Case segment;
   if (!read_case(input, segment)) return;
   const Codec& codec = get_codec(id);
@@ -172,8 +172,8 @@ void run_segment(lpc_codec id, Bytes input) {
   succeeds([&] { multiply(segment, params.span(), stored.span()); });
 }
 
-std::vector<std::pair<lpc_codec, std::vector<uint8_t>>> cases_of(Bytes bytes) {
-  std::vector<std::pair<lpc_codec, std::vector<uint8_t>>> cases;
+std::vector<std::pair<uint32_t, std::vector<uint8_t>>> cases_of(Bytes bytes) {
+  std::vector<std::pair<uint32_t, std::vector<uint8_t>>> cases;
   Exact blob(bytes);
   seal_header(blob.span());
   succeeds([&] {

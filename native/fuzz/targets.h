@@ -18,9 +18,9 @@ void run_container(Bytes blob, int codec = -1);
 
 // Decodes the segment of a case. Traps when the instruction sets differ in what they decode, or when the decoder
 // accepts a segment whose decoded bytes depend on what the output held before.
-void run_segment(lpc_codec codec, Bytes input);
+void run_segment(uint32_t codec, Bytes input);
 
 // The segments of a well-formed or malformed blob as cases; none if its header cannot be read.
-std::vector<std::pair<lpc_codec, std::vector<uint8_t>>> cases_of(Bytes blob);
+std::vector<std::pair<uint32_t, std::vector<uint8_t>>> cases_of(Bytes blob);
 
 }  // namespace lpc::fuzz

@@ -145,4 +145,76 @@ TEST(test_capi_versions_are_those_of_the_header) {
   CHECK(std::string(lpc_status_name(LPC_FORMAT_ERROR)) == "LPC_FORMAT_ERROR");
 }
 
+template <typename Info>
+Info empty() {
+  Info info{};
+  info.struct_bytes = sizeof info;
+  return info;
+}
+
+TEST(test_capi_lists_end_with_not_found) {
+  auto codec = empty<lpc_codec_info>();
+  uint32_t codecs = 0;
+  for (; lpc_describe_codec(codecs, &codec) == LPC_OK; ++codecs) {
+    CHECK(codec.codec < 256 && codec.name[0] != '\0' && codec.dtypes != 0 && codec.assumed_decode_bytes_per_s > 0);
+    auto layout = empty<lpc_layout_info>();
+    uint32_t layouts = 0;
+    for (; lpc_describe_layout(codec.codec, layouts, &layout) == LPC_OK; ++layouts) {
+      CHECK(layout.layout != 0 && layout.name[0] != '\0');
+    }
+    CHECK(layouts == codec.layout_count);
+    check_error(lpc_describe_layout(codec.codec, layouts, &layout), LPC_NOT_FOUND, "layouts");
+  }
+  check_error(lpc_describe_codec(codecs, &codec), LPC_NOT_FOUND, "index: got 5, expected less than 5 codecs");
+  check_error(lpc_describe_codec(~0u, &codec), LPC_NOT_FOUND, "index: got 4294967295, expected less than 5 codecs");
+  auto counter = empty<lpc_counter_info>();
+  const uint32_t counters = (sizeof(lpc_session_stats) - 8) / 8;
+  CHECK(lpc_describe_counter(counters - 1, &counter) == LPC_OK && std::string(counter.name) == "transcode_ns");
+  check_error(lpc_describe_counter(counters, &counter), LPC_NOT_FOUND, "index: got 22, expected less than 22 counters");
+}
+
+TEST(test_capi_lists_check_their_arguments) {
+  lpc_codec_info codec{};
+  lpc_layout_info layout{};
+  lpc_counter_info counter{};
+  check_error(lpc_describe_codec(0, nullptr), LPC_INVALID_ARGUMENT, "info: null pointer");
+  check_error(lpc_describe_layout(LPC_CODEC_PACKED, 0, nullptr), LPC_INVALID_ARGUMENT, "info: null pointer");
+  check_error(lpc_describe_counter(0, nullptr), LPC_INVALID_ARGUMENT, "info: null pointer");
+  check_error(lpc_describe_codec(0, &codec), LPC_INVALID_ARGUMENT, "info.struct_bytes: got 0, expected 48");
+  check_error(lpc_describe_layout(LPC_CODEC_PACKED, 0, &layout), LPC_INVALID_ARGUMENT, "info.struct_bytes: got 0");
+  check_error(lpc_describe_counter(0, &counter), LPC_INVALID_ARGUMENT, "info.struct_bytes: got 0");
+  layout = empty<lpc_layout_info>();
+  check_error(lpc_describe_layout(77, 0, &layout), LPC_UNSUPPORTED, "codec: got 77, expected one of 0 (stored)");
+  CHECK(codec.name == nullptr && layout.name == nullptr && counter.name == nullptr);  // written only on LPC_OK
+}
+
+TEST(test_capi_codecs_say_what_the_header_names) {
+  const struct {
+    uint32_t codec;
+    const char* name;
+    bool is_multiplied, is_transcode_target, is_sparse;
+  } known[] = {{LPC_CODEC_STORED, "stored", false, true, false},
+               {LPC_CODEC_LZ4, "lz4", false, true, false},
+               {LPC_CODEC_ANS, "ans", false, false, false},
+               {LPC_CODEC_PACKED, "packed", true, true, false},
+               {LPC_CODEC_BITMAP, "bitmap", false, false, true}};
+  uint32_t index = 0;
+  for (const auto& expected : known) {
+    auto info = empty<lpc_codec_info>();
+    CHECK(lpc_describe_codec(index++, &info) == LPC_OK);
+    CHECK(info.codec == expected.codec && std::string(info.name) == expected.name);
+    CHECK(info.is_multiplied == expected.is_multiplied && info.is_sparse == expected.is_sparse);
+    CHECK(info.is_transcode_target == expected.is_transcode_target);
+    CHECK(info.dtypes == (expected.codec == LPC_CODEC_PACKED ? 1u << LPC_DTYPE_BF16 : 0xFEu));
+  }
+}
+
+TEST(test_capi_plain_bitmaps_are_multiplied_as_they_are_stored) {
+  auto info = empty<lpc_layout_info>();
+  CHECK(lpc_describe_layout(LPC_CODEC_BITMAP, 0, &info) == LPC_OK);
+  CHECK(info.layout == LPC_BITMAP_STORED && std::string(info.name) == "stored" && info.is_multiplied == 1);
+  CHECK(lpc_describe_layout(LPC_CODEC_BITMAP, 1, &info) == LPC_OK);
+  CHECK(info.layout == LPC_BITMAP_ANS && std::string(info.name) == "ans" && info.is_multiplied == 0);
+}
+
 }  // namespace

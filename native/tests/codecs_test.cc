@@ -19,18 +19,17 @@ namespace {
 using test::GuardedBuffer;
 using Elements = std::vector<uint8_t>;
 
-struct Variant {
-  lpc_codec codec;
-  uint32_t layout;
-};
-constexpr Variant kVariants[] = {{LPC_CODEC_LZ4, 0},
-                                 {LPC_CODEC_ANS, 0},
-                                 {LPC_CODEC_PACKED, LPC_PACKED_E2P3},
-                                 {LPC_CODEC_PACKED, LPC_PACKED_E3P3},
-                                 {LPC_CODEC_PACKED, LPC_PACKED_HI4P},
-                                 {LPC_CODEC_PACKED, LPC_PACKED_HI3},
-                                 {LPC_CODEC_BITMAP, LPC_BITMAP_STORED},
-                                 {LPC_CODEC_BITMAP, LPC_BITMAP_ANS}};
+// Every codec in every layout; `stored` encodes nothing.
+std::vector<const Codec*> variants() {
+  std::vector<const Codec*> found;
+  for (size_t i = 0; i < codec_count(); ++i) {
+    const Codec& codec = codec_at(i);
+    if (codec.id() == LPC_CODEC_STORED) continue;
+    if (codec.layouts().empty()) found.push_back(&codec);
+    for (const CodecLayout& layout : codec.layouts()) found.push_back(&codec.variant(layout.id));
+  }
+  return found;
+}
 
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> supported = [] {
@@ -74,9 +73,10 @@ bool decodes_to(const Codec& codec, const SegmentShape& shape, const Stored& sto
 void check(uint32_t dtype, size_t rows, const Elements& source, const std::string& what) {
   if (source.empty()) return;
   const SegmentShape shape{dtype, rows, source.size() / rows};
-  for (const Variant& variant : kVariants) {
-    if (variant.codec == LPC_CODEC_PACKED && dtype != LPC_DTYPE_BF16) continue;
-    const Codec& codec = get_codec(variant.codec).variant(variant.layout);
+  static const std::vector<const Codec*> all = variants();
+  for (const Codec* each : all) {
+    const Codec& codec = *each;
+    if ((codec.dtypes() & dtype_bit(dtype)) == 0) continue;
     use_isa(Isa::kScalar);
     const Stored reference = encode(codec, shape, source);
     for (Isa isa : isas()) {

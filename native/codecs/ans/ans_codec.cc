@@ -12,8 +12,9 @@ bool is_narrow(uint32_t dtype) { return ans::table_kind(dtype) == ans::kNarrow; 
 
 class AnsCodec final : public Codec {
  public:
-  lpc_codec id() const override { return LPC_CODEC_ANS; }
+  uint32_t id() const override { return LPC_CODEC_ANS; }
   const char* name() const override { return "ans"; }
+  uint64_t assumed_decode_bytes_per_s() const override { return 500'000'000; }
 
   size_t params_bound(const lpc_tensor_desc& tensor) const override {
     return ans::params_bytes(ans::table_kind(tensor.dtype));

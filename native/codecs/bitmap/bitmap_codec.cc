@@ -69,12 +69,17 @@ Bytes open_values(const SegmentShape& inner_of, const Codec& inner, Bytes inner_
   return scratch.first(decoded);
 }
 
+constexpr CodecLayout kLayouts[] = {{LPC_BITMAP_STORED, "stored"}, {LPC_BITMAP_ANS, "ans"}};
+
 class BitmapCodec final : public Codec {
  public:
   explicit BitmapCodec(lpc_codec inner) : inner_(inner) {}
 
-  lpc_codec id() const override { return LPC_CODEC_BITMAP; }
+  uint32_t id() const override { return LPC_CODEC_BITMAP; }
   const char* name() const override { return "bitmap"; }
+  uint64_t assumed_decode_bytes_per_s() const override { return 1'000'000'000; }
+  bool is_sparse() const override { return true; }
+  std::span<const CodecLayout> layouts() const override { return kLayouts; }
   const Codec& variant(uint32_t layout) const override;
 
   size_t params_bound(const lpc_tensor_desc& tensor) const override {
@@ -150,8 +155,7 @@ const Codec& BitmapCodec::variant(uint32_t layout) const {
   static const BitmapCodec plain(LPC_CODEC_STORED);
   if (layout == 0 || layout == LPC_BITMAP_ANS) return bitmap_codec();
   if (layout == LPC_BITMAP_STORED) return plain;
-  throw Error(LPC_INVALID_ARGUMENT,
-              "options.layout: got " + std::to_string(layout) + ", expected 0 (ans), 1 (stored) or 2 (ans)");
+  throw_unknown_layout(*this, layout, "ans");
 }
 
 }  // namespace lpc

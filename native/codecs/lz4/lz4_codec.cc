@@ -9,8 +9,9 @@ namespace {
 
 class Lz4Codec final : public Codec {
  public:
-  lpc_codec id() const override { return LPC_CODEC_LZ4; }
+  uint32_t id() const override { return LPC_CODEC_LZ4; }
   const char* name() const override { return "lz4"; }
+  uint64_t assumed_decode_bytes_per_s() const override { return 1'000'000'000; }
 
   size_t encode_scratch_bytes(const SegmentShape& shape) const override { return lz4::encode_scratch_bytes(shape); }
   size_t encode(const SegmentShape& shape, Bytes, Bytes src, MutableBytes dst, MutableBytes scratch) const override {

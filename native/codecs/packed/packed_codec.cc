@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "codecs/layout.h"
 #include "codecs/packed/packed_encode.h"
@@ -45,13 +46,20 @@ namespace {
 
 using packed::kParamsBytes;
 
+constexpr CodecLayout kLayouts[] = {
+    {LPC_PACKED_E2P3, "e2+3"}, {LPC_PACKED_HI4P, "hi4p"}, {LPC_PACKED_HI3, "hi3"}, {LPC_PACKED_E3P3, "e3+3"}};
+
 class PackedCodec : public Codec {
  public:
-  // Null: the smallest for the tensor.
-  explicit PackedCodec(const PackedLayout* layout) : layout_(layout) {}
+  // The smallest for the tensor.
+  PackedCodec() = default;
+  explicit PackedCodec(const CodecLayout& layout) : layout_(static_cast<PackedLayout>(layout.id)) {}
 
-  lpc_codec id() const override { return LPC_CODEC_PACKED; }
+  uint32_t id() const override { return LPC_CODEC_PACKED; }
   const char* name() const override { return "packed"; }
+  uint64_t assumed_decode_bytes_per_s() const override { return 2'000'000'000; }
+  uint32_t dtypes() const override { return dtype_bit(LPC_DTYPE_BF16); }
+  std::span<const CodecLayout> layouts() const override { return kLayouts; }
   const Codec& variant(uint32_t layout) const override;
 
   size_t params_bound(const lpc_tensor_desc& tensor) const override {
@@ -59,7 +67,8 @@ class PackedCodec : public Codec {
   }
   std::vector<uint8_t> make_params(const lpc_tensor_desc& tensor, Bytes src) const override {
     if (tensor.dtype != LPC_DTYPE_BF16) return {};
-    return packed::choose_params(src, tensor_rows(tensor, DescSource::kCaller).row_bytes / 2, layout_);
+    return packed::choose_params(src, tensor_rows(tensor, DescSource::kCaller).row_bytes / 2,
+                                 layout_ ? &*layout_ : nullptr);
   }
   void check_params(const lpc_tensor_desc& tensor, Bytes params) const override {
     if (tensor.dtype != LPC_DTYPE_BF16) return Codec::check_params(tensor, params);
@@ -75,8 +84,9 @@ class PackedCodec : public Codec {
   size_t min_stored_bytes(const SegmentShape& shape) const override {
     if (shape.dtype != LPC_DTYPE_BF16) return shape.bytes();
     size_t least = shape.bytes();
-    for (PackedLayout kind : {PackedLayout::kE2p3, PackedLayout::kE3p3, PackedLayout::kHi4p, PackedLayout::kHi3}) {
-      least = std::min(least, packed::Layout(kind, shape).side_offset + kPackedPadding);
+    for (const CodecLayout& layout : kLayouts) {
+      const packed::Layout kind(static_cast<PackedLayout>(layout.id), shape);
+      least = std::min(least, kind.side_offset + kPackedPadding);
     }
     return least;
   }
@@ -97,27 +107,25 @@ class PackedCodec : public Codec {
   }
 
  private:
-  const PackedLayout* layout_;
+  const std::optional<PackedLayout> layout_;
 };
 
 }  // namespace
 
 const Codec& packed_codec() {
-  static const PackedCodec codec(nullptr);
+  static const PackedCodec codec{};
   return codec;
 }
 
 const Codec& PackedCodec::variant(uint32_t layout) const {
-  static constexpr PackedLayout kLayouts[] = {PackedLayout::kE2p3, PackedLayout::kHi4p, PackedLayout::kHi3,
-                                              PackedLayout::kE3p3};
-  static const PackedCodec codecs[] = {PackedCodec(&kLayouts[0]), PackedCodec(&kLayouts[1]), PackedCodec(&kLayouts[2]),
-                                       PackedCodec(&kLayouts[3])};
+  static const PackedCodec codecs[] = {PackedCodec(kLayouts[0]), PackedCodec(kLayouts[1]), PackedCodec(kLayouts[2]),
+                                       PackedCodec(kLayouts[3])};
+  static_assert(std::size(kLayouts) == 4);
   if (layout == 0) return packed_codec();
   for (size_t i = 0; i < std::size(codecs); ++i) {
-    if (layout == static_cast<uint32_t>(kLayouts[i])) return codecs[i];
+    if (layout == kLayouts[i].id) return codecs[i];
   }
-  throw Error(LPC_INVALID_ARGUMENT, "options.layout: got " + std::to_string(layout) +
-                                        ", expected 0 (smallest), 1 (e2+3), 3 (hi4p), 4 (hi3) or 5 (e3+3)");
+  throw_unknown_layout(*this, layout, "smallest");
 }
 
 }  // namespace lpc

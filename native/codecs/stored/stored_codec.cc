@@ -8,8 +8,9 @@ namespace {
 
 class StoredCodec final : public Codec {
  public:
-  lpc_codec id() const override { return LPC_CODEC_STORED; }
+  uint32_t id() const override { return LPC_CODEC_STORED; }
   const char* name() const override { return "stored"; }
+  uint64_t assumed_decode_bytes_per_s() const override { return 4'000'000'000; }
 
   size_t encode_scratch_bytes(const SegmentShape&) const override { return 0; }
   size_t encode(const SegmentShape&, Bytes, Bytes, MutableBytes, MutableBytes) const override { return 0; }

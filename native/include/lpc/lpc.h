@@ -7,6 +7,8 @@
  *    the calling thread.
  *  - All functions may be called from several threads at once on different buffers.
  *  - Status codes, codec ids and dtype ids are pinned: never renumbered, never reused.
+ *  - LPC_API_VERSION rises with a change that a program built for an older header would not survive. New functions,
+ *    and new fields at the end of a structure whose older size is still taken, leave it as it is.
  *
  * The bytes of a blob are specified in docs/format.md.
  */
@@ -55,6 +57,7 @@ typedef enum lpc_dtype {
   LPC_DTYPE_FP8_E5M2 = 7
 } lpc_dtype;
 
+/* The codecs that a program may want by name; lpc_describe_codec lists those of a build. */
 typedef enum lpc_codec {
   LPC_CODEC_STORED = 0,
   LPC_CODEC_LZ4 = 1,
@@ -80,6 +83,36 @@ LPC_EXPORT lpc_status lpc_implementation(const char** name);
 LPC_EXPORT const char* lpc_implementations(void);
 /* The lpc_packed_layout that this implementation computes products from quickest. */
 LPC_EXPORT lpc_status lpc_fastest_packed_layout(uint32_t* layout);
+
+/* ---- what this build has --------------------------------------------------------------------------------------- */
+
+typedef struct lpc_codec_info {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_codec_info) */
+  uint32_t codec;        /* its number in blobs and options, such as LPC_CODEC_ANS */
+  const char* name;      /* such as "ans"; static storage */
+  uint32_t dtypes;       /* bit D: encodes elements of lpc_dtype D; of any other dtype every segment stays raw */
+  uint32_t layout_count; /* layouts that lpc_encode_options can name; 0: it has no choice */
+  /* 1: products are computed from bf16 matrices as they are stored, in the layout that the codec chooses itself. */
+  uint32_t is_multiplied;
+  uint32_t is_transcode_target; /* 1: lpc_transcode encodes in it; 0: its tables need the whole tensor */
+  uint32_t is_sparse;           /* 1: made for weights of which many are 0 */
+  uint32_t reserved;
+  /* Decoded bytes a second on one core, a cautious guess for a machine on which nobody measured. */
+  uint64_t assumed_decode_bytes_per_s;
+} lpc_codec_info;
+
+typedef struct lpc_layout_info {
+  uint32_t struct_bytes;  /* set by the caller: sizeof(lpc_layout_info) */
+  uint32_t layout;        /* its number in lpc_encode_options, such as LPC_PACKED_HI3 */
+  const char* name;       /* such as "hi3"; static storage */
+  uint32_t is_multiplied; /* as that of the codec, in this layout */
+  uint32_t reserved;
+} lpc_layout_info;
+
+/* The codecs of this build, and the layouts of the codec with number `codec`: those with `index` 0, 1 and so on until
+ * LPC_NOT_FOUND. LPC_UNSUPPORTED for a codec that this build does not have. */
+LPC_EXPORT lpc_status lpc_describe_codec(uint32_t index, lpc_codec_info* info);
+LPC_EXPORT lpc_status lpc_describe_layout(uint32_t codec, uint32_t index, lpc_layout_info* info);
 
 /* ---- encoding ------------------------------------------------------------------------------------------------ */
 
@@ -258,6 +291,22 @@ typedef struct lpc_session_stats {
   uint64_t transcoded_bytes;      /* and here */
   uint64_t transcode_ns;          /* from the beginning of the first of them to the end of the last so far */
 } lpc_session_stats;
+
+typedef enum lpc_counter_kind {
+  LPC_COUNTER_SUM = 0,  /* grows with what is done: the difference of two answers tells what was done in between */
+  LPC_COUNTER_STATE = 1 /* how things are now */
+} lpc_counter_kind;
+
+typedef struct lpc_counter_info {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_counter_info) */
+  uint32_t kind;         /* lpc_counter_kind */
+  const char* name;      /* of the field in lpc_session_stats; static storage */
+  const char* unit;      /* such as "bytes" or "ns"; static storage */
+} lpc_counter_info;
+
+/* The counters in lpc_session_stats, in the order of its fields: `index` 0 is nodes_claimed; LPC_NOT_FOUND after the
+ * last one. */
+LPC_EXPORT lpc_status lpc_describe_counter(uint32_t index, lpc_counter_info* info);
 
 typedef enum lpc_read_mode {
   LPC_READ_UNDECIDED = 0, /* nothing was read yet, or both ways are being compared */
