@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
+from edge_runtime import facts
 
 THESIS = "26.0-26.2 %"
 _SIGMA = np.float32(0.02)
@@ -87,7 +88,7 @@ def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--codecs", nargs="+", default=[name for name in blobs.CODECS if name != "stored"])
+    parser.add_argument("--codecs", nargs="+", default=[name for name in facts.codecs() if name != "stored"])
     parser.add_argument("--models", nargs="+", choices=sorted(MODELS), default=sorted(MODELS))
     args = parser.parse_args()
     for model in args.models:

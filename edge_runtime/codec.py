@@ -18,14 +18,10 @@ import numpy.typing as npt
 
 from edge_runtime import native
 from edge_runtime.errors import CodecError
+from edge_runtime.facts import codecs, packed_layouts
 
 Array: TypeAlias = npt.NDArray[Any]
 Blob: TypeAlias = npt.NDArray[np.uint8]
-
-CODECS = {"stored": 0, "lz4": 1, "ans": 2, "packed": 3, "bitmap": 4}
-_CODEC_NAMES = {number: name for name, number in CODECS.items()}
-PACKED_LAYOUTS = {"e2+3": 1, "hi4p": 3, "hi3": 4, "e3+3": 5}
-_LAYOUTS = {"packed": PACKED_LAYOUTS, "bitmap": {"stored": 1, "ans": 2}}
 
 # Names as in docs/format.md, section 3.
 _DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -93,9 +89,9 @@ def dtype_name(dtype: npt.DTypeLike) -> str:
 
 
 def fastest_packed_layout() -> str:
-    """The one of PACKED_LAYOUTS that this machine computes products from quickest."""
+    """The layout of codec packed that this machine computes products from quickest."""
     number = native.fastest_packed_layout()
-    return next(name for name, each in PACKED_LAYOUTS.items() if each == number)
+    return next(layout.name for layout in packed_layouts().values() if layout.number == number)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -114,17 +110,18 @@ def _tensor_desc(shape: tuple[int, ...], dtype: npt.DTypeLike) -> native.TensorD
 
 def _options(codec: str, segment_bytes: int, threads: int, partial: float = 1.0) -> native.EncodeOptions:
     name, _, layout = codec.partition(":")
-    layouts = _LAYOUTS.get(name, {})
-    if name not in CODECS or (layout and layout not in layouts):
-        known = [*CODECS, *(f"{other}:{each}" for other, all_of in _LAYOUTS.items() for each in all_of)]
-        raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(known)}")
+    known = codecs().get(name)
+    if known is None or (layout and layout not in known.layouts):
+        every = [*codecs(), *(f"{other.name}:{each}" for other in codecs().values() for each in other.layouts)]
+        raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(every)}")
     _check_count("segment_bytes", segment_bytes, 2**31)
     _check_count("threads", threads, 2**16)
     if not 0 <= partial <= 1:
         raise CodecError(f"partial: got {partial}, expected a fraction of 0 to 1")
     size = ctypes.sizeof(native.EncodeOptions)
     raw_parts = round(native.PARTIAL_WHOLE * (1 - partial))
-    return native.EncodeOptions(size, CODECS[name], segment_bytes, threads, layouts.get(layout, 0), raw_parts)
+    number = known.layouts[layout].number if layout else 0
+    return native.EncodeOptions(size, known.number, segment_bytes, threads, number, raw_parts)
 
 
 def _check_count(name: str, value: int, limit: int) -> None:
@@ -192,7 +189,7 @@ def encode_into(
 def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: a name of CODECS, of which "packed" and "bitmap" may have a layout, such as "packed:e3+3" or "bitmap:stored".
+    codec: a name of `codecs()`, with one of its layouts or without, such as "ans", "packed:e3+3" or "bitmap:stored".
     segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB or 64 rows of at most 4 MiB; always whole rows.
     threads: 0 for one a core; the blob does not depend on it. partial: the fraction of segments that is encoded at all,
     evenly spread (Double Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
@@ -248,7 +245,7 @@ def describe(blob: Any) -> BlobInfo:
     info = _describe(_blob_bytes(blob))
     return BlobInfo(
         format_version=info.format_version,
-        codec=_CODEC_NAMES.get(info.codec, str(info.codec)),
+        codec=next((each.name for each in codecs().values() if each.number == info.codec), str(info.codec)),
         dtype=_DTYPE_NAMES[info.tensor.dtype],
         shape=tuple(info.tensor.shape[: info.tensor.rank]),
         decoded_bytes=info.decoded_bytes,

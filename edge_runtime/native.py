@@ -8,19 +8,26 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.metadata
+import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ctypes import POINTER, c_char_p, c_double, c_int, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import TypeVar
 
 from edge_runtime.errors import CodecError, FormatError, LpcError, RuntimeUnavailableError
+
+_Info = TypeVar("_Info", bound=ctypes.Structure)
 
 API_VERSION = 1
 LIBRARY_NAME = "liblpc.so"
 DISTRIBUTION = "lpc-edge-runtime"
 MAX_RANK = 4
 PARTIAL_WHOLE = 1024
+
+COUNTER_SUM = 0
+"""lpc_counter_kind."""
 
 LPC_OK = 0
 LPC_UNSUPPORTED = 20
@@ -105,35 +112,39 @@ class SegmentInfo(ctypes.Structure):
     ]
 
 
-class SessionStats(ctypes.Structure):
-    """lpc_session_stats."""
+class CodecInfo(ctypes.Structure):
+    """lpc_codec_info."""
 
     _fields_ = [
         ("struct_bytes", c_uint32),
+        ("codec", c_uint32),
+        ("name", c_char_p),
+        ("dtypes", c_uint32),
+        ("layout_count", c_uint32),
+        ("is_multiplied", c_uint32),
+        ("is_transcode_target", c_uint32),
+        ("is_sparse", c_uint32),
         ("reserved", c_uint32),
-        ("nodes_claimed", c_uint64),
-        ("nodes_unclaimed", c_uint64),
-        ("runs", c_uint64),
-        ("bytes_read", c_uint64),
-        ("bytes_decoded", c_uint64),
-        ("blobs_decompressed", c_uint64),
-        ("layers_decompressed", c_uint64),
-        ("rows_fetched", c_uint64),
-        ("wait_ns", c_uint64),
-        ("read_ns", c_uint64),
-        ("decode_ns", c_uint64),
-        ("compute_ns", c_uint64),
-        ("ring_bytes", c_uint64),
-        ("pinned_bytes", c_uint64),
-        ("layer", c_uint64),
-        ("read_mode", c_uint64),
-        ("direct_bytes_per_s", c_uint64),
-        ("buffered_bytes_per_s", c_uint64),
-        ("encode_ns", c_uint64),
-        ("transcoded_from_bytes", c_uint64),
-        ("transcoded_bytes", c_uint64),
-        ("transcode_ns", c_uint64),
+        ("assumed_decode_bytes_per_s", c_uint64),
     ]
+
+
+class LayoutInfo(ctypes.Structure):
+    """lpc_layout_info."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("layout", c_uint32),
+        ("name", c_char_p),
+        ("is_multiplied", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class CounterInfo(ctypes.Structure):
+    """lpc_counter_info."""
+
+    _fields_ = [("struct_bytes", c_uint32), ("kind", c_uint32), ("name", c_char_p), ("unit", c_char_p)]
 
 
 _PROTOTYPES = {
@@ -144,6 +155,9 @@ _PROTOTYPES = {
     "lpc_implementation": (c_int, [POINTER(c_char_p)]),
     "lpc_implementations": (c_char_p, []),
     "lpc_fastest_packed_layout": (c_int, [POINTER(c_uint32)]),
+    "lpc_describe_codec": (c_int, [c_uint32, POINTER(CodecInfo)]),
+    "lpc_describe_layout": (c_int, [c_uint32, c_uint32, POINTER(LayoutInfo)]),
+    "lpc_describe_counter": (c_int, [c_uint32, POINTER(CounterInfo)]),
     "lpc_encode_bound": (c_int, [POINTER(TensorDesc), POINTER(EncodeOptions), POINTER(c_uint64)]),
     "lpc_encode": (
         c_int,
@@ -266,13 +280,32 @@ def fastest_packed_layout() -> int:
     return layout.value
 
 
-def session_stats(session_id: str) -> SessionStats:
-    """What the execution provider did for one session so far; LpcError if the session is unknown."""
+def listed(describe: Callable[..., int], info: type[_Info]) -> Iterator[_Info]:
+    """The entries of a list of the library; `describe` takes an index and one of its structures."""
+    for index in itertools.count():
+        entry = info(struct_bytes=ctypes.sizeof(info))
+        status = describe(index, ctypes.byref(entry))
+        if status == LPC_NOT_FOUND:
+            return
+        check(status)
+        yield entry
+
+
+@functools.cache
+def _stats_type(count: int) -> type[ctypes.Structure]:
+    fields = [("struct_bytes", c_uint32), ("reserved", c_uint32), ("values", c_uint64 * count)]
+    return type("SessionStats", (ctypes.Structure,), {"__doc__": "lpc_session_stats.", "_fields_": fields})
+
+
+def session_counters(session_id: str, count: int) -> list[int]:
+    """The first `count` counters of one session (all of them, or those of an older lpc.h); LpcError if there is none of
+    this name."""
+    kind = _stats_type(count)
     get = library().lpc_get_session_stats
-    get.restype, get.argtypes = c_int, [c_char_p, POINTER(SessionStats)]
-    stats = SessionStats(struct_bytes=ctypes.sizeof(SessionStats))
+    get.restype, get.argtypes = c_int, [c_char_p, c_void_p]
+    stats = kind(struct_bytes=ctypes.sizeof(kind))
     check(get(session_id.encode(), ctypes.byref(stats)))
-    return stats
+    return list(stats.values)
 
 
 def cancel_run(run_id: str) -> bool:

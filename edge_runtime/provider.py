@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from edge_runtime import fork, native
+from edge_runtime import facts, fork, native
 from edge_runtime.errors import RuntimeUnavailableError
 
 MINIMUM_ONNXRUNTIME = (1, 23, 1)
@@ -26,30 +27,32 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class SessionStats:
-    """What the provider did for one session so far; the fields of `lpc_session_stats` in lpc.h."""
+    """What the provider did for one session so far: an attribute for each counter of `facts.counters()`.
 
-    nodes_claimed: int
-    nodes_unclaimed: int
-    runs: int
-    bytes_read: int
-    bytes_decoded: int
-    blobs_decompressed: int
-    layers_decompressed: int
-    rows_fetched: int
-    wait_ns: int
-    read_ns: int
-    decode_ns: int
-    compute_ns: int
-    ring_bytes: int
-    pinned_bytes: int
-    layer: int
-    read_mode: int
-    direct_bytes_per_s: int
-    buffered_bytes_per_s: int
-    encode_ns: int
-    transcoded_from_bytes: int
-    transcoded_bytes: int
-    transcode_ns: int
+    docs/architecture.md says what they count.
+    """
+
+    counts: Mapping[str, int]
+
+    def __getattr__(self, name: str) -> int:
+        counts: Mapping[str, int] = self.__dict__.get("counts", {})
+        if name not in counts:
+            raise AttributeError(f"{type(self).__name__} has no counter {name!r}")
+        return counts[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.counts})
+
+    def as_dict(self) -> dict[str, int]:
+        """The counters by name, in the library's order."""
+        return dict(self.counts)
+
+    def since(self, before: SessionStats) -> dict[str, int]:
+        """What was done after `before`; of a counter that tells how things are, how they are now."""
+        return {
+            counter.name: self.counts[counter.name] - (before.counts[counter.name] if counter.is_sum else 0)
+            for counter in facts.counters()
+        }
 
     @property
     def reading(self) -> str | None:
@@ -59,8 +62,8 @@ class SessionStats:
 
 def session_stats(session_id: str) -> SessionStats:
     """Return the counters of the session that was given this `session_id` option; LpcError if there is none."""
-    counters = native.session_stats(session_id)
-    return SessionStats(**{field.name: getattr(counters, field.name) for field in fields(SessionStats)})
+    names = [counter.name for counter in facts.counters()]
+    return SessionStats(dict(zip(names, native.session_counters(session_id, len(names)), strict=True)))
 
 
 def get_ep_name() -> str:

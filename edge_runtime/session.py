@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from edge_runtime import provider as lpc_provider
 from edge_runtime.budget import Share, ledger
-from edge_runtime.codec import PACKED_LAYOUTS
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.facts import packed_layouts
 from edge_runtime.fork import never_end_in_a_child
 from edge_runtime.generate import Generation
 from edge_runtime.io.units import LARGEST_BYTES, format_allowed, format_needed, parse_rate, parse_size
@@ -155,8 +155,8 @@ def _check_arguments(
     _require_whole("memory_budget", memory_budget, 1, LARGEST_BYTES, "a number of bytes from 1 to 2^63 - 1")
     if bus_limit and not 1 <= bus_limit <= MOST_BUS_BYTES_PER_S:
         raise ConfigError(f"bus_limit is {bus_limit}; expected 1 to {MOST_BUS_BYTES_PER_S} bytes a second")
-    if transcode not in ("auto", "off", *PACKED_LAYOUTS):
-        raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(PACKED_LAYOUTS)}")
+    if transcode not in ("auto", "off", *packed_layouts()):
+        raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(packed_layouts())}")
 
 
 def _require_whole(name: str, value: Any, least: int, most: int | None, expected: str) -> None:

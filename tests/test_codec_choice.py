@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import codec, native
+from edge_runtime.facts import packed_layouts
 from exporters.graphs.builder import Weight
 from exporters.package.codec_choice import THIS_MACHINE, Encoder, packed_layout
 
@@ -66,7 +67,7 @@ def test_packed_layout_of_this_machine_follows_its_implementation() -> None:
     assert packed_layout(THIS_MACHINE) == ("hi3" if native.implementation() == "avx512_vbmi2" else "hi4p")
 
 
-@pytest.mark.parametrize("layout", list(codec.PACKED_LAYOUTS))
+@pytest.mark.parametrize("layout", list(packed_layouts()))
 @pytest.mark.parametrize("name", ["packed", "auto:compute"])
 def test_encoder_with_a_layout_uses_it(name: str, layout: str) -> None:
     assert encoded(f"{name}:{layout}", DENSE)[0] == "packed"

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime import codec
+from edge_runtime.facts import codecs
 
-CODECS = list(codec.CODECS)
+CODECS = list(codecs())
 DTYPES = list(oracle.DTYPES)
 
 

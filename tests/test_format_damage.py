@@ -12,9 +12,10 @@ import pytest
 
 from edge_runtime import codec
 from edge_runtime.errors import CodecError, FormatError
+from edge_runtime.facts import codecs
 
 ARRAY = codec_arrays.normal("bf16", (9, 256))
-CODECS = list(codec.CODECS)
+CODECS = list(codecs())
 
 
 def blob_of(name: str) -> bytes:

@@ -25,7 +25,7 @@ from exporters.export import export
 GENERATE = """
 import json, sys
 import onnxruntime_genai as og
-from edge_runtime import native
+from edge_runtime import native, provider
 
 folder, golden = sys.argv[1:3]
 og.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
@@ -41,7 +41,7 @@ for record in json.load(open(golden, encoding="utf-8")):
     while not generator.is_done():
         generator.generate_next_token()
     tokens.append([int(token) for token in generator.get_sequence(0)][len(record["prompt_ids"]):])
-stats = native.session_stats("genai")
+stats = provider.session_stats("genai")
 result = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed}
 """
 
@@ -51,7 +51,7 @@ END = 2  # the families' end-of-text token
 FAMILIES = """
 import json, pathlib, sys
 import onnxruntime_genai as og
-from edge_runtime import native
+from edge_runtime import native, provider
 
 og.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
 prompt, count, result = json.loads(sys.argv[2]), int(sys.argv[3]), {}
@@ -65,7 +65,7 @@ for folder in pathlib.Path(sys.argv[1]).iterdir():
     generator.append_tokens(prompt)
     while not generator.is_done():
         generator.generate_next_token()
-    stats = native.session_stats(folder.name)
+    stats = provider.session_stats(folder.name)
     tokens = [int(token) for token in generator.get_sequence(0)][len(prompt):]
     result[folder.name] = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed}
 """
@@ -73,7 +73,7 @@ for folder in pathlib.Path(sys.argv[1]).iterdir():
 CHAT = """
 import json, sys
 import onnxruntime_genai as og
-from edge_runtime import native
+from edge_runtime import native, provider
 
 og.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
 tokenizer = og.Tokenizer(og.Model(sys.argv[1]))
@@ -107,7 +107,7 @@ def first_token(ids):
     + GENERATE
     + """
 result["first"] = [first_token(record["prompt_ids"]) for record in json.load(open(golden, encoding="utf-8"))]
-result["plain_unclaimed"] = native.session_stats("plain").nodes_unclaimed
+result["plain_unclaimed"] = provider.session_stats("plain").nodes_unclaimed
 """
 )
 

@@ -11,11 +11,17 @@ import pytest
 from real_models import ExportModel
 
 from edge_runtime import provider
+from edge_runtime.facts import codecs
 from edge_runtime.package import Package
 from edge_runtime.sequence import Graph, SequenceDecoder
 from edge_runtime.session import open_session
 
-CODECS = ("stored", "lz4", "ans", "packed:e2+3", "packed:e3+3", "packed:hi4p", "packed:hi3", "bitmap:stored")
+# Every codec, and where products are computed from a layout as it is stored, that.
+CODECS = [
+    name
+    for codec in codecs().values()
+    for name in ([f"{codec.name}:{x.name}" for x in codec.layouts.values() if x.is_multiplied] or [codec.name])
+]
 STATES = ("decoded", "resident", "transcoded", "streamed")
 PROMPT = [1, 403, 407, 261, 378, 31, 44]
 _numbers = itertools.count()

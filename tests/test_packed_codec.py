@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from edge_runtime import codec
 from edge_runtime.errors import CodecError, FormatError
+from edge_runtime.facts import packed_layouts
 
-LAYOUTS = list(codec.PACKED_LAYOUTS)
+LAYOUTS = list(packed_layouts())
 # Around every multiple that means something: vectors, groups of 64, blocks of 128 and 512, the look-ahead of e2+3.
 COLUMNS = [1, 31, 63, 64, 65, 127, 128, 129, 191, 320, 449, 511, 512, 513, 575, 1023, 1025, 4100, 6145, 8192, 9001]
 

@@ -9,6 +9,7 @@ import pytest
 
 from edge_runtime import codec, native
 from edge_runtime.errors import CodecError, FormatError
+from edge_runtime.facts import codecs
 
 ARRAY = codec_arrays.normal("bf16", (64, 1024))
 
@@ -108,7 +109,7 @@ def test_transcode_damaged_segment_is_refused() -> None:
 
 def test_encode_options_of_the_first_version_are_taken() -> None:
     """A caller built before partial compression passes 24 bytes."""
-    options = native.EncodeOptions(24, codec.CODECS["lz4"], 0, 1, 0, 12345, 678)
+    options = native.EncodeOptions(24, codecs()["lz4"].number, 0, 1, 0, 12345, 678)
     desc = native.TensorDesc(1, 1, (native.c_uint64 * native.MAX_RANK)(1000, 0, 0, 0))
     bound = native.c_uint64()
     native.check(native.library().lpc_encode_bound(native.POINTER(native.TensorDesc)(desc), options, bound))

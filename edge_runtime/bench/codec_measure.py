@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime import codec, native
+from edge_runtime import codec, facts, native
 from edge_runtime.bench.codec_peers import Bytes, Peer
 from edge_runtime.bench.codec_sources import Source, bitmap_bound, order_0_bound
 from edge_runtime.errors import CodecError
@@ -57,7 +57,8 @@ def measure(
     rows = [_row(source, side, copy, bound) for side in sides]
     bitmap = sum(bitmap_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
     for row in rows:
-        if row["codec"].partition(":")[0] == "bitmap":
+        known = facts.codecs().get(row["codec"].partition("@")[0].partition(":")[0])
+        if known is not None and known.is_sparse:
             row["bitmap_bound_bits_per_weight"] = bitmap
     _predict(rows)
     return rows

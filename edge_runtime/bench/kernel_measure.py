@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edge_runtime import codec, native
 from edge_runtime.bench.matrix import Floats, Matrices, Matrix
 from edge_runtime.errors import CodecError
+from edge_runtime.facts import packed_layouts
 
 Row = dict[str, object]
 
@@ -25,8 +26,8 @@ WARM_UP = 3
 def check_layouts(layouts: Sequence[str]) -> None:
     """CodecError for a name that is no layout of codec packed."""
     for layout in layouts:
-        if layout not in codec.PACKED_LAYOUTS:
-            raise CodecError(f"layout: got {layout!r}, expected one of {', '.join(codec.PACKED_LAYOUTS)}")
+        if layout not in packed_layouts():
+            raise CodecError(f"layout: got {layout!r}, expected one of {', '.join(packed_layouts())}")
 
 
 def _weights(shape: tuple[int, int]) -> npt.NDArray[np.generic]:

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_runtime.bench.disturbance import Disturbance
@@ -29,9 +28,6 @@ CHECK_TOKENS = 16
 
 _SEED = 20240607
 _RESET_PEAK = "5"
-# Counters of the provider that say how things are, not how often something happened.
-_GAUGES = ("nodes_claimed", "nodes_unclaimed", "ring_bytes", "pinned_bytes", "layer", "read_mode", "direct_bytes_per_s",
-           "buffered_bytes_per_s")  # fmt: skip
 
 
 class Runner:
@@ -104,25 +100,21 @@ class Runner:
 
     def _timed(self, measured: Any, tokens: int) -> dict[str, Any]:
         _reset_peak()
-        before, surroundings = self._stats(), Disturbance.now()
+        before, surroundings = self._model.stats(), Disturbance.now()
         started = time.monotonic()
         seconds = measured()
         ended = time.monotonic()
         disturbance = Disturbance.now().seconds(surroundings)
-        after = self._stats()
+        after = self._model.stats()
         return {
             "tokens": tokens,
             "started": started,
             "ended": ended,
             "pass_seconds": seconds,
-            "counters": {name: value - before[name] * (name not in _GAUGES) for name, value in after.items()},
+            "counters": after.since(before) if after is not None and before is not None else {},
             "peak_rss_bytes": _peak_rss(),
             **disturbance,
         }
-
-    def _stats(self) -> dict[str, int]:
-        stats = self._model.stats()
-        return asdict(stats) if stats is not None else {}
 
     def _tokens(self, count: int) -> list[int]:
         """The same ids whoever asks; spread over the vocabulary, so that embedding rows are not all in one place."""

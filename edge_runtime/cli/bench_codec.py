@@ -42,7 +42,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--codec", "codecs", default="stored,lz4,ans,packed", show_default=True, metavar="NAME[,...]")
+@click.option("--codec", "codecs", metavar="NAME[,...]", help="[default: all that are not for weights with many zeros]")
 @click.option("--dtype", help="Of raw files and random weights: bf16, fp16, fp32, int8, int8-row, fp8_e4m3, ...")
 @click.option("--sparsity", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Zeros to set first, 0 to 1.")
 @click.option("--threads", callback=_threads, default="1", show_default=True, metavar="N[,...]")
@@ -51,24 +51,26 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
 @debug_option
 def command(
-    files: tuple[str, ...], codecs: str, dtype: str | None, sparsity: float, threads: tuple[int, ...], samples: int,
-    peers: bool, as_json: bool, debug: bool,
+    files: tuple[str, ...], codecs: str | None, dtype: str | None, sparsity: float, threads: tuple[int, ...],
+    samples: int, peers: bool, as_json: bool, debug: bool,
 ) -> None:  # fmt: skip
     """Compress every FILE with every codec: size against the entropy bound, speed against memcpy."""
+    from edge_runtime import facts
     from edge_runtime.bench import codec_measure, codec_sources
 
     if dtype is not None and dtype not in codec_sources.DTYPES:
         raise click.BadParameter(
             f"got {dtype!r}, expected one of {', '.join(codec_sources.DTYPES)}", param_hint="--dtype"
         )
-    if not all(0 <= fraction <= 1 for fraction in map(_fraction, codecs.split(","))):
+    names = codecs.split(",") if codecs else [codec.name for codec in facts.codecs().values() if not codec.is_sparse]
+    if not all(0 <= fraction <= 1 for fraction in map(_fraction, names)):
         raise click.BadParameter(f"{codecs!r}: expected a fraction of 0 to 1 after @", param_hint="--codec")
     rows: list[dict[str, Any]] = []
     for spec in files:
         source = codec_sources.load(spec, dtype, sparsity)
         for count in threads:
             others = _peers(source.tensors[0].dtype) if peers and count == threads[0] else []
-            rows += codec_measure.measure(source, codecs.split(","), count, others, samples)
+            rows += codec_measure.measure(source, names, count, others, samples)
     click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
 
 

@@ -62,7 +62,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--shapes", callback=_shapes, default="4096x4096", show_default=True, metavar="OUTxIN[,...]")
-@click.option("--layouts", callback=_names, default="e2+3,e3+3,hi4p,hi3", show_default=True, metavar="NAME[,...]")
+@click.option("--layouts", callback=_names, metavar="NAME[,...]", help="Of codec packed.  [default: all]")
 @click.option("--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations.  [default: the best one]")
 @click.option("--threads", callback=_threads, default="1,2", show_default=True, metavar="N[,...]")
 @click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows of activations.")
@@ -72,7 +72,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 @debug_option
 def command(
     shapes: tuple[tuple[int, int], ...],
-    layouts: tuple[str, ...],
+    layouts: tuple[str, ...] | None,
     impl: tuple[str, ...] | None,
     threads: tuple[int, ...],
     batch: int,
@@ -84,7 +84,9 @@ def command(
     """Time products with packed weights against plain bf16 weights."""
     from edge_runtime import native
     from edge_runtime.bench import kernel_measure
+    from edge_runtime.facts import packed_layouts
 
+    layouts = layouts or tuple(packed_layouts())
     kernel_measure.check_layouts(layouts)
     rows: list[dict[str, object]] = []
     if impl and (len(impl) > 1 or os.environ.get(_IMPLEMENTATION) != impl[0]):

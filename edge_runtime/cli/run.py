@@ -11,7 +11,9 @@ import click
 from click.core import ParameterSource
 
 from edge_runtime.cli.fence import EXIT_INTERRUPTED, run_command
+from edge_runtime.cli.library_choice import LibraryChoice
 from edge_runtime.cli.options import debug_option, parsed, version_option
+from edge_runtime.facts import packed_layouts
 from edge_runtime.io.printable import printable
 from edge_runtime.io.streams import write_raw
 from edge_runtime.io.units import format_bytes, format_rate, format_seconds
@@ -104,7 +106,7 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 )
 @click.option(
     "--transcode",
-    type=click.Choice(["auto", "off", "e2+3", "e3+3", "hi4p", "hi3"]),
+    type=LibraryChoice(lambda: ["auto", "off", *packed_layouts()]),
     default="auto",
     show_default=True,
     help="Keep weights that stay in memory in this machine's packed layout, whatever the file has; off: as stored.",

@@ -205,9 +205,9 @@ class _Steps:
 
 
 def _codecs() -> list[str]:
-    from edge_runtime.codec import CODECS
+    from edge_runtime.facts import codecs
 
-    return list(CODECS)
+    return list(codecs())
 
 
 def _profile(found: Detection, figures: dict[str, tuple[Figure, ...]]) -> Profile:

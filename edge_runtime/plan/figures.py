@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.facts import codecs
 
 ASSUMED = "assumed"
 _ASSUMED_DRAM = 8e9
 _ASSUMED_BUS = 0.5e9
-_ASSUMED_DECODE = {"stored": 4e9, "lz4": 1e9, "ans": 0.5e9, "packed": 2e9, "bitmap": 1e9}  # decoded bytes/s, one core
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Figures:
     """A machine's speeds on `threads` threads.
 
     `dram` is reading memory, `bus` reading the weight file; `decode` gives decoded bytes a second of each codec.
-    `direct` names the codecs whose blobs are multiplied as they are stored, so that they need no decoding.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Figures:
     dram: Rate
     bus: Rate
     decode: Mapping[str, Rate] = field(default_factory=dict)
-    direct: frozenset[str] = frozenset({"packed"})
 
     @classmethod
     def assumed(cls, name: str, threads: int, **known: Any) -> Figures:
@@ -57,17 +55,16 @@ class Figures:
             dram=given.get("dram", Rate(_ASSUMED_DRAM, ASSUMED, guess)),
             bus=given.get("bus", Rate(_ASSUMED_BUS, ASSUMED, guess)),
             decode=given.get("decode", {}),
-            direct=given.get("direct", frozenset({"packed"})),
         )
 
     def decode_rate(self, codec: str) -> Rate:
         """Decoded bytes a second of `codec`, assumed where it was not measured; ConfigError for an unknown codec."""
         if codec in self.decode:
             return self.decode[codec]
-        if codec not in _ASSUMED_DECODE:
-            raise ConfigError(f"codec is {codec!r}; expected one of {', '.join(_ASSUMED_DECODE)}")
+        if codec not in codecs():
+            raise ConfigError(f"codec is {codec!r}; expected one of {', '.join(codecs())}")
         # More cores help, but memory's own speed is the limit: a decoder reads and writes.
-        rate = min(_ASSUMED_DECODE[codec] * self.threads, self.dram.bytes_per_s / 2)
+        rate = min(codecs()[codec].assumed_decode_bytes_per_s * self.threads, self.dram.bytes_per_s / 2)
         return Rate(rate, ASSUMED, f"no decode rate of {codec} for {self.name}: run lpc-board measure there")
 
     def as_dict(self, codecs: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.facts import codecs, is_multiplied
 from edge_runtime.io.checked_json import JsonObject
 from edge_runtime.package.folder import CONFIG_FILE, Package
 from edge_runtime.package.manifest import MANIFEST_FILE
@@ -36,7 +37,6 @@ _ESCAPE_BITS = 0.5  # a weight, at most, as far as models are known: hi3 0.4, hi
 _TRANSCODED_GROWTH = 1.1  # or so much more than in the file, if that is more
 _SEGMENT_BYTES = 1 << 20
 _MOST_LAYERS, _MOST_WIDTH = 1 << 16, 1 << 24  # far more than any model has
-_TRANSCODED_CODECS = ("stored", "lz4", "ans")
 ROW_SEGMENT_BYTES = 256 << 10
 """Largest segment of a table that is read row by row (docs/format.md, section 5)."""
 
@@ -158,11 +158,11 @@ def item(layer: Layer, figures: Figures) -> Item:
     dram, beside = figures.dram.bytes_per_s, PRODUCT_SECONDS * len(layer.tensors)
     stored_seconds = beside
     for tensor in layer.tensors:
-        if _direct(tensor, figures):
+        if _is_direct(tensor):
             stored_seconds += tensor.stored / dram
         else:
             stored_seconds += tensor.decoded / figures.decode_rate(tensor.codec).bytes_per_s + tensor.decoded / dram
-    indirect = [tensor.decoded for tensor in layer.tensors if not _direct(tensor, figures)]
+    indirect = [tensor.decoded for tensor in layer.tensors if not _is_direct(tensor)]
     every = [tensor.decoded for tensor in layer.tensors]
     return Item(
         stored=layer.stored,
@@ -175,11 +175,13 @@ def item(layer: Layer, figures: Figures) -> Item:
 
 
 def _is_direct(tensor: Tensor) -> bool:
-    return tensor.direct or tensor.codec == "packed"
+    return tensor.direct or is_multiplied(tensor.codec)
 
 
-def _direct(tensor: Tensor, figures: Figures) -> bool:
-    return tensor.direct or tensor.codec in figures.direct
+def _gains_by_transcoding(codec_name: str) -> bool:
+    """Whether products cannot be computed as it is stored, and packed weights would not be far larger."""
+    codec = codecs().get(codec_name)
+    return codec is not None and not codec.is_multiplied and not codec.is_sparse
 
 
 def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
@@ -189,7 +191,7 @@ def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
         stored, decoded = entry.natural("bytes"), entry.natural("decoded_bytes")
         direct = entry.optional("direct", bool) or False
         matrix = entry.optional("dtype", str) == "bf16" and len(shape) == 2
-        transcoded = transcode and matrix and not direct and entry.get("codec", str) in _TRANSCODED_CODECS
+        transcoded = transcode and matrix and not direct and _gains_by_transcoding(entry.get("codec", str))
         found.append(
             Tensor(
                 name=entry.get("name", str),

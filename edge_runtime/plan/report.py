@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from edge_runtime.facts import is_multiplied
 from edge_runtime.io.terminal import columns
 from edge_runtime.io.units import format_bytes, format_rate
 from edge_runtime.plan.figures import ASSUMED, Rate
@@ -73,7 +74,7 @@ def _time_rows(plan: Plan) -> list[list[str]]:
 def _figure_lines(plan: Plan) -> list[str]:
     figures = plan.figures
     rates = {"DRAM": figures.dram, "bus": figures.bus}
-    rates |= {f"decode {codec}": figures.decode_rate(codec) for codec in plan.codecs if codec not in figures.direct}
+    rates |= {f"decode {codec}": figures.decode_rate(codec) for codec in plan.codecs if not is_multiplied(codec)}
     rows = [[f"  {name}", format_rate(rate.bytes_per_s), _origin(rate)] for name, rate in rates.items()]
     lines = [f"figures of {figures.name}, {figures.threads} threads", *columns(rows, "<><")]
     if any(rate.kind == ASSUMED for rate in rates.values()):
