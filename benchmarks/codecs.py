@@ -26,7 +26,7 @@ GAUSS = "gauss:4096x4096"
 LAYOUTS = "packed:e2+3,packed:e3+3,packed:hi4p"
 _MAIN = "from edge_runtime.cli.bench import main; main()"
 REPEATED = ("zipnn-1", "zipnn-2", "zipnn-3")  # runs that only differ in when they were
-NAMES = {f"packed:{layout}": f"packed {layout}" for layout in ("e2+3", "e3+3", "hi4p")} | {"zstandard-3": "zstd"}
+NAMES = {name: name.replace(":", " ") for name in LAYOUTS.split(",")} | {"zstandard-3": "zstd"}
 OURS, PEERS = "s2", "s1"
 DISTRIBUTIONS = [f"{name}:4096x4096" for name in ("gauss", "laplace", "t5")]
 

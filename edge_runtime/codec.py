@@ -16,9 +16,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime import native
+from edge_runtime import facts, native
 from edge_runtime.errors import CodecError
-from edge_runtime.facts import codecs, packed_layouts
 
 Array: TypeAlias = npt.NDArray[Any]
 Blob: TypeAlias = npt.NDArray[np.uint8]
@@ -91,7 +90,7 @@ def dtype_name(dtype: npt.DTypeLike) -> str:
 def fastest_packed_layout() -> str:
     """The layout of codec packed that this machine computes products from quickest."""
     number = native.fastest_packed_layout()
-    return next(layout.name for layout in packed_layouts().values() if layout.number == number)
+    return next(layout.name for layout in facts.packed_layouts().values() if layout.number == number)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -110,9 +109,12 @@ def _tensor_desc(shape: tuple[int, ...], dtype: npt.DTypeLike) -> native.TensorD
 
 def _options(codec: str, segment_bytes: int, threads: int, partial: float = 1.0) -> native.EncodeOptions:
     name, _, layout = codec.partition(":")
-    known = codecs().get(name)
+    known = facts.codecs().get(name)
     if known is None or (layout and layout not in known.layouts):
-        every = [*codecs(), *(f"{other.name}:{each}" for other in codecs().values() for each in other.layouts)]
+        every = [
+            *facts.codecs(),
+            *(f"{other.name}:{each}" for other in facts.codecs().values() for each in other.layouts),
+        ]
         raise CodecError(f"codec: got {codec!r}, expected one of {', '.join(every)}")
     _check_count("segment_bytes", segment_bytes, 2**31)
     _check_count("threads", threads, 2**16)
@@ -189,7 +191,7 @@ def encode_into(
 def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: a name of `codecs()`, with one of its layouts or without, such as "ans", "packed:e3+3" or "bitmap:stored".
+    codec: a name of `facts.codecs()`, with one of its layouts or without, such as "ans", "packed:e3+3" or "bitmap:stored".
     segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB or 64 rows of at most 4 MiB; always whole rows.
     threads: 0 for one a core; the blob does not depend on it. partial: the fraction of segments that is encoded at all,
     evenly spread (Double Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
@@ -245,7 +247,7 @@ def describe(blob: Any) -> BlobInfo:
     info = _describe(_blob_bytes(blob))
     return BlobInfo(
         format_version=info.format_version,
-        codec=next((each.name for each in codecs().values() if each.number == info.codec), str(info.codec)),
+        codec=next((each.name for each in facts.codecs().values() if each.number == info.codec), str(info.codec)),
         dtype=_DTYPE_NAMES[info.tensor.dtype],
         shape=tuple(info.tensor.shape[: info.tensor.rank]),
         decoded_bytes=info.decoded_bytes,
