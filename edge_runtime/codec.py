@@ -191,7 +191,7 @@ def encode_into(
 def encode(array: Array, codec: str = "lz4", segment_bytes: int = 0, threads: int = 0, partial: float = 1.0) -> Blob:
     """Compresses `array` into one blob: a uint8 array of one dimension. The input is not copied.
 
-    codec: a name of `facts.codecs()`, with one of its layouts or without, such as "ans", "packed:e3+3" or "bitmap:stored".
+    codec: one of the library's (docs/format.md, 2.1), with a layout or without: "ans", "packed:e3+3", "bitmap:stored".
     segment_bytes: decoded bytes that a segment aims at, 0 for 1 MiB or 64 rows of at most 4 MiB; always whole rows.
     threads: 0 for one a core; the blob does not depend on it. partial: the fraction of segments that is encoded at all,
     evenly spread (Double Compression); see `partial_fraction`. CodecError for an array that the codecs do not take.
