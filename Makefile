@@ -117,6 +117,7 @@ lint: setup
 	$(BIN)/ruff format --check boards edge_runtime exporters native tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/python native/check_includes.py
+	$(BIN)/lint-imports
 	find native \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	@$(MAKE) --no-print-directory sanitize tsan
 

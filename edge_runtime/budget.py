@@ -11,14 +11,11 @@ import threading
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edge_runtime.errors import BudgetError
 from edge_runtime.io.units import format_allowed, format_bytes, format_needed
+from edge_runtime.plan import Placement
 from edge_runtime.plan.model import PROCESS_BYTES
-
-if TYPE_CHECKING:
-    from edge_runtime.placement import Placement
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from edge_runtime.budget import ledger
 from edge_runtime.errors import BudgetError
 from edge_runtime.machine.memory import default_budget, require_within_group
 from edge_runtime.package import Package
-from edge_runtime.plan import Figures, Plan, plan_for
+from edge_runtime.plan import Figures, Placement, plan_for
 from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ModelShape
 
 PART_BYTES = 16 << 20
@@ -20,25 +20,6 @@ _RING_PARTS = 3
 _PART_SLACK = 16 << 10  # segments of a part begin at multiples of 64 bytes
 _FALLBACK_COPIES = 5  # of a decoded weight: as it is, widened to float32, and that transposed
 _MODERATE_BYTES = 204 << 20  # activations and a moderate KV cache, where the user names no budget for them
-
-
-@dataclass(frozen=True)
-class Placement:
-    """`residence` and `ring_bytes` are the provider options of these names; `plan` tells why, if one was made.
-
-    `weight_bytes` is what the weights take in memory with all that is needed to read them, `text_bytes` what a text
-    takes beside them: KV cache, activations of `prefill_chunk` prompt tokens a pass (None: as the caller wants).
-    """
-
-    residence: str
-    ring_bytes: int
-    plan: Plan | None = None
-    weight_bytes: int = 0
-    text_bytes: int = 0
-    prefill_chunk: int | None = None
-
-    def options(self) -> dict[str, str]:
-        return {"residence": self.residence, "ring_bytes": str(self.ring_bytes)}
 
 
 @dataclass(frozen=True)

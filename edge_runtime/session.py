@@ -21,8 +21,8 @@ from edge_runtime.io.units import LARGEST_BYTES, format_allowed, format_needed, 
 from edge_runtime.machine.board import figures_for
 from edge_runtime.machine.memory import available_bytes
 from edge_runtime.package import Package
-from edge_runtime.placement import Placement, place, place_fallback, weights_of
-from edge_runtime.plan import Figures
+from edge_runtime.placement import place, place_fallback, weights_of
+from edge_runtime.plan import Figures, Placement
 from edge_runtime.provider import SessionStats
 from edge_runtime.sampling import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P, Sampler, SamplingParams
 from edge_runtime.sequence import Graph, SequenceDecoder, runtime_error

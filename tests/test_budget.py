@@ -14,7 +14,7 @@ from real_models import ExportModel
 import edge_runtime
 from edge_runtime.budget import PROCESS_BYTES, Ledger, Share, ledger
 from edge_runtime.errors import BudgetError, ConfigError
-from edge_runtime.placement import Placement
+from edge_runtime.plan import Placement
 from edge_runtime.session import Model
 
 MIB = 1 << 20

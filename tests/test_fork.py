@@ -10,7 +10,7 @@ from real_models import ExportModel, RunPython
 BEGIN = """
 import os, sys, threading, time, warnings
 import edge_runtime, edge_runtime.session as S
-from edge_runtime.placement import Placement
+from edge_runtime.plan import Placement
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
 folder, residence = sys.argv[1:3]
 placed = S.place

@@ -9,7 +9,7 @@ from real_models import ExportModel, RunPython
 CODE = """
 import json, resource, sys
 import edge_runtime, edge_runtime.session as S
-from edge_runtime.placement import Placement
+from edge_runtime.plan import Placement
 folder, residence = sys.argv[1:3]
 S.place = lambda package, **k: Placement(f"0-{len(package.layers)}:{residence}", 0)
 def ids(model):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edge_runtime.plan.figures import Figures, Rate
 from edge_runtime.plan.make import plan_for
+from edge_runtime.plan.placement import Placement
 from edge_runtime.plan.report import table
 from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option
 
@@ -14,6 +15,7 @@ __all__ = [
     "Figures",
     "LayerPlan",
     "MemoryPlan",
+    "Placement",
     "Plan",
     "Rate",
     "State",

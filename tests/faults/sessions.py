@@ -13,7 +13,7 @@ from typing import Any
 
 import edge_runtime
 from edge_runtime import session
-from edge_runtime.placement import Placement
+from edge_runtime.plan import Placement
 
 THREADS, ROUNDS, TOKENS = 4, 3, 6
 RESIDENCES = ("streamed", "resident", "decoded", "transcoded")

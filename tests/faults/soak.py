@@ -44,7 +44,7 @@ class Soak:
     def __init__(self, folder: Path, seconds: float, seed: int) -> None:
         import edge_runtime
         from edge_runtime import session
-        from edge_runtime.placement import Placement
+        from edge_runtime.plan import Placement
 
         self.errors = edge_runtime.LpcError
         self.folder, self.end, self.seed = folder, time.monotonic() + seconds, seed
