@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from checkpoints import CONFIG, write_llama
 
+from edge_runtime.config.heads import Heads
 from edge_runtime.config.reader import ConfigReader
+from edge_runtime.config.rope import Rope
 from edge_runtime.errors import ConfigError
-from exporters.blocks.attention import Heads
-from exporters.blocks.rope import Rope
 from exporters.export import export
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}

@@ -1,4 +1,4 @@
-"""What a model's `config.json` says of its shape.
+"""What a model's configuration says of its shape: keys and their bounds, heads, positions, layers, bits of a weight.
 
 Knows nothing of onnx, of graphs, or of an exported folder: exporters and plans both stand on it.
 """

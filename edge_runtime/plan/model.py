@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.errors import ConfigError, FormatError
+from edge_runtime.config.decoder import DecoderShape
+from edge_runtime.errors import FormatError
 from edge_runtime.facts import codecs, is_multiplied
 from edge_runtime.io.checked_json import JsonObject
 from edge_runtime.package.folder import CONFIG_FILE, Package
@@ -15,7 +16,6 @@ from edge_runtime.package.model_files import file_of
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.search import Item
 
-KV_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
 """Prompt tokens in one pass that a plan considers, largest first."""
 
@@ -36,7 +36,6 @@ assumption."""
 _ESCAPE_BITS = 0.5  # a weight, at most, as far as models are known: hi3 0.4, hi4p 0.04
 _TRANSCODED_GROWTH = 1.1  # or so much more than in the file, if that is more
 _SEGMENT_BYTES = 1 << 20
-_MOST_LAYERS, _MOST_WIDTH = 1 << 16, 1 << 24  # far more than any model has
 ROW_SEGMENT_BYTES = 256 << 10
 """Largest segment of a table that is read row by row (docs/format.md, section 5)."""
 
@@ -94,10 +93,7 @@ class ModelShape:
     layers: tuple[Layer, ...]
     context_length: int
     vocab_size: int
-    hidden_size: int
-    kv_layers: int
-    kv_width: int
-    heads: int
+    decoder: DecoderShape
 
     @classmethod
     def of(cls, package: Package, *, transcode: bool = True) -> ModelShape:
@@ -110,10 +106,7 @@ class ModelShape:
             layers=_layers(package, tensors),
             context_length=package.context_length,
             vocab_size=package.vocab_size,
-            hidden_size=decoder.positive("hidden_size", _MOST_WIDTH),
-            kv_layers=decoder.positive("num_hidden_layers", _MOST_LAYERS),
-            kv_width=decoder.positive("num_key_value_heads", _MOST_WIDTH) * decoder.positive("head_size", _MOST_WIDTH),
-            heads=decoder.positive("num_attention_heads", _MOST_WIDTH),
+            decoder=DecoderShape.read(decoder),
         )
 
     @property
@@ -123,18 +116,17 @@ class ModelShape:
 
     def kv_bytes(self, context_length: int, kv_dtype: str) -> int:
         """Bytes of keys and values for `context_length` positions; ConfigError for an unknown `kv_dtype`."""
-        if kv_dtype not in KV_BYTES:
-            raise ConfigError(f"kv_dtype is {kv_dtype!r}; expected one of {', '.join(KV_BYTES)}")
-        return 2 * self.kv_layers * self.kv_width * context_length * KV_BYTES[kv_dtype]
+        return self.decoder.kv_bytes(context_length, kv_dtype)
 
     def activation_bytes(self, context_length: int, chunk: int) -> int:
         """Bytes that a pass over `chunk` tokens takes at most: logits, attention scores, and what layers hand on.
 
         float32: logits; scores of all heads twice (with their mask); six hidden vectors, three of the widest product.
         """
-        widest = max((t.rows for t in self.tensors if t.rows != self.vocab_size), default=self.hidden_size)
+        hidden = self.decoder.hidden_size
+        widest = max((t.rows for t in self.tensors if t.rows != self.vocab_size), default=hidden)
         chunk = min(chunk, context_length)
-        per_token = self.vocab_size + 2 * self.heads * context_length + 6 * self.hidden_size + 3 * widest
+        per_token = self.vocab_size + 2 * self.decoder.heads * context_length + 6 * hidden + 3 * widest
         return 4 * chunk * per_token
 
     def segment_bytes(self) -> int:

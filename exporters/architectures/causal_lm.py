@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from edge_runtime.config.decoder import Decoder, DecoderShape
+from edge_runtime.config.heads import Heads, kv_width
 from edge_runtime.config.reader import ConfigReader
-from exporters.architectures.architecture import Architecture, Decoder
-from exporters.blocks.attention import DecoderIO, Heads, RotaryEmbedding, kv_width
+from edge_runtime.config.rope import Rope
+from exporters.architectures.architecture import Architecture
+from exporters.blocks.attention import DecoderIO, RotaryEmbedding
 from exporters.blocks.layers import Embedding, Linear, Residual, scaled, softcapped
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Graph, Value
 
@@ -94,13 +96,10 @@ class CausalLM:
             logits = Linear(self.g, self._head, width or self.heads.hidden, self.vocabulary, weight=weight)(x)
         logits = softcapped(self.g, scaled(self.g, logits, scale, self._head), softcap, self._head)
         self.io.finish(logits, self.vocabulary)
+        heads, width = self.heads, kv_width(self.heads.head_dim)
         decoder = Decoder(
+            DecoderShape(heads.hidden, self.layers, heads.heads, heads.kv_heads, width),
             vocab_size=self.vocabulary,
-            hidden_size=self.heads.hidden,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads.heads,
-            num_key_value_heads=self.heads.kv_heads,
-            kv_head_dim=kv_width(self.heads.head_dim),
             context_length=self.positions,
             usual_length=self.stated_positions,
         )

@@ -6,12 +6,13 @@ positions (falcon-rw) are refused.
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
 from edge_runtime.config.reader import ConfigReader
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM
-from exporters.blocks.attention import GroupQueryAttention, Heads, RotaryEmbedding
+from exporters.blocks.attention import GroupQueryAttention, RotaryEmbedding
 from exporters.blocks.layers import ACTIVATIONS, MLP, LayerNorm, Linear, split
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Value
 

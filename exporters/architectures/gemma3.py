@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 
+from edge_runtime.config.heads import Heads
 from edge_runtime.config.reader import ConfigReader
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import FULL, SLIDING, CausalLM, layer_types, refuse_bidirectional, windows
-from exporters.blocks.attention import HeadNorm, Heads, SelfAttention
+from exporters.blocks.attention import HeadNorm, SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 
 

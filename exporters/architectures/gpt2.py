@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from edge_runtime.config.heads import Heads
 from edge_runtime.config.reader import ConfigReader
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, prefix_of
-from exporters.blocks.attention import GroupQueryAttention, Heads
+from exporters.blocks.attention import GroupQueryAttention
 from exporters.blocks.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM
-from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm, scaled
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 
 

@@ -5,11 +5,12 @@ Every expert is three tensors of its own, so that those which are chosen can be 
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM, same_window
-from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, Linear, MixtureOfExperts, RMSNorm
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 
 

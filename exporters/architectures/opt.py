@@ -6,9 +6,10 @@ sub-layer, and its embedding is narrower than its hidden state.
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, prefix_of
-from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Value

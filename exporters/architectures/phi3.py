@@ -6,11 +6,12 @@ each head.
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import RECOMPUTED_AFTER, CausalLM, same_window
-from exporters.blocks.attention import DecoderIO, GroupQueryAttention, Heads, RotaryEmbedding
+from exporters.blocks.attention import DecoderIO, GroupQueryAttention, RotaryEmbedding
 from exporters.blocks.layers import ACTIVATIONS, Linear, RMSNorm, activate, split
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Graph, Value
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
-from exporters.blocks.attention import HeadNorm, Heads, SelfAttention
+from exporters.blocks.attention import HeadNorm, SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.graphs.builder import Graph
 

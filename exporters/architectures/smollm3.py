@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from edge_runtime.config.heads import Heads
 from edge_runtime.config.reader import ConfigReader
+from edge_runtime.config.rope import Rope
 from exporters.architectures.architecture import Architecture
 from exporters.architectures.causal_lm import CausalLM, windows
-from exporters.blocks.attention import Heads, SelfAttention
+from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, RMSNorm
-from exporters.blocks.rope import Rope
 from exporters.checkpoints.checkpoint import Checkpoint
 
 

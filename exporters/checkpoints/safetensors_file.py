@@ -13,17 +13,12 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.config.dtypes import BITS
 from edge_runtime.errors import FormatError
 from edge_runtime.io.printable import printable
 from edge_runtime.io.source_files import open_source
 from exporters.checkpoints.source_maps import SourceMaps
 
-# Bits an element, for every dtype name that the format knows: sizes are checked even for tensors that nobody reads.
-_BITS = {
-    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "C64": 64, "F64": 64, "I64": 64, "U64": 64,
-}  # fmt: skip
 _NUMPY: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "F16": np.dtype("<f2"),
@@ -144,8 +139,8 @@ def _parse_entry(path: Path, name: str, entry: Any, data_start: int) -> TensorIn
     if not isinstance(entry, Mapping):
         raise bad(f"is {_short(entry)}, expected an object with dtype, shape and data_offsets")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-    if not isinstance(dtype, str) or dtype not in _BITS:
-        raise bad(f"dtype is {_short(dtype)}, expected one of {', '.join(sorted(_BITS))}")
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise bad(f"dtype is {_short(dtype)}, expected one of {', '.join(sorted(BITS))}")
     if not _is_sizes(shape):
         raise bad(f"shape is {_short(shape)}, expected a list of sizes")
     if not _is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
@@ -153,7 +148,7 @@ def _parse_entry(path: Path, name: str, entry: Any, data_start: int) -> TensorIn
     elements = _elements(shape)
     if elements > _MAX_ELEMENTS:
         raise bad(f"shape {_short(shape)} has more elements than any file can hold")
-    expected = (elements * _BITS[dtype] + 7) // 8
+    expected = (elements * BITS[dtype] + 7) // 8
     begin, end = offsets
     if end - begin != expected:
         raise bad(f"data_offsets hold {end - begin} bytes, but {dtype} {_short(shape)} needs {expected}")

@@ -77,8 +77,6 @@ def _decoder(architecture: Architecture) -> dict[str, Any]:
     return {
         "session_options": {"log_id": "onnxruntime-genai", "provider_options": PROVIDER_OPTIONS},
         "filename": "model.onnx",
-        "head_size": decoder.kv_head_dim,
-        "hidden_size": decoder.hidden_size,
         "inputs": {
             "input_ids": "input_ids",
             "attention_mask": "attention_mask",
@@ -91,7 +89,5 @@ def _decoder(architecture: Architecture) -> dict[str, Any]:
             "present_key_names": "present.%d.key",
             "present_value_names": "present.%d.value",
         },
-        "num_attention_heads": decoder.num_attention_heads,
-        "num_hidden_layers": decoder.num_hidden_layers,
-        "num_key_value_heads": decoder.num_key_value_heads,
+        **decoder.shape.as_genai(),
     }
