@@ -91,7 +91,7 @@ def markdown(head: list[str], lines: list[list[str]]) -> list[str]:
 
 def rates(rows: list[Row]) -> list[str]:
     """Size and speeds of each row."""
-    head = ["source", "codec", "bits a weight", "to the bound", "encode GB/s", "decode GB/s", "decode / memcpy"]
+    head = ["source", "codec", "bits per weight", "to the bound", "encode GB/s", "decode GB/s", "decode / memcpy"]
     lines = []
     for row in rows:
         to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
@@ -119,8 +119,8 @@ def tiles(rows: list[Row]) -> list[str]:
     head = [
         "layout",
         "implementation",
-        "bits a weight",
-        "cached tile, GB/s a core",
+        "bits per weight",
+        "cached tile, GB/s per core",
         "DRAM to DRAM, two threads / memcpy",
     ]
     shown = ("layout", "impl", "bits_per_weight", "decode_tile_gb_per_s", "decode_over_memcpy")
@@ -129,7 +129,7 @@ def tiles(rows: list[Row]) -> list[str]:
 
 def bitmaps(rows: list[Row]) -> list[str]:
     """Sizes of pruned weights against one bit and the non-zeros at their bound."""
-    head = ["source", "codec", "bits a weight", "1 + (1 - s) x bound", "above it", "decode GB/s"]
+    head = ["source", "codec", "bits per weight", "1 + (1 - s) x bound", "above it", "decode GB/s"]
     lines = []
     for row in rows:
         bits, bound = row["bits_per_weight"], row["bitmap_bound_bits_per_weight"]
@@ -142,7 +142,7 @@ def bitmaps(rows: list[Row]) -> list[str]:
 
 def partial(rows: list[Row]) -> list[str]:
     """Rates by fraction against prediction."""
-    head = ["codec", "fraction", "bits a weight", "decode GB/s", "predicted", "measured / predicted"]
+    head = ["codec", "fraction", "bits per weight", "decode GB/s", "predicted", "measured / predicted"]
     lines = []
     for row in rows:
         base, _, fraction = row["codec"].partition("@")
@@ -172,7 +172,7 @@ def savings(rows: list[Row]) -> list[str]:
 
 
 def picture(rows: list[Row]) -> str:
-    """An SVG file: bits a weight against decoding speed, of the rows of one source."""
+    """An SVG file: bits per weight against decoding speed, of the rows of one source."""
     dots = [
         Dot(row["bits_per_weight"], row["decode_gb_per_s"],
             OURS if row["impl"] or row["codec"].startswith("ans") else PEERS, NAMES.get(row["codec"], row["codec"]))
@@ -180,7 +180,7 @@ def picture(rows: list[Row]) -> str:
     ]  # fmt: skip
     bound, memcpy = rows[0]["bound_bits_per_weight"], rows[0]["memcpy_gb_per_s"]
     figure = plane(
-        Axis("bits a weight (BF16 is 16)", from_zero=False), Axis("decoded GB/s, one core, DRAM to DRAM", log=True),
+        Axis("bits per weight (BF16 is 16)", from_zero=False), Axis("decoded GB/s, one core, DRAM to DRAM", log=True),
         dots=dots, rules=[Rule("x", bound, f"order-0 bound {bound:.2f}"), Rule("y", memcpy, "memcpy")],
         keys=[Key(OURS, "this project"), Key(PEERS, "others")], height=420,
     )  # fmt: skip

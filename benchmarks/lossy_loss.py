@@ -117,7 +117,7 @@ def pairs(base: LossyOptions) -> Iterator[Pair]:
 
 
 def side(model: Path, work: Working, codec: str, lossy: LossyOptions, run: LossyExport, most: float = 16) -> Side:
-    """Export, and measure unless it takes more than `most` bits a weight."""
+    """Export, and measure unless it takes more than `most` bits per weight."""
     result = trial(model, work, ExportOptions(codec=codec), replace(lossy, measure=False), run)
     fits = result.bits_per_weight <= most
     return Side(result.bits_per_weight, run.observe(result.out) if fits else None)

@@ -62,7 +62,7 @@ def normal(shape: tuple[int, ...]) -> Floats:
 
 
 def sides(weights: Floats, copies: int, x: Floats) -> dict[str, tuple[float, Callable[[int], Call]]]:
-    """Bits a weight of each side, and what makes its product with so many threads."""
+    """Bits per weight of each side, and what makes its product with so many threads."""
     y = np.empty((len(x), len(weights)), np.float32)
 
     def product(all_: list[Matrix]) -> Callable[[int], Call]:

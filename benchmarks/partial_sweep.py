@@ -101,7 +101,7 @@ def sweep(options: argparse.Namespace, models: dict[float, Path], bus: float, ch
 
 
 def median(runs: list[dict[str, Any]]) -> float:
-    """Seconds a token after the first two, over all runs."""
+    """Seconds per token after the first two, over all runs."""
     return statistics.median(each for result in runs for each in result["token_seconds"][1:])
 
 

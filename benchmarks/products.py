@@ -1,4 +1,4 @@
-"""Tokens a second with packed weights beside decoded ones, and beside other programs, taking turns on one machine.
+"""Tokens per second with packed weights beside decoded ones, and beside other programs, taking turns on one machine.
 
     python benchmarks/make_checkpoint.py tinyllama-1.1b build/tinyllama
     lpc-export build/tinyllama --out build/tinyllama-packed --codec packed --board this

@@ -1,4 +1,4 @@
-"""Tokens a second against bytes of weights a token, under the roof that the memory's measured bandwidth sets, as SVG.
+"""Tokens per second against bytes of weights a token, under the roof that the memory's measured bandwidth sets, as SVG.
 
     python benchmarks/products.py MODEL --threads 2 ... --json > build/products.json
     lpc-bench kernel --threads 2 --layouts hi3 --json > build/kernel.json
@@ -43,7 +43,9 @@ def picture(rows: list[dict[str, Any]], bandwidth: float, title: str) -> str:
         for row in rows
     ]  # fmt: skip
     keys = [Key(OURS, "this project"), Key(PEERS, "others")]
-    figure = plane(Axis("GB of weights read a token"), Axis("tokens/s"), lines=[roof], dots=dots, keys=keys, height=380)
+    figure = plane(
+        Axis("GB of weights per token"), Axis("tokens/s"), lines=[roof], dots=dots, keys=keys, height=380
+    )
     return figure.standalone(title)
 
 
@@ -63,7 +65,7 @@ def main() -> None:
     for row in measured:
         gb, tokens = needed[row["side"]], row["tokens_per_s_median"]
         rows.append({"side": row["side"], "gb": gb, "tokens": tokens})
-        print(f"{row['side']:24} {gb:.3f} GB a token, {tokens:.2f} tokens/s, {gb * tokens:.1f} GB/s")
+        print(f"{row['side']:24} {gb:.3f} GB per token, {tokens:.2f} tokens/s, {gb * tokens:.1f} GB/s")
     title = f"TinyLlama-1.1B shape, batch 1, {threads} thread{'s' if threads > 1 else ''}"
     options.picture.write_text(picture(rows, bandwidth, title))
 

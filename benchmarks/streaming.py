@@ -24,7 +24,7 @@ PROMPT = "Once upon a time"
 
 @dataclass(frozen=True)
 class Machine:
-    """Limits of the machine: bytes of memory (None: counted only), bytes a second of reading (None: none)."""
+    """Limits of the machine: bytes of memory (None: counted only), bytes per second of reading (None: none)."""
 
     memory: int | None = None
     read: int | None = None
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def planned(self) -> float:
-        """The plan's seconds a token."""
+        """The plan's seconds per token."""
         return float(self.result["planned_seconds_per_token"])
 
 

@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def bits(model: Path) -> str:
-    """Bits a weight of an exported model."""
+    """Bits per weight of an exported model."""
     totals = json.loads((model / "lpc.json").read_text(encoding="utf-8"))["totals"]
     return f"{totals['blob_bytes'] / totals['source_bytes'] * 16:.2f}"
 

@@ -1,4 +1,4 @@
-"""A model of 7 billion weights in 3 GB of memory: seconds a token, bytes a token, and where the time goes.
+"""A model of 7 billion weights in 3 GB of memory: seconds per token, bytes per token, and where the time goes.
 
     python benchmarks/make_checkpoint.py llama-2-7b build/llama-2-7b
     lpc-export build/llama-2-7b --out build/llama-2-7b-lz4 --codec lz4 --json
@@ -34,7 +34,7 @@ def main() -> int:
         done = run(options.model, machine, options.tokens, extra)
     print(f"{options.model.name} in a memory group of {options.memory} MB")
     print(f"memory.max_usage {done.memory_peak / 1e6:.0f} MB, killed for memory {done.kills} times")
-    print(f"seconds a token: {', '.join(f'{seconds:.2f}' for seconds in done.result['token_seconds'])}")
+    print(f"seconds per token: {', '.join(f'{seconds:.2f}' for seconds in done.result['token_seconds'])}")
     print(attribution(TokenTime(**done.result["token_time"]), done.planned))
     return 0 if done.kills == 0 else 1
 

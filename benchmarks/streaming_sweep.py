@@ -32,12 +32,12 @@ class Point:
 
     @property
     def measured(self) -> float:
-        """Tokens a second."""
+        """Tokens per second."""
         return 1 / self.done.seconds_per_token
 
     @property
     def planned(self) -> float:
-        """Tokens a second, by the plan."""
+        """Tokens per second, by the plan."""
         return 1 / self.done.planned
 
 
@@ -54,7 +54,7 @@ def budgets(least: int, most: int, steps: int) -> list[int]:
 
 
 def plot(points: list[Point], title: str) -> str:
-    """An SVG file: measured and predicted tokens a second over the budget."""
+    """An SVG file: measured and predicted tokens per second over the budget."""
     measured = [(point.budget / 1e6, point.measured) for point in points]
     planned = [(point.budget / 1e6, point.planned) for point in points]
     lines = [Line(measured, "s0", "measured"), Line(planned, "s1", "predicted by the plan", dashed=True)]

@@ -61,12 +61,12 @@ class GenerationReport:
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
-        """Prompt tokens a second up to the first token; None before it."""
+        """Prompt tokens per second up to the first token; None before it."""
         return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds > 0 else None
 
     @property
     def generation_tokens_per_s(self) -> float | None:
-        """Tokens a second after the first one; None where there was only one."""
+        """Tokens per second after the first one; None where there was only one."""
         return self.steps / self.generation_seconds if self.steps > 0 and self.generation_seconds > 0 else None
 
 

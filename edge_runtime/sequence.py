@@ -256,7 +256,7 @@ def _check_cache(package: Package, kv: Sequence[KvTensor]) -> None:
     needed = sum(each.heads * each.head_dim * np.dtype(each.dtype).itemsize for each in kv)
     if needed > planned:
         raise _graph_error(
-            package, f"its KV cache takes {needed} bytes a token, but {CONFIG_FILE} describes one of {planned}"
+            package, f"its KV cache takes {needed} bytes per token, but {CONFIG_FILE} describes one of {planned}"
         )
 
 

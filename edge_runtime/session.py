@@ -154,7 +154,7 @@ def _check_arguments(
     _require_whole("context_length", context_length, 2, longest, f"2 to {longest}, which is this model's limit")
     _require_whole("memory_budget", memory_budget, 1, LARGEST_BYTES, "a number of bytes from 1 to 2^63 - 1")
     if bus_limit and not 1 <= bus_limit <= MOST_BUS_BYTES_PER_S:
-        raise ConfigError(f"bus_limit is {bus_limit}; expected 1 to {MOST_BUS_BYTES_PER_S} bytes a second")
+        raise ConfigError(f"bus_limit is {bus_limit}; expected 1 to {MOST_BUS_BYTES_PER_S} bytes per second")
     if transcode not in ("auto", "off", *packed_layouts()):
         raise ConfigError(f"transcode is {transcode!r}; expected auto, off, or a layout: {', '.join(packed_layouts())}")
 

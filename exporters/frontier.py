@@ -1,7 +1,7 @@
 """The frontier of size, speed and loss: one model exported in many ways, measured, and predicted for a board.
 
 Every candidate is really exported, evaluated against the lossless reference, and deleted again; only
-the seconds a token are a prediction, the plan's for the board.
+the seconds per token are a prediction, the plan's for the board.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Point:
-    """What a candidate came to. `kl` in nats a token, 0 for a lossless one; `seconds_per_token` is predicted, None
+    """What a candidate came to. `kl` in nats per token, 0 for a lossless one; `seconds_per_token` is predicted, None
     where the model does not fit the budget; `best` if no other point is better in one figure and no worse in the rest.
     """
 
@@ -113,7 +113,7 @@ def fastest_enough(found: Iterable[tuple[Candidate, Point]], seconds: float) -> 
     _, nearest, time = min(timed, key=lambda entry: entry[2])
     raise ExportError(
         f"{seconds:g} s/token cannot be reached on this board: the nearest is {time:.3g} s/token, {nearest.name}, with "
-        f"a divergence of {nearest.kl:.3g} nats a token"
+        f"a divergence of {nearest.kl:.3g} nats per token"
     )
 
 
@@ -140,14 +140,14 @@ def as_dict(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def picture(points: Sequence[Point], title: str) -> str:
-    """Return divergence (logarithmic; lossless ones at the foot) over bits a weight as an SVG file."""
+    """Return divergence (logarithmic; lossless ones at the foot) over bits per weight as an SVG file."""
     dots = [
         Dot(point.bits_per_weight, point.kl, _BEST if point.best else _OTHER, point.name, row(point).strip())
         for point in points
     ]
     keys = [Key(_BEST, "nothing else here is smaller, faster and closer to the original"), Key(_OTHER, "others")]
     figure = plane(
-        Axis("bits a weight", from_zero=False), Axis("KL divergence, nats a token", log=True), dots=dots, keys=keys,
+        Axis("bits per weight", from_zero=False), Axis("KL divergence, nats per token", log=True), dots=dots, keys=keys,
         height=420,
     )  # fmt: skip
     return figure.standalone(title)

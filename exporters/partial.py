@@ -39,5 +39,5 @@ def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Pat
 
 
 def _with_product(codec: str, figures: Figures) -> float:
-    """Decoded bytes a second of decoding and then multiplying on the same threads, as the plan counts them."""
+    """Decoded bytes per second of decoding and then multiplying on the same threads, as the plan counts them."""
     return 1 / (1 / figures.decode_rate(codec).bytes_per_s + 1 / figures.dram.bytes_per_s)

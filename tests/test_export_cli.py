@@ -78,7 +78,16 @@ def test_export_prints_a_summary_on_stdout_only(model: Path, tmp_path: Path) -> 
     assert result.returncode == 0
     assert result.stderr == ""
     rows = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines())
-    assert set(rows) >= {"source", "blobs", "bits a weight", "codecs", "time", "peak memory", "verified", "lossless"}
+    assert set(rows) >= {
+        "source",
+        "compressed",
+        "bits per weight",
+        "codecs",
+        "time",
+        "peak memory",
+        "verified",
+        "lossless",
+    }
     assert rows["verified"] == "yes, bit for bit"
     assert "MB/s" in rows["time"]
 

@@ -227,11 +227,14 @@ def of_head(rows: int) -> Callable[[onnx.GraphProto], object]:
 
 
 GRAPH_LIES: dict[str, tuple[Callable[[onnx.GraphProto], object], str]] = {
-    "heads": (of_caches(1, 1 << 31), "its KV cache takes 549755813888 bytes a token, but genai_config.json describes"),
-    "head_size": (of_caches(3, 1 << 40), "bytes a token, but genai_config.json describes one of 512"),
+    "heads": (
+        of_caches(1, 1 << 31),
+        "its KV cache takes 549755813888 bytes per token, but genai_config",
+    ),
+    "head_size": (of_caches(3, 1 << 40), "bytes per token, but genai_config.json describes one of 512"),
     "a_little_more": (
         of_caches(3, 17),
-        "its KV cache takes 544 bytes a token, but genai_config.json describes one of 512",
+        "its KV cache takes 544 bytes per token, but genai_config.json describes one of 512",
     ),
     "logits": (of_head(1 << 40), "its logits are of 1099511627776 tokens, expected 1 to 16777216"),
     "long_name": (lambda graph: vars_of(graph.node[3], name="n" * 100_000, op_type="Nothing"), "model.onnx: "),

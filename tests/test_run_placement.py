@@ -152,8 +152,8 @@ def test_lpc_run_with_a_plan_says_where_a_tokens_time_went(export_model: ExportM
     line = done.stderr.splitlines()[1]
     number = r"[\d.]+ m?s"
     assert re.fullmatch(
-        rf"a token: {number} \(planned {number}\) = {number} waiting for weights \+ {number} products \+ "
-        rf"{number} else; meanwhile [\d.]+ [kM]?B read at [\d.]+ [kM]?B/s, {number} decoding \(all threads\)",
+        rf"per token: {number} \(planned {number}\) = {number} waiting for weights \+ {number} multiplying \+ "
+        rf"{number} other; meanwhile [\d.]+ [kM]?B read at [\d.]+ [kM]?B/s, {number} decoding \(all threads\)",
         line,
     )
     result = json.loads(lpc_run(*arguments, "--json").stdout)

@@ -149,7 +149,7 @@ class OnATerminal:
         os.close(self._terminal)
 
 
-@pytest.mark.parametrize("rate", ["1KB/s", "60KB/s"])  # minutes a weight; seconds a weight
+@pytest.mark.parametrize("rate", ["1KB/s", "60KB/s"])  # minutes per weight; seconds per weight
 def test_slow_bus_shows_progress_and_ctrl_c_does_not_wait_for_it(
     export_model: ExportModel, tmp_path: Path, rate: str
 ) -> None:

@@ -56,7 +56,7 @@ class Estimate:
 class Evaluation:
     """What was found on `tokens` predicted tokens of `text` (a file's name, or what wrote it).
 
-    `perplexity_change` is the ratio to the reference's perplexity less 1, from pairs of tokens; `kl` in nats a token;
+    `perplexity_change` is the ratio to the reference's perplexity less 1, from pairs of tokens; `kl` in nats per token;
     `top1_agreement` the fraction of tokens. The last four are None without a reference.
     """
 

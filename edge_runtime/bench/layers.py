@@ -1,4 +1,4 @@
-"""Seconds a token by layer, from the timeline that the provider writes (Chrome trace format)."""
+"""Seconds per token by layer, from the timeline that the provider writes (Chrome trace format)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARTS = ("read", "decode", "compute", "wait")
 
 
 def by_layer(trace: Path, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return, in order of layers, the mean seconds a pass of each part: `{"name", "read_s", "decode_s", ...}`.
+    """Return, in order of layers, the mean seconds per pass of each part: `{"name", "read_s", "decode_s", ...}`.
 
     The first pass is left out, because it also loads what then stays in memory. Reading and decoding happen beside the
     computing thread, in several threads at once, so the parts of a layer overlap and their sum is no time. Empty if the

@@ -203,11 +203,11 @@ class Benchmark:
                     test["failed"] = str(error)
 
     def _trace(self) -> list[dict[str, Any]] | None:
-        """Seconds a token by layer of the first configuration with our provider, from a short generation of its own."""
+        """Seconds per layer of the first configuration with our provider, from a short generation of its own."""
         configuration = next((each for each in self._settings.configurations if each.provider == "lpc"), None)
         if configuration is None:
             return None
-        self._settings.say(f"{configuration.describe()}: seconds a token by layer")
+        self._settings.say(f"{configuration.describe()}: seconds per token by layer")
         with tempfile.TemporaryDirectory(prefix="lpc-bench-") as folder:
             trace = Path(folder) / "trace.json"
             traced = Configuration("lpc", configuration.threads, {**configuration.load, "trace": str(trace)})

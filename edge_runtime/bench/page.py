@@ -38,7 +38,7 @@ def page(results: list[Named]) -> str:
     sections = [
         ("Speed", _speed(results)),
         ("Results", _table(results)),
-        ("Time of a token", _attribution(results)),
+        ("Time per token", _attribution(results)),
         ("Each token of a generation", _tokens(results)),
         ("Memory over time", _over_time(results, _memory_lines, "MB", True)),
         ("Power over time", _power(results)),
@@ -115,7 +115,7 @@ def _attribution(results: list[Named]) -> str:
 
 def _milliseconds(table: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str]) -> str:
     scaled = [(name, [seconds * 1000 for seconds in values]) for name, values in table]
-    return stacked(scaled, parts, "milliseconds a token").inline()
+    return stacked(scaled, parts, "milliseconds per token").inline()
 
 
 def _waits(name: str, result: dict[str, Any]) -> str:
@@ -135,8 +135,8 @@ def _waits(name: str, result: dict[str, Any]) -> str:
         background.append(f"{label(test)}: reading {read * 1000:.3g} ms, decoding {decode * 1000:.3g} ms")
     if not table:
         return f'<p class="soft">{escape(name)}: not attributed: the provider kept no counters.</p>'
-    plot = _milliseconds(table, ("products with weights", "waiting for weights", "everything else"))
-    beside = f"Beside it, in the threads that prefetch, summed over them, a token: {'; '.join(background)}."
+    plot = _milliseconds(table, ("matrix multiplications", "waiting for weights", "everything else"))
+    beside = f"Beside it, in the prefetching threads, summed over them, per token: {'; '.join(background)}."
     return f'<p>{escape(name)}</p>{plot}<p class="soft">{escape(beside)}</p>'
 
 

@@ -215,12 +215,12 @@ def _shown(value: Any) -> str:
 
 
 def speeds(test: dict[str, Any]) -> list[float]:
-    """Tokens a second of each repetition."""
+    """Tokens per second of each repetition."""
     return [float(repetition["tokens_per_s"]) for repetition in test["repetitions"]]
 
 
 def summary(test: dict[str, Any]) -> Summary | None:
-    """Tokens a second over the repetitions; None if the test failed."""
+    """Tokens per second over the repetitions; None if the test failed."""
     values = speeds(test)
     return summarise(values) if values else None
 

@@ -72,7 +72,7 @@ def sample(test: dict[str, Any], others: float = 0.0) -> Sample:
 
 
 def _rounds(repetitions: list[dict[str, Any]]) -> Iterable[list[float]]:
-    """Tokens a second of the repetitions of each round."""
+    """Tokens per second of the repetitions of each round."""
     found: dict[int, list[float]] = {}
     for repetition in repetitions:
         found.setdefault(repetition.get("round", 0), []).append(float(repetition["tokens_per_s"]))

@@ -20,7 +20,7 @@ _TIMES = ("started", "ended")
 
 
 def finish_test(test: dict[str, Any], telemetry: Telemetry, zero: float) -> None:
-    """Add energy, peak memory and bytes read a token; times count from `zero` on time.monotonic from now on."""
+    """Add energy, peak memory and bytes read per token; times count from `zero` on time.monotonic from now on."""
     repetitions = test["repetitions"]
     stretches = [(repetition["started"], repetition["ended"]) for repetition in repetitions]
     for repetition in repetitions:

@@ -9,7 +9,7 @@ from edge_runtime.provider import SessionStats
 
 @dataclass(frozen=True)
 class TokenTime:
-    """Seconds a token, a mean over `tokens` tokens.
+    """Seconds per token, a mean over `tokens` tokens.
 
     `seconds` = `compute` (products with compressed weights) + `wait` (for weights that were not there yet) + `other`
     (attention, norms, sampling). `read` and `decode` are what the store's threads did meanwhile, added up over the

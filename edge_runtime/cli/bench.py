@@ -15,7 +15,7 @@ SUBCOMMANDS = {
     "run": ("bench_run", "Speed, memory and energy of a model on this machine."),
     "codec": ("bench_codec", "Size and speed of the codecs, beside memcpy and other compressors."),
     "compare": ("bench_compare", "Is one result faster than another, and is that more than noise?"),
-    "kernel": ("bench_kernel", "Products with packed weights against plain ones."),
+    "kernel": ("bench_kernel", "Matrix multiplications with packed weights against BF16 ones."),
     "remote": ("bench_remote", "The same as run on boards reached over SSH: deploy, run, fetch, clean up."),
     "report": ("bench_report", "One page with the plots of one or more results."),
 }

@@ -22,10 +22,10 @@ Examples:
 \b
 A FILE is safetensors, raw (with --dtype, or named .bf16 and so on), or random:
 gauss, laplace or t5 (Student) with a shape. "@0.5" after a codec encodes half
-of the segments; with "@0" and the whole codec beside it the decode rate is
-also predicted, and the fraction for a bus of 1, 2 and 4 GB/s told. Each
-sample times every codec and a memcpy, one after another; the rates are
-medians, in GB/s of decoded bytes. LPC_FORCE_IMPL chooses the SIMD
+of the segments; with "@0" and the whole codec beside it, the table also has
+the predicted decode rate, and the best fraction for storage of 1, 2 and
+4 GB/s. Each sample times every codec and a memcpy, one after another; rates
+are medians, in GB/s of decoded bytes. LPC_FORCE_IMPL chooses the SIMD
 implementation. Peers need: pip install "lpc-edge-runtime[peers]".
 """
 
@@ -42,12 +42,28 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--codec", "codecs", metavar="NAME[,...]", help="[default: all that are not for weights with many zeros]")
-@click.option("--dtype", help="Of raw files and random weights: bf16, fp16, fp32, int8, int8-row, fp8_e4m3, ...")
-@click.option("--sparsity", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Zeros to set first, 0 to 1.")
+@click.option(
+    "--codec",
+    "codecs",
+    metavar="NAME[,...]",
+    help="Codecs to measure.  [default: all but those for weights with many zeros]",
+)
+@click.option(
+    "--dtype", help="Data type of raw files and random weights: bf16, fp16, fp32, int8, int8-row, fp8_e4m3, ..."
+)
+@click.option(
+    "--sparsity",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    help="Fraction of the weights to set to zero first.",
+)
 @click.option("--threads", callback=_threads, default="1", show_default=True, metavar="N[,...]")
-@click.option("--samples", type=click.IntRange(3), default=9, show_default=True, help="Of each side.")
-@click.option("--peers", is_flag=True, help="Also zipnn, blosc2, zstandard and lz4 on the same bytes, one thread.")
+@click.option(
+    "--samples", type=click.IntRange(3), default=9, show_default=True, help="Number of samples of each codec or layout."
+)
+@click.option(
+    "--peers", is_flag=True, help="Also measure zipnn, blosc2, zstandard and lz4 on the same bytes, with one thread."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
 @debug_option
 def command(

@@ -33,7 +33,11 @@ Measure with `lpc-bench run --precision 3%` to find differences of 10 %.
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option(
-    "--confidence", type=click.FloatRange(0.5, 0.9999), default=CONFIDENCE, show_default=True, help="Of all verdicts."
+    "--confidence",
+    type=click.FloatRange(0.5, 0.9999),
+    default=CONFIDENCE,
+    show_default=True,
+    help="Confidence of all verdicts together.",
 )
 @click.option(
     "--minimum",

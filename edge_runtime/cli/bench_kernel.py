@@ -19,11 +19,12 @@ Examples:
   lpc-bench kernel --batch 4 --samples 40
 
 \b
-A side's matrices fill far more memory than the last-level cache. Every sample
-times a bf16 product, a plain read of the same bytes and the packed products,
-one after another; outputs are compared before. Not in the times: making the
-matrices. Decoding to memory is timed apart: a cached tile on one thread, and
-against memcpy from DRAM to DRAM on two. Speedups are ratios of the median rates, and of the 90th percentiles.
+The matrices of each layout fill far more memory than the last-level cache.
+Each sample times a BF16 multiplication, a plain read of the same bytes and the
+packed multiplications, one after another; outputs are compared first. Making
+the matrices is not timed. Decoding to memory is timed by itself: a cached tile
+on one thread, and DRAM to DRAM against memcpy on two. Speedups are ratios of
+the median rates, and of the 90th percentiles.
 """
 _IMPLEMENTATION = "LPC_FORCE_IMPL"
 _MAIN = "from edge_runtime.cli.bench import main; main()"
@@ -62,12 +63,28 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--shapes", callback=_shapes, default="4096x4096", show_default=True, metavar="OUTxIN[,...]")
-@click.option("--layouts", callback=_names, metavar="NAME[,...]", help="Of codec packed.  [default: all]")
-@click.option("--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations.  [default: the best one]")
+@click.option("--layouts", callback=_names, metavar="NAME[,...]", help="Layouts of codec packed.  [default: all]")
+@click.option(
+    "--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations to measure.  [default: the fastest]"
+)
 @click.option("--threads", callback=_threads, default="1,2", show_default=True, metavar="N[,...]")
-@click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Rows of activations.")
-@click.option("--samples", type=click.IntRange(20), default=40, show_default=True, help="Of each side.")
-@click.option("--working-set", type=click.IntRange(64, 65536), default=512, show_default=True, help="MiB of bf16.")
+@click.option(
+    "--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Batch size: rows of activations."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(20),
+    default=40,
+    show_default=True,
+    help="Number of samples of each codec or layout.",
+)
+@click.option(
+    "--working-set",
+    type=click.IntRange(64, 65536),
+    default=512,
+    show_default=True,
+    help="Size of the BF16 matrices, in MiB.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of rows.")
 @debug_option
 def command(
@@ -81,7 +98,7 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Time products with packed weights against plain bf16 weights."""
+    """Time matrix multiplications with packed weights against BF16 weights."""
     from edge_runtime import native
     from edge_runtime.bench import kernel_measure
     from edge_runtime.facts import packed_layouts

@@ -55,14 +55,18 @@ def providers(_context: click.Context, _parameter: click.Parameter, value: str) 
 _LIST = "N[,N...]"
 _OPTIONS = (
     click.option(
-        "-p", "--prompt", callback=numbers, metavar=_LIST, help=f"Prompt tokens; 0: none.  [default: {DEFAULT_PROMPT}]"
+        "-p",
+        "--prompt",
+        callback=numbers,
+        metavar=_LIST,
+        help=f"Prompt lengths, in tokens; 0: none.  [default: {DEFAULT_PROMPT}]",
     ),
     click.option(
         "-n",
         "--generate",
         callback=numbers,
         metavar=_LIST,
-        help=f"Tokens to generate; 0: none.  [default: {DEFAULT_GENERATE}]",
+        help=f"Numbers of tokens to generate; 0: none.  [default: {DEFAULT_GENERATE}]",
     ),
     click.option(
         "-d",
@@ -71,7 +75,7 @@ _OPTIONS = (
         metavar=_LIST,
         default="0",
         show_default=True,
-        help="Tokens before those measured.",
+        help="Context depths: tokens in the KV cache before the measured ones.",
     ),
     click.option(
         "-r",
@@ -81,39 +85,58 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         default=5,
         show_default=True,
-        help="Of each test; with --precision, of each round.",
+        help="Repetitions of each test; with --precision, of each round.",
     ),
     click.option(
         "--precision",
         callback=share,
         metavar="SHARE",
-        help="Repeat in rounds, each in a new process, until the means are known so well, such as 3%.",
+        help="Repeat in rounds, each in a new process, until the means have this precision, such as 3%.",
     ),
     click.option(
-        "--at-most", type=click.FloatRange(min=1), default=300.0, show_default=True, help="Seconds, for --precision."
+        "--at-most",
+        type=click.FloatRange(min=1),
+        default=300.0,
+        show_default=True,
+        help="Time limit for --precision, in seconds.",
     ),
     click.option(
-        "-t", "--threads", callback=numbers, metavar=_LIST, default="0", show_default=True, help="0: automatic."
+        "-t",
+        "--threads",
+        callback=numbers,
+        metavar=_LIST,
+        default="0",
+        show_default=True,
+        help="Numbers of threads; 0: automatic.",
     ),
     click.option("--provider", callback=providers, metavar="lpc|cpu[,...]", default="lpc", show_default=True),
     click.option(
         "--memory-budget",
         metavar="SIZE",
         callback=parsed("parse_size"),
-        help="All that the process may take, such as 4.5GiB.  [default: free]",
+        help="Memory limit of the process, such as 4.5GiB.  [default: available memory]",
     ),
     click.option(
-        "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Imitate a slower bus, such as 1.5GB/s."
+        "--bus-limit",
+        metavar="RATE",
+        callback=parsed("parse_rate"),
+        help="Limit reads to this rate, such as 1.5GB/s, to simulate slower storage.",
     ),
     click.option("--layers", is_flag=True, help="Also time reading, decoding, computing and waiting by layer."),
     click.option(
-        "--load", multiple=True, metavar="NAME=VALUE", help="An argument of edge_runtime.load; may be repeated."
+        "--load", multiple=True, metavar="NAME=VALUE", help="Pass this argument to edge_runtime.load; may be repeated."
     ),
-    click.option("--cold", is_flag=True, help="A new process and an empty page cache for every repetition."),
-    click.option("--sequential", is_flag=True, help="One configuration after the other: less memory, more drift."),
-    click.option("--no-warmup", is_flag=True, help="Time the first passes too."),
+    click.option("--cold", is_flag=True, help="Start each repetition in a new process with an empty page cache."),
     click.option(
-        "--interval", type=click.FloatRange(min=0.05), default=0.5, show_default=True, help="Telemetry, seconds."
+        "--sequential", is_flag=True, help="Measure one configuration after the other: less memory, more drift."
+    ),
+    click.option("--no-warmup", is_flag=True, help="Do not warm up: time the first passes too."),
+    click.option(
+        "--interval",
+        type=click.FloatRange(min=0.05),
+        default=0.5,
+        show_default=True,
+        help="Interval of the telemetry, in seconds.",
     ),
 )
 

@@ -38,36 +38,36 @@ changed. If the connection is lost the run goes on there: --resume fetches it.
 def _options(function: _Command) -> _Command:
     folder = click.Path(path_type=Path)
     for option in reversed((
-        click.option("--hosts", type=folder, metavar="FILE", help="Boards: an Ansible inventory (INI), or one a line."),
-        click.option("--group", metavar="NAME", help="Only this group of --hosts."),
+        click.option("--hosts", type=folder, metavar="FILE", help="Boards: an Ansible inventory, or one per line."),
+        click.option("--group", metavar="NAME", help="Measure only this group of --hosts."),
         click.option("--serial", metavar="DEV", help="Find the board's address through its serial console."),
-        click.option("--baud", type=int, help="Rate of --serial.  [default: found out]"),
+        click.option("--baud", type=int, help="Baud rate of --serial.  [default: detected]"),
         click.option("--user", metavar="NAME", help="User name, where USER@ does not give it."),
         click.option("--port", type=click.IntRange(1, 65535), help="SSH port.  [default: as configured, or 22]"),
-        click.option("-i", "--identity", metavar="FILE", help="Private key."),
+        click.option("-i", "--identity", metavar="FILE", help="Private key file."),
         click.option("--jump", metavar="[USER@]HOST[:PORT],...", help="Reach the board through these hosts."),
         click.option("--ask-password", is_flag=True, help="Ask for a password where no key is accepted."),
         click.option("--accept-new", is_flag=True, help="Accept and keep an unknown host key; never a changed one."),
         click.option("--known-hosts", type=folder, metavar="FILE", help="Host keys.  [default: ~/.ssh/known_hosts]"),
         click.option("--ssh-config", type=folder, metavar="FILE", default="~/.ssh/config", show_default=True),
-        click.option("--wheel", type=folder, help="Our wheel, or a folder of them.  [default: dist/]"),
+        click.option("--wheel", type=folder, help="Wheel to install, or a folder of wheels.  [default: dist/]"),
         click.option(
             "--packages", type=click.Choice(["auto", "index", "carry", "system"]), default="auto", show_default=True,
             help="onnxruntime and the rest from: the board's package index, wheels fetched here, the board's own "
             "Python; auto: index, else carry.",
         ),
-        click.option("--python", metavar="PATH", help="The board's Python.  [default: its newest python3]"),
-        click.option("--board-folder", metavar="PATH", help="Where things go there.  [default: ~/.cache/lpc-bench]"),
-        click.option("--profile", metavar="NAME", help="The board's profile, if detecting it is wrong."),
+        click.option("--python", metavar="PATH", help="Python on the board.  [default: its newest python3]"),
+        click.option("--board-folder", metavar="PATH", help="Folder on the board.  [default: ~/.cache/lpc-bench]"),
+        click.option("--profile", metavar="NAME", help="Board profile to use where detection is wrong."),
         click.option("--keep", is_flag=True, help="Leave model and runtime on the board for the next run."),
         click.option("--resume", is_flag=True, help="Attach to the run that is on the board, and fetch its result."),
-        click.option("--clean", is_flag=True, help="Only end what runs there and remove everything of ours."),
+        click.option("--clean", is_flag=True, help="Only end a run there and remove all that was installed."),
         click.option(
-            "--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="Seconds, to connect."
+            "--timeout", type=click.FloatRange(1), default=15.0, show_default=True, help="Connection limit, in seconds."
         ),
         click.option(
             "--reconnect", type=click.FloatRange(0), default=120.0, show_default=True,
-            help="Try for so many seconds when the connection is lost.",
+            help="Try to reconnect for this long after a lost connection, in seconds.",
         ),
     )):  # fmt: skip
         function = option(function)
@@ -81,10 +81,13 @@ def _options(function: _Command) -> _Command:
 @click.option("--format", "output", type=click.Choice(["md", "csv", "json", "jsonl"]), default="md", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Keep the result in this file; for several boards, a folder."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the result to this file; for several boards, to this folder.",
 )
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page with the plots.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page with plots.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 @debug_option
 def command(words: tuple[str, ...], **options: Any) -> int:
     """Measure MODEL, a folder written by lpc-export, on boards reached over SSH."""

@@ -20,7 +20,7 @@ The page needs no network and no other file: mail it, or open it from disk.
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The page to write.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Page to write.")
 @debug_option
 def command(results: tuple[Path, ...], out: Path, debug: bool) -> None:
     """Write a page from RESULTS, files of `lpc-bench run -o`."""

@@ -32,8 +32,10 @@ every sample, for `lpc-bench compare` and `lpc-bench report`.
 @measure_options
 @click.option("--format", "output", type=click.Choice(["md", "csv", "json", "jsonl"]), default="md", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: the whole result.")
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the whole result here.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the whole result to this file."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 @debug_option
 def command(model: Path, output: str, as_json: bool, out: Path | None, **options: Any) -> int:
     """Measure MODEL, a folder written by lpc-export: tokens/s, memory, energy."""

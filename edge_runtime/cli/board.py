@@ -84,7 +84,10 @@ def show_command(board: str, as_json: bool, debug: bool) -> None:
 
 @command.command("detect", context_settings=_HELP)
 @click.option(
-    "--root", type=click.Path(path_type=Path), default="/", help="Look below another root, such as a mounted image."
+    "--root",
+    type=click.Path(path_type=Path),
+    default="/",
+    help="Read the system's files below this folder, such as a mounted image.",
 )
 @_json_option
 @debug_option
@@ -117,11 +120,19 @@ def detect_command(root: Path, as_json: bool, debug: bool) -> int:
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the profile to this TOML file.")
 @click.option(
     "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".", show_default=True,
-    help="Where a temporary file is written: a folder on the storage to measure.",
+    help="Folder on the storage to measure; a temporary file is written there.",
 )  # fmt: skip
 @click.option("--file", type=click.Path(path_type=Path), help="Read this file instead, such as a model.lpc.")
-@click.option("--seconds", type=click.FloatRange(0.05, 1.2), default=0.5, show_default=True, help="Time of one step.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Most threads; 0: all.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.05, 1.2),
+    default=0.5,
+    show_default=True,
+    help="Duration of one step, in seconds.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Maximum number of threads; 0: all."
+)
 @_json_option
 @debug_option
 def measure_command(save: Path | None, as_json: bool, debug: bool, **options: Any) -> None:
@@ -145,28 +156,35 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
 
 @command.command("plan", context_settings=_HELP)
 @click.argument("model", type=click.Path())
-@click.option("--board", metavar="NAME|FILE", help="Whose figures.  [default: the profile of this machine's board]")
+@click.option("--board", metavar="NAME|FILE", help="Board profile to plan for.  [default: this machine's]")
 @click.option(
-    "--storage", help="Which of the board's storage holds the model, such as nvme or sd.  [default: the fastest]"
+    "--storage", help="Storage of the board that holds the model, such as nvme or sd.  [default: the fastest]"
 )
 @click.option(
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="Such as 4.5GiB.  [default: what is available, less a reserve]",
+    help="Memory limit of the process, such as 4.5GiB.  [default: available memory, less a reserve]",
 )
 @click.option(
-    "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Plan for a slower bus, such as 1.5GB/s."
+    "--bus-limit",
+    metavar="RATE",
+    callback=parsed("parse_rate"),
+    help="Plan for storage of this read rate, such as 1.5GB/s.",
 )
-@click.option("--context", type=click.IntRange(min=1), help="Tokens to keep room for.  [default: the model's most]")
+@click.option(
+    "--context", type=click.IntRange(min=1), help="Context length, in tokens.  [default: the model's maximum]"
+)
 @click.option(
     "--kv-dtype",
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Of the KV cache.",
+    help="Data type of the KV cache.",
 )
-@click.option("--prefill-chunk", type=click.IntRange(min=1), help="Prompt tokens a pass.  [default: chosen]")
+@click.option(
+    "--prefill-chunk", type=click.IntRange(min=1), help="Prompt tokens per forward pass.  [default: chosen by the plan]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to plan for.  [default: the board's cores]")
 @_json_option
 @debug_option

@@ -29,18 +29,26 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path())
-@click.option("--against", metavar="FOLDER", help="The exported model to compare with, as a rule the lossless one.")
-@click.option("--text", type=click.Path(path_type=Path), help="A UTF-8 text.  [default: the reference writes some]")
+@click.option("--against", metavar="FOLDER", help="Exported model to compare with, usually the lossless one.")
+@click.option("--text", type=click.Path(path_type=Path), help="UTF-8 text to read.  [default: the model writes some]")
 @click.option("--documents", is_flag=True, help="An empty line of the text ends a document: each is read by itself.")
-@click.option("--tokens", type=click.IntRange(min=0), default=0, show_default=True, help="Most tokens; 0: all.")
-@click.option("--window", type=click.IntRange(min=0), default=0, help="Tokens that see one another.  [default: 256]")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Maximum number of tokens to read; 0: all.",
+)
+@click.option("--window", type=click.IntRange(min=0), default=0, help="Window length, in tokens.  [default: 256]")
 @click.option(
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="All that may be used, by both models together, such as 4.5GiB.  [default: what is available]",
+    help="Memory limit of both models together, such as 4.5GiB.  [default: available memory]",
 )
-@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: automatic.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Number of threads; 0: automatic."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
@@ -81,7 +89,7 @@ def table(found: Evaluation) -> str:
         rows += [
             ("reference", _figure(found.reference_perplexity, ".4f")),
             ("change", _figure(found.perplexity_change, "+.3%")),
-            ("KL divergence", f"{_figure(found.kl, '.6f')} nats a token"),
+            ("KL divergence", f"{_figure(found.kl, '.6f')} nats per token"),
             ("same top token", _figure(found.top1_agreement, ".2%")),
         ]
     return "\n".join(columns(rows, "<<"))

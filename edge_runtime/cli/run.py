@@ -47,7 +47,12 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 @click.argument("model", type=click.Path())
 @click.option("-p", "--prompt", help="The text to continue.")
 @click.option(
-    "-n", "--max-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Most tokens to generate."
+    "-n",
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Maximum number of tokens to generate.",
 )
 @click.option(
     "--temperature",
@@ -57,66 +62,77 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
     help="Higher is more varied; 0 always takes the most likely token.",
 )
 @click.option(
-    "--top-k", type=click.IntRange(min=0), default=40, show_default=True, help="Only the K likeliest tokens; 0: all."
+    "--top-k",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    help="Sample from the K most likely tokens; 0: all.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(min=0, max=1, min_open=True),
     default=0.95,
     show_default=True,
-    help="Only the likeliest tokens with together this probability; 1: all.",
+    help="Sample from the most likely tokens that together have this probability; 1: all.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Repeat a random choice.  [default: a fresh one]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the random choices.  [default: a new one]")
 @click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Threads to use; 0: automatic."
+    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Number of threads; 0: automatic."
 )
 @click.option(
     "--provider",
     type=click.Choice(["lpc", "cpu"]),
     default="lpc",
     show_default=True,
-    help="cpu: plain onnxruntime, weights decompressed by the fallback operator.",
+    help="lpc: our execution provider; cpu: plain onnxruntime, weights decoded by the fallback operator.",
 )
-@click.option("--context", type=click.IntRange(min=2), help="Most positions, prompt included.  [default: the model's]")
+@click.option(
+    "--context",
+    type=click.IntRange(min=2),
+    help="Context length, in tokens: prompt and generated text.  [default: the model's]",
+)
 @click.option(
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="All that may be used, such as 4.5GiB; what does not fit is streamed.  [default: what is available]",
+    help="Memory limit, such as 4.5GiB; weights that do not fit are streamed.  [default: available memory]",
 )
 @click.option(
     "--board",
     metavar="NAME|FILE",
-    help="Plan with the speeds of this profile, such as a file of lpc-board measure.  [default: this board's]",
+    help="Board profile whose speeds the plan uses; lpc-board measure writes one.  [default: this board's]",
 )
-@click.option("--storage", help="Which of the board's storage holds MODEL, such as nvme or sd.  [default: the fastest]")
+@click.option("--storage", help="Storage of the board that holds MODEL, such as nvme or sd.  [default: the fastest]")
 @click.option(
-    "--plan", "plan_only", is_flag=True, help="Print what would stay in memory and how fast it is; run nothing."
+    "--plan", "plan_only", is_flag=True, help="Print what would stay in memory and the predicted speed; run nothing."
 )
 @click.option(
-    "--bus-limit", metavar="RATE", callback=parsed("parse_rate"), help="Imitate a slower bus, such as 1.5GB/s."
+    "--bus-limit",
+    metavar="RATE",
+    callback=parsed("parse_rate"),
+    help="Limit reads to this rate, such as 1.5GB/s, to simulate slower storage.",
 )
 @click.option(
     "--read-mode",
     type=click.Choice(["auto", "direct", "buffered"]),
     default="auto",
     show_default=True,
-    help="Read the weights past the page cache or through it; auto: whichever the first reads show to be faster.",
+    help="Read the weights past the page cache or through it; auto: the faster of both, measured by the first reads.",
 )
 @click.option(
     "--transcode",
     type=LibraryChoice(lambda: ["auto", "off", *packed_layouts()]),
     default="auto",
     show_default=True,
-    help="Keep weights that stay in memory in this machine's packed layout, whatever the file has; off: as stored.",
+    help="Packed layout for the weights that stay in memory; auto: this machine's fastest; off: as in the file.",
 )
 @click.option("--trace", type=click.Path(), metavar="FILE", help="Write a Chrome trace of the run.")
 @click.option(
     "--raw/--escaped",
     "raw",
     default=None,
-    help="Control characters of the generated text as they are, or as \\x1b.  [default: escaped on a terminal only]",
+    help="Print control characters of the text as they are, or as \\x1b.  [default: escaped on a terminal only]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
@@ -217,8 +233,8 @@ def attribution(time: TokenTime, planned: float) -> str:
     """Return the line that tells where a streamed token's time went."""
     shown = format_seconds
     return (
-        f"a token: {shown(time.seconds)} (planned {shown(planned)}) = {shown(time.wait)} waiting for weights + "
-        f"{shown(time.compute)} products + {shown(time.other)} else; meanwhile {format_bytes(time.bytes_read)} read at "
+        f"per token: {shown(time.seconds)} (planned {shown(planned)}) = {shown(time.wait)} waiting for weights + "
+        f"{shown(time.compute)} multiplying + {shown(time.other)} other; meanwhile {format_bytes(time.bytes_read)} read at "
         f"{format_rate(time.bytes_read / time.seconds)}, {shown(time.decode)} decoding (all threads)"
     )
 

@@ -50,7 +50,7 @@ def figures_for(
 ) -> Figures:
     """Return the figures to plan with on this machine: of the named profile or file, or of the board that this is.
 
-    `threads` None or 0: the processors that this process may use. `bus_limit` in bytes a second, if slower than the
+    `threads` None or 0: the processors that this process may use. `bus_limit` in bytes per second, if slower than the
     bus. What is not known is assumed, and marked so. BoardError for a profile that cannot be used.
     """
     count = threads or len(os.sched_getaffinity(0))
@@ -60,7 +60,7 @@ def figures_for(
 
 
 def limited(figures: Figures, bus_limit: float | None) -> Figures:
-    """Return the figures with a bus of at most `bus_limit` bytes a second."""
+    """Return the figures with a bus of at most `bus_limit` bytes per second."""
     if bus_limit is None or bus_limit >= figures.bus.bytes_per_s:
         return figures
     return replace(figures, bus=Rate(bus_limit, "given", "--bus-limit"))

@@ -29,7 +29,7 @@ PROCESS_BYTES = 96 << 20
 """Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
 PRODUCT_SECONDS = 0.2e-3
 """What a product costs beside its bytes: waking threads, its share of attention and norms. Measured with a
-TinyLlama-1.1B shape on two x86 threads (35 ms a token of 155 products); elsewhere an assumption."""
+TinyLlama-1.1B shape on two x86 threads (35 ms per token of 155 products); elsewhere an assumption."""
 ENCODE_BYTES_PER_S = 0.5e9
 """Decoded bytes that one thread encodes in codec packed: half of what Zen 4 does (docs/benchmarks/products.md), an
 assumption."""
@@ -139,7 +139,7 @@ class ModelShape:
         return kv + activations + self.segment_bytes()
 
     def on_demand_bytes(self) -> int:
-        """Bytes read a token for rows fetched on demand."""
+        """Bytes read per token for rows fetched on demand."""
         return sum(min(ROW_SEGMENT_BYTES, layer.stored) for layer in self.layers if layer.on_demand)
 
 

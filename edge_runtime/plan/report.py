@@ -14,8 +14,8 @@ _PARTS = {
     "decoded": "weights, decoded",
     "transcoded": "weights, transcoded (at most)",
     "resident": "weights, compressed",
-    "ring": "ring of decoded parts",
-    "staging": "segments on their way",
+    "ring": "ring of decoded weights",
+    "staging": "read buffers",
     "on_demand": "embedding rows",
     "kv_cache": "KV cache",
     "activations": "activations",
@@ -52,7 +52,7 @@ def _memory_rows(plan: Plan) -> list[list[str]]:
         if part[0] == _PARTS["kv_cache"]:
             part[0] += f" ({context})"
         elif part[0] == _PARTS["activations"]:
-            part[0] += f" ({plan.prefill_chunk} prompt tokens a pass)"
+            part[0] += f" ({plan.prefill_chunk} prompt tokens per pass)"
     return [
         ["memory", ""],
         *([f"  {name}", count] for name, count in parts),
@@ -63,11 +63,11 @@ def _memory_rows(plan: Plan) -> list[list[str]]:
 
 def _time_rows(plan: Plan) -> list[list[str]]:
     return [
-        ["a token", predicted(plan.seconds_per_token)],
+        ["per token", predicted(plan.seconds_per_token)],
         ["  bus", predicted(plan.bus_seconds)],
         ["  compute", predicted(plan.compute_seconds)],
         ["first token (short prompt)", predicted(plan.first_token_seconds)],
-        ["read a token", format_bytes(plan.bytes_per_token)],
+        ["read per token", format_bytes(plan.bytes_per_token)],
     ]
 
 

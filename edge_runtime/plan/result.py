@@ -131,7 +131,7 @@ class Plan:
     def headline(self) -> str:
         """The verdict in a line."""
         if self.verdict != "impossible":
-            speed = f"{predicted(self.seconds_per_token)} a token"
+            speed = f"{predicted(self.seconds_per_token)} per token"
             return f"fits, {speed}" if self.verdict == "fits" else f"streams at {speed}"
         longest = self.largest_context
         context = f"at most {longest} tokens of context" if longest else "no context is short enough"

@@ -19,7 +19,7 @@ from edge_runtime.remote.upload import Say
 _LOG_KEPT = 2000
 _FETCH_SECONDS = 60.0
 _SLOWEST_LINK = 20_000.0
-"""Bytes a second with which a result comes at least; all tries together have the time that this takes."""
+"""Bytes per second with which a result comes at least; all tries together have the time that this takes."""
 
 
 class TooSlowError(RemoteError):

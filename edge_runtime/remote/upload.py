@@ -20,7 +20,7 @@ from edge_runtime.remote.shell import Command, lost
 CHUNK = 1 << 18
 _REPORT_SECONDS = 1.0
 _SLOWEST_HASHING = 1e6
-"""Bytes a second that the slowest board hashes from the slowest card."""
+"""Bytes per second that the slowest board hashes from the slowest card."""
 
 Say = Callable[[str], None]
 

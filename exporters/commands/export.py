@@ -35,7 +35,7 @@ Examples:
 
 @click.command("lpc-export", epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.  [default: ./<MODEL's name>-lpc]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.  [default: ./<MODEL's name>-lpc]")
 @click.option(
     "--codec",
     type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap", "bitmap:stored"]),
@@ -69,18 +69,22 @@ Examples:
     type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
     default="keep",
     show_default=True,
-    help="Convert the weights first; to fewer bits this rounds.",
+    help="Convert the weights first; fewer bits round them.",
 )
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with tokenizer.json, if MODEL's own has none.",
+    help="Folder with tokenizer.json, where MODEL has none.",
 )
 @lossy_options
-@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode and compare all that was written.")
-@click.option("--force", is_flag=True, help="Replace an exported folder that exists.")
-@click.option("--restart", is_flag=True, help="Drop what an export to OUT that did not end left, and begin anew.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Decode all weights and compare them with the source."
+)
+@click.option("--force", is_flag=True, help="Replace an existing exported folder.")
+@click.option("--restart", is_flag=True, help="Discard an unfinished export to OUT and start again.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Number of threads; 0: one per core.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
@@ -158,7 +162,7 @@ def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> fl
 
 
 def _target_seconds(lossy: dict[str, Any]) -> float:
-    """The seconds a token that --plan-for must reach; 0 without it."""
+    """The seconds per token that --plan-for must reach; 0 without it."""
     if (lossy["plan_for"] is None) != (lossy["target"] is None):
         raise click.UsageError("--plan-for and --target go together.")
     return seconds_of(lossy["target"]) if lossy["target"] is not None else 0.0

@@ -41,8 +41,8 @@ _OPTIONS = [
         "--scaling/--no-scaling", default=True, show_default=True,
         help="Compression-aware scaling: fewer bits for the same error.",
     ),
-    click.option("--target-bits", type=float, metavar="B", help="Coarsen INT8 until it takes B bits a weight."),
-    click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 up to a divergence of X nats a token."),
+    click.option("--target-bits", type=float, metavar="B", help="Coarsen INT8 until it takes B bits per weight."),
+    click.option("--max-kl", type=float, metavar="X", help="Coarsen INT8 up to a KL divergence of X nats per token."),
     click.option("--prune", type=float, metavar="S", help="Lossy: make the fraction S of the weights zero."),
     click.option(
         "--prune-pattern", type=click.Choice(["total", "row", "2:4"]), default="total", show_default=True,
@@ -54,7 +54,7 @@ _OPTIONS = [
     ),
     click.option(
         "--compensation/--no-compensation", default=True, show_default=True,
-        help="Let the rest of a row make up for what is pruned or rounded.",
+        help="Adjust the rest of a row to compensate for pruning and rounding.",
     ),
     click.option(
         "--calibration", type=click.Path(path_type=Path), metavar="FILE",
@@ -67,9 +67,9 @@ _OPTIONS = [
         "--reference", type=click.Path(path_type=Path), metavar="FOLDER",
         help="A lossless export of MODEL to measure against.  [default: one is made and deleted]",
     ),
-    click.option("--plan-for", metavar="BOARD", help="Search codec, INT8 and sparsity for this board; see --target."),
-    click.option("--target", metavar="SPEED", help='For --plan-for: the speed that is needed, such as "2 s/token".'),
-    click.option("--memory-budget", metavar="SIZE", help="For --plan-for.  [default: what the board has]"),
+    click.option("--plan-for", metavar="BOARD", help="Search codec, INT8 and sparsity for this board; needs --target."),
+    click.option("--target", metavar="SPEED", help='Speed that --plan-for must reach, such as "2 s/token".'),
+    click.option("--memory-budget", metavar="SIZE", help="Memory limit for --plan-for.  [default: the board's]"),
     click.option("--loss/--no-loss", default=True, show_default=True, help="Measure the loss."),
 ]  # fmt: skip
 
@@ -116,7 +116,7 @@ def lossy_of(given: dict[str, Any]) -> LossyOptions | None:
 
 
 def seconds_of(target: str) -> float:
-    """Return the seconds a token of "2 s/token" or "0.5 tokens/s"; UsageError for anything else."""
+    """Return the seconds per token of "2 s/token" or "0.5 tokens/s"; UsageError for anything else."""
     number, _, unit = target.strip().partition(" ")
     try:
         value = float(number)

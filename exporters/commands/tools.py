@@ -24,7 +24,7 @@ def tools() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest and sums as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
-    """Show tensors, dtypes, codecs, bits a weight and layers of an exported FOLDER."""
+    """Show tensors, dtypes, codecs, bits per weight and layers of an exported FOLDER."""
     with failing("interrupted"):
         from exporters.package.inspect import summary, table
 
@@ -33,8 +33,10 @@ def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
 
 @tools.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--against", help="The model that it was made from: compares every weight with it.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option("--against", help="Source model to compare every weight with.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Number of threads; 0: one per core.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
@@ -51,7 +53,9 @@ def verify_command(folder: Path, against: str | None, threads: int, as_json: boo
 
 @tools.command("reseal")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Number of threads; 0: one per core.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was accepted as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> None:
@@ -69,7 +73,9 @@ def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> No
 @tools.command("frontier", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Plot loss over bits into this file.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: one a core.", show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Number of threads; 0: one per core.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @lossy_options

@@ -47,7 +47,7 @@ def table(folder: Path) -> str:
         f"{found['folder']}: {source['name']} ({source['model_type']}, {source['dtype']}), "
         f"{'lossless' if found['lossless'] else 'not lossless'}, by {found['generator']}",
         f"{totals['tensors']} tensors, {format_bytes(totals['blob_bytes'])} from "
-        f"{format_bytes(totals['source_bytes'])}, {totals['bits_per_weight']:.2f} bits a weight; "
+        f"{format_bytes(totals['source_bytes'])}, {totals['bits_per_weight']:.2f} bits per weight; "
         f"context {found['context_length']} tokens",
     ]
     if not found["lossless"]:

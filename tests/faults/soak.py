@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ("Once upon a time", "The cat", "In the morning she")
 RESIDENCES = ("streamed", "resident", "decoded", "transcoded", "streamed", "streamed")
 HANG_SECONDS = 120
-# bytes a second, then failed, shortened and delayed reads in a million
+# bytes per second, then failed, shortened and delayed reads in a million
 WEATHERS = (
     (0, 0, 0, 0),
     (0, 2000, 0, 0),

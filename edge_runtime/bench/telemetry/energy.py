@@ -15,7 +15,7 @@ class Energy:
     reason: str | None = None
 
     def per_token(self, tokens: int) -> float | None:
-        """Joules a token, idle power included; None where there is no energy or no token."""
+        """Joules per token, idle power included; None where there is no energy or no token."""
         return None if self.joules is None or tokens < 1 else self.joules / tokens
 
 
