@@ -41,7 +41,7 @@ def test_eval_against_itself_finds_no_difference(export_model: ExportModel) -> N
     result = CliRunner().invoke(
         command, [folder, "--against", folder, "--text", str(TEXT), "--tokens", "600", "--json"], standalone_mode=False
     )
-    found = json.loads(result.output)
+    found = json.loads(result.stdout)  # progress goes to stderr
     assert found["tokens"] == 600
     assert found["kl"]["value"] == 0
     assert found["top1_agreement"]["value"] == 1
