@@ -43,9 +43,7 @@ def picture(rows: list[dict[str, Any]], bandwidth: float, title: str) -> str:
         for row in rows
     ]  # fmt: skip
     keys = [Key(OURS, "this project"), Key(PEERS, "others")]
-    figure = plane(
-        Axis("GB of weights per token"), Axis("tokens/s"), lines=[roof], dots=dots, keys=keys, height=380
-    )
+    figure = plane(Axis("GB of weights per token"), Axis("tokens/s"), lines=[roof], dots=dots, keys=keys, height=380)
     return figure.standalone(title)
 
 

@@ -234,8 +234,9 @@ def attribution(time: TokenTime, planned: float) -> str:
     shown = format_seconds
     return (
         f"per token: {shown(time.seconds)} (planned {shown(planned)}) = {shown(time.wait)} waiting for weights + "
-        f"{shown(time.compute)} multiplying + {shown(time.other)} other; meanwhile {format_bytes(time.bytes_read)} read "
-        f"at {format_rate(time.bytes_read / time.seconds)}, {shown(time.decode)} decoding (all threads)"
+        f"{shown(time.compute)} multiplying + {shown(time.other)} other; "
+        f"meanwhile {format_bytes(time.bytes_read)} read at {format_rate(time.bytes_read / time.seconds)}, "
+        f"{shown(time.decode)} decoding (all threads)"
     )
 
 
