@@ -71,7 +71,7 @@ sanitize: setup
 # Races: several sessions that load, run, are cancelled and end, and everything else that has threads. onnxruntime's wheel is
 # built without ThreadSanitizer, so the atomics that order its threads are not seen: what it allocates in one thread and frees
 # in another is not looked at (ignore_interceptors_accesses); locks are, and every access of ours.
-THREADED_TESTS := sessions_test store_test store_faults_test parallel_test
+THREADED_TESTS := sessions_test store_test store_wants_test store_faults_test parallel_test
 
 tsan: setup
 	$(CMAKE_NATIVE) -B build/tsan -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" -DLPC_SANITIZE=thread

@@ -101,10 +101,6 @@ void check_segmentation(const BlobHeader& header, uint64_t segment_count) {
               std::to_string(got), expected);
 }
 
-SegmentShape segment_shape(const BlobHeader& header, size_t index) {
-  return {header.tensor.dtype, header.segment_rows(index), header.row_bytes};
-}
-
 void check_segment_bytes(const BlobHeader& header, size_t index, const Segment& segment, uint64_t left) {
   const Field& field = kSegmentFields[1];
   if (segment.bytes == 0 || segment.bytes > left) {

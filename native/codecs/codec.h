@@ -23,6 +23,10 @@ struct SegmentShape {
   uint64_t elements() const { return bytes() / dtype_bytes(dtype); }
 };
 
+inline SegmentShape segment_shape(const BlobHeader& header, size_t index) {
+  return {header.tensor.dtype, header.segment_rows(index), header.row_bytes};
+}
+
 // One of the ways in which a codec encodes; `id` is what lpc_encode_options.layout names, never 0.
 struct CodecLayout {
   uint32_t id;

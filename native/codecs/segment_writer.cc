@@ -14,6 +14,9 @@ uint64_t slot_offset(const BlobHeader& header, size_t index) {
   return align_up(header.header_bytes, kSegmentAlignment) + index * full;
 }
 
+// What an encoded segment may take at most: a gain below 1 % does not pay for the decoding.
+uint64_t worthwhile_bytes(uint64_t raw_bytes) { return raw_bytes - ceil_div(raw_bytes, 100); }
+
 void write_header(const BlobHeader& header, uint8_t* to) {
   std::memset(to, 0, header.header_bytes);
   std::memcpy(to, kMagicBytes, sizeof kMagicBytes);
@@ -57,37 +60,34 @@ void require_room(const BlobHeader& header, MutableBytes dst) {
                                         std::to_string(blob_bytes_bound(header)));
 }
 
-uint64_t worthwhile_bytes(uint64_t raw_bytes) { return raw_bytes - ceil_div(raw_bytes, 100); }
-
-SegmentWriter::SegmentWriter(BlobHeader& header, uint32_t raw_parts, MutableBytes dst)
-    : header_(header),
-      codec_(get_codec(header.codec)),
-      raw_parts_(raw_parts),
-      dst_(dst),
-      done_(header.segments.size(), 0),
-      end_(header.header_bytes) {}
-
-size_t SegmentWriter::scratch_bytes() const {
-  return header_.segments.empty() ? 0 : codec_.encode_scratch_bytes(shape(0));
+EncodedSegment encode_segment(const BlobHeader& header, size_t index, Bytes raw, MutableBytes dst,
+                              MutableBytes scratch) {
+  const MutableBytes worthwhile = dst.first(worthwhile_bytes(raw.size()));
+  const Codec& codec = get_codec(header.codec);
+  const uint64_t bytes = codec.encode(segment_shape(header, index), header.codec_params, raw, worthwhile, scratch);
+  if (bytes != 0) return {bytes, Encoding::kCodec};
+  std::memcpy(dst.data(), raw.data(), raw.size());
+  return {raw.size(), Encoding::kRaw};
 }
 
-SegmentShape SegmentWriter::shape(size_t index) const {
-  return {header_.tensor.dtype, header_.segment_rows(index), header_.row_bytes};
+SegmentWriter::SegmentWriter(BlobHeader& header, uint32_t raw_parts, MutableBytes dst)
+    : header_(header), raw_parts_(raw_parts), dst_(dst), done_(header.segments.size(), 0), end_(header.header_bytes) {}
+
+size_t SegmentWriter::scratch_bytes() const {
+  return header_.segments.empty() ? 0 : get_codec(header_.codec).encode_scratch_bytes(segment_shape(header_, 0));
 }
 
 void SegmentWriter::encode(size_t index, Bytes raw, MutableBytes scratch) {
   const MutableBytes slot = dst_.subspan(slot_offset(header_, index), raw.size());
   Segment& segment = header_.segments[index];
-  segment.bytes = 0;
-  if (!stays_raw(index, raw_parts_)) {
-    segment.bytes =
-        codec_.encode(shape(index), header_.codec_params, raw, slot.first(worthwhile_bytes(raw.size())), scratch);
-  }
-  segment.encoding = Encoding::kCodec;
-  if (segment.bytes == 0) {
+  if (stays_raw(index, raw_parts_)) {
     segment.bytes = raw.size();
     segment.encoding = Encoding::kRaw;
     std::memcpy(slot.data(), raw.data(), raw.size());
+  } else {
+    const EncodedSegment encoded = encode_segment(header_, index, raw, slot, scratch);
+    segment.bytes = encoded.bytes;
+    segment.encoding = encoded.encoding;
   }
   segment.checksum = checksum(slot.first(segment.bytes));
   place_from(index);

@@ -14,8 +14,15 @@ uint64_t blob_bytes_bound(const BlobHeader& header);
 // Throws LPC_BUFFER_TOO_SMALL if `dst` is smaller than blob_bytes_bound.
 void require_room(const BlobHeader& header, MutableBytes dst);
 
-// What an encoded segment may take at most: a gain below 1 % does not pay for the decoding.
-uint64_t worthwhile_bytes(uint64_t raw_bytes);
+struct EncodedSegment {
+  uint64_t bytes = 0;
+  Encoding encoding = Encoding::kRaw;
+};
+
+// Encodes the decoded bytes of segment `index` into `dst`, of the same size; copies them there where encoding saves too
+// little. Of `header`, codec, tensor, rows and parameters are set. Allocates nothing.
+EncodedSegment encode_segment(const BlobHeader& header, size_t index, Bytes raw, MutableBytes dst,
+                              MutableBytes scratch);
 
 // The same blob whatever the order in which segments are encoded.
 class SegmentWriter {
@@ -33,11 +40,9 @@ class SegmentWriter {
   uint64_t finish();
 
  private:
-  SegmentShape shape(size_t index) const;
   void place_from(size_t index);
 
   BlobHeader& header_;
-  const Codec& codec_;
   const uint32_t raw_parts_;
   const MutableBytes dst_;
   std::mutex mutex_;

@@ -56,7 +56,7 @@ bool parse_range(std::string_view text, ResidenceRange& range) {
   } else if (name == "decoded") {
     range.residence = Residence::kDecoded;
   } else if (name == "transcoded") {
-    range.residence = Residence::kRecoded;
+    range.residence = Residence::kTranscoded;
   } else {
     return false;
   }

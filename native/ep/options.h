@@ -5,9 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "store/schedule.h"
+#include "store/weight_file.h"
 
 namespace lpc {
+
+// The words for it in the option; place_blob says what they mean for a weight.
+enum class Residence { kStreamed, kResident, kDecoded, kTranscoded };
 
 // Layers [first, last] and where their weights live.
 struct ResidenceRange {

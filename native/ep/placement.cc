@@ -20,13 +20,20 @@ bool wants_transcoding(const BlobHeader& header, PackedLayout layout) {
 
 ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const ProviderOptions& options) {
   const Residence residence = options.residence_of(blob->layer());
-  const bool as_stored = residence != Residence::kDecoded && can_multiply_stored(blob->header());
-  if (residence != Residence::kRecoded) return {blob, residence, as_stored, nullptr};
-  const PackedLayout layout =
-      options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);
-  if (!wants_transcoding(blob->header(), layout)) return {blob, Residence::kResident, as_stored, nullptr};
-  const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout));
-  return {blob, Residence::kRecoded, true, std::make_shared<RecodedBlob>(blob, packed)};
+  const auto from_file = std::make_shared<SegmentSource>(blob);
+  if (residence == Residence::kDecoded) return ScheduledBlob::decoded(from_file, Home::kMemory);
+  if (residence == Residence::kTranscoded) {
+    const PackedLayout layout =
+        options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);
+    if (wants_transcoding(blob->header(), layout)) {
+      const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout));
+      return ScheduledBlob::transcoded(from_file, Home::kMemory, packed);
+    }
+  }
+  const Home home = residence == Residence::kStreamed ? Home::kRing : Home::kMemory;
+  if (can_multiply_stored(blob->header())) return ScheduledBlob::stored(from_file, home);
+  if (home == Home::kRing) return ScheduledBlob::decoded(from_file, Home::kRing);
+  return ScheduledBlob::decoded(std::make_shared<KeptSource>(blob), Home::kRing);  // kept as stored, decoded each pass
 }
 
 }  // namespace lpc

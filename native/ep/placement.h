@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ep/options.h"
+#include "store/part.h"
 
 namespace lpc {
 

@@ -112,9 +112,8 @@ const Matrix& ProductNode::matrix_of(size_t index, const uint8_t* data) {
   if (opened.data == data && opened.matrix != nullptr) return *opened.matrix;
   if (opened.matrix == nullptr) {
     const Part& part = schedule_->part(index);
-    const Form form = part.as_stored ? Form::kStored : Form::kDecoded;
-    opened.matrix =
-        open_matrix({part.header(), form, part.first_segment, part.segment_count, Bytes(data, part.bytes()), scales_});
+    opened.matrix = open_matrix(
+        {part.header(), part.form(), part.first_segment, part.segment_count, Bytes(data, part.bytes()), scales_});
   } else {
     opened.matrix->rebase(data);
   }

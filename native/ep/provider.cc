@@ -31,8 +31,8 @@ Provider::Provider(const Api& api, SharedModels& models, const ProviderOptions& 
 }
 
 Provider::~Provider() {
-  for (auto& [id, part] : parts_) {
-    if (part.schedule != nullptr) part.model->store.retire(std::move(part.schedule));
+  for (auto& [id, use] : files_) {
+    if (use.schedule != nullptr) use.model->store.retire(std::move(use.schedule));
   }
 }
 
@@ -64,12 +64,12 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
   }
 }
 
-Provider::Part& Provider::part_of(const std::string& file) {
+Provider::FileUse& Provider::use_of(const std::string& file) {
   const unsigned decoding = options_.decode_threads != 0 ? options_.decode_threads : default_threads();
   auto model = models_.open(file, options_.file, decoding + kReadAhead);
-  Part& part = parts_[model->file->id()];
-  if (part.model == nullptr) part.model = std::move(model);
-  return part;
+  FileUse& use = files_[model->file->id()];
+  if (use.model == nullptr) use.model = std::move(model);
+  return use;
 }
 
 std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNode* fused) {
@@ -77,14 +77,13 @@ std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNod
   if (!has_output(api_, fused)) return std::make_unique<UnusedNode>(api_);
   const Pair pair = fused_pair(api_, graph);
   const BlobPlace place = blob_place(api_, graph, pair.decompress, options_.model_folder);
-  Part& part = part_of(place.file);
-  auto blob =
-      std::make_shared<const StoredBlob>(part.model->file, place.tensor, place.layer, place.offset, place.bytes);
+  FileUse& use = use_of(place.file);
+  auto blob = std::make_shared<const StoredBlob>(use.model->file, place.tensor, place.layer, place.offset, place.bytes);
   if (pair.kind == ConsumerKind::kGather) {
     return std::make_unique<GatherNode>(api_, pair, fused, place, std::move(blob), observer_);
   }
   auto node = std::make_unique<ProductNode>(api_, pair, fused, place, std::move(blob));
-  part.products.push_back(node.get());
+  use.products.push_back(node.get());
   return node;
 }
 
@@ -92,8 +91,8 @@ std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNod
 void Provider::build_schedules() {
   const std::lock_guard lock(mutex_);
   if (scheduled_) return;
-  for (auto& [id, part] : parts_) {
-    auto& products = part.products;
+  for (auto& [id, use] : files_) {
+    auto& products = use.products;
     std::stable_sort(products.begin(), products.end(), [](const ProductNode* a, const ProductNode* b) {
       return std::pair(a->blob()->layer(), a->blob()->offset()) < std::pair(b->blob()->layer(), b->blob()->offset());
     });
@@ -101,9 +100,9 @@ void Provider::build_schedules() {
     for (const ProductNode* product : products) {
       blobs.push_back(place_blob(product->blob(), options_));
     }
-    part.schedule = part.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
+    use.schedule = use.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
     for (size_t i = 0; i < products.size(); ++i) {
-      products[i]->attach(&part.model->store, part.schedule.get(), i, observer_.get(), options_.product_threads);
+      products[i]->attach(&use.model->store, use.schedule.get(), i, observer_.get(), options_.product_threads);
     }
   }
   scheduled_ = true;
@@ -116,20 +115,20 @@ std::shared_ptr<const CancelFlag> Provider::cancel_flag_of(const OrtRunOptions* 
 
 void Provider::run_start(const OrtRunOptions* options) {
   if (refused_) std::rethrow_exception(refused_);
-  for (const auto& [id, part] : parts_) part.model->store.require_this_process();
+  for (const auto& [id, use] : files_) use.model->store.require_this_process();
   build_schedules();
   const auto cancel = cancel_flag_of(options);
-  auto part = parts_.begin();
+  auto use = files_.begin();
   try {
-    for (; part != parts_.end(); ++part) part->second.model->store.begin_pass(part->second.schedule, observer_, cancel);
+    for (; use != files_.end(); ++use) use->second.model->store.begin_pass(use->second.schedule, observer_, cancel);
   } catch (...) {
-    while (part != parts_.begin()) (--part)->second.model->store.end_pass();
+    while (use != files_.begin()) (--use)->second.model->store.end_pass();
     throw;
   }
 }
 
 void Provider::run_end() {
-  for (auto& [id, part] : parts_) part.model->store.end_pass();
+  for (auto& [id, use] : files_) use.model->store.end_pass();
   observer_->statistics.runs += 1;
 }
 

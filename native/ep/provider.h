@@ -24,7 +24,7 @@ class Provider : public OrtEp {
 
  private:
   // What this session uses of one weight file.
-  struct Part {
+  struct FileUse {
     std::shared_ptr<SharedModel> model;
     std::vector<ProductNode*> products;
     std::shared_ptr<Schedule> schedule;
@@ -32,7 +32,7 @@ class Provider : public OrtEp {
 
   void claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support);
   std::unique_ptr<FusedNode> compile(const OrtGraph* graph, const OrtNode* fused);
-  Part& part_of(const std::string& file);
+  FileUse& use_of(const std::string& file);
   void build_schedules();
   void run_start(const OrtRunOptions* options);
   std::shared_ptr<const CancelFlag> cancel_flag_of(const OrtRunOptions* options) const;
@@ -57,7 +57,7 @@ class Provider : public OrtEp {
   std::mutex mutex_;  // guards building the schedules
   bool scheduled_ = false;
   // By file, in one order everywhere, so that two sessions never wait for each other's.
-  std::map<FileId, Part> parts_;
+  std::map<FileId, FileUse> files_;
 };
 
 }  // namespace lpc

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "store/layer_store.h"
+#include "store/cancel.h"
 #include "store/observer.h"
 
 namespace lpc {

@@ -31,7 +31,7 @@ BitmapRows open_rows(const BlobHeader& header, size_t segment, Bytes stored) {
 }  // namespace
 
 bool BitmapMatrix::can_hold(const BlobHeader& header, Form form, const RowScales&) {
-  return form == Form::kStored && header.codec == LPC_CODEC_BITMAP && is_bf16_matrix(header) &&
+  return form != Form::kDecoded && header.codec == LPC_CODEC_BITMAP && is_bf16_matrix(header) &&
          header.codec_params[bitmap::kInnerCodecOffset] == LPC_CODEC_STORED;
 }
 

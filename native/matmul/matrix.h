@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "codecs/blob.h"
+#include "codecs/form.h"
 #include "matmul/loop.h"
 
 namespace lpc {
@@ -31,16 +32,13 @@ struct RowScales {
   size_t groups(size_t columns) const { return (columns + group - 1) / group; }
 };
 
-// What the bytes of a weight in memory are: its elements row by row, or segments as their codec stores them.
-enum class Form : uint8_t { kDecoded, kStored };
-
 // Neighbouring segments of a blob in memory. Nothing is copied: all of it must outlive the matrix.
 struct MatrixSource {
-  const BlobHeader& header;
+  const BlobHeader& header;  // of the blob that the bytes are of: the new one of a transcoded weight
   Form form;
   size_t first_segment;
   size_t segment_count;
-  Bytes bytes;  // kStored: from where the first segment begins to where the last one ends
+  Bytes bytes;  // not kDecoded: from where the first segment begins to where the last one ends
   const RowScales& scales;
 };
 

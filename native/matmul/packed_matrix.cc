@@ -42,7 +42,7 @@ struct PackedMatrix::FewRows {
 };
 
 bool PackedMatrix::can_hold(const BlobHeader& header, Form form, const RowScales&) {
-  return form == Form::kStored && header.codec == LPC_CODEC_PACKED && is_bf16_matrix(header);
+  return form != Form::kDecoded && header.codec == LPC_CODEC_PACKED && is_bf16_matrix(header);
 }
 
 PackedMatrix::PackedMatrix(const MatrixSource& source)

@@ -37,7 +37,7 @@ std::unique_ptr<Matrix> open_matrix(const MatrixSource& source, Backend backend)
   const auto open = kind == nullptr ? nullptr : kind->open[static_cast<size_t>(backend)];
   if (open == nullptr) {
     throw Error(LPC_UNSUPPORTED, std::string("no product of dtype ") + dtype_name(source.header.tensor.dtype) +
-                                     (source.form == Form::kStored ? " from the stored form of its codec" : "") +
+                                     (source.form != Form::kDecoded ? " from the stored form of its codec" : "") +
                                      (source.scales.values.empty() ? "" : " with scales"));
   }
   return open(source);

@@ -12,13 +12,13 @@ constexpr size_t kChunkBytes = size_t{256} << 20;
 }  // namespace
 
 uint8_t* GrowingMemory::open(size_t most_bytes) {
-  if (chunks_.empty() || chunks_.back().size() - end_.offset < most_bytes) {
+  if (chunks_.empty() || chunks_.back().bytes - end_.offset < most_bytes) {
     const size_t to_come = expected_bytes_ > used_bytes_ ? expected_bytes_ - used_bytes_ : 0;
-    chunks_.emplace_back(std::max(most_bytes, std::min(to_come, kChunkBytes)));
-    used_before_.push_back(used_bytes_);
+    const size_t bytes = std::max(most_bytes, std::min(to_come, kChunkBytes));
+    chunks_.push_back({allocator_.allocate(bytes), bytes, used_bytes_});
     end_ = {chunks_.size() - 1, 0};
   }
-  return chunks_.back().data() + end_.offset;
+  return chunks_.back().memory.get() + end_.offset;
 }
 
 void GrowingMemory::use(size_t bytes) {
@@ -28,10 +28,9 @@ void GrowingMemory::use(size_t bytes) {
 
 void GrowingMemory::rewind(Mark mark) {
   if (chunks_.empty()) return;
-  chunks_.resize(mark.chunk + 1);
-  used_before_.resize(mark.chunk + 1);
+  chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(mark.chunk) + 1, chunks_.end());
   end_ = mark;
-  used_bytes_ = used_before_.back() + mark.offset;
+  used_bytes_ = chunks_.back().used_before + mark.offset;
 }
 
 }  // namespace lpc

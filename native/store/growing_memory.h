@@ -9,6 +9,8 @@ namespace lpc {
 
 class GrowingMemory {
  public:
+  explicit GrowingMemory(WeightAllocator& allocator = mapped_weights()) : allocator_(allocator) {}
+
   // What will be used in all, at most; said before the first open.
   void expect(size_t bytes) { expected_bytes_ = bytes; }
 
@@ -31,8 +33,14 @@ class GrowingMemory {
   size_t used_bytes() const { return used_bytes_; }
 
  private:
-  std::vector<MappedMemory> chunks_;
-  std::vector<size_t> used_before_;  // a chunk: what was used when it was begun
+  struct Chunk {
+    WeightMemory memory;
+    size_t bytes;
+    size_t used_before;  // what was used when it was begun
+  };
+
+  WeightAllocator& allocator_;
+  std::vector<Chunk> chunks_;
   Mark end_;
   size_t used_bytes_ = 0;
   size_t expected_bytes_ = 0;

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <thread>
 
+#include "store/cancel.h"
+
 namespace lpc {
 namespace {
 
 constexpr uint64_t kNanoseconds = 1'000'000'000;
-constexpr std::chrono::milliseconds kLookUp{20};  // how long a wait goes on that nobody wants any more
 
 }  // namespace
 

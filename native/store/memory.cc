@@ -21,7 +21,20 @@ constexpr size_t mapped_bytes(size_t bytes) {
   return whole - bytes <= bytes / 16 ? whole : round_up(bytes, kPage);
 }
 
+class MappedWeights final : public WeightAllocator {
+ public:
+  WeightMemory allocate(size_t bytes) override {
+    auto memory = std::make_shared<MappedMemory>(bytes);
+    return {memory, memory->data()};
+  }
+};
+
 }  // namespace
+
+WeightAllocator& mapped_weights() {
+  static MappedWeights allocator;
+  return allocator;
+}
 
 MappedMemory::MappedMemory(size_t bytes) {
   if (bytes == 0) return;

@@ -1,9 +1,9 @@
-// Large anonymous memory on huge pages where the system grants them: from 2 MiB on it begins where one can begin, and
-// takes up to a sixteenth more to end where one ends.
+// The memory that weights are in when products are computed from them, and who gives it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace lpc {
 
@@ -14,6 +14,8 @@ constexpr size_t whole_huge_pages(size_t bytes) {
   return bytes > kHugePage / 4 ? (bytes + kHugePage - 1) / kHugePage * kHugePage : bytes;
 }
 
+// Large anonymous memory on huge pages where the system grants them: from 2 MiB on it begins where one can begin, and
+// takes up to a sixteenth more to end where one ends.
 class MappedMemory {
  public:
   MappedMemory() = default;
@@ -32,5 +34,20 @@ class MappedMemory {
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Memory from an allocator; goes back to it with the last owner.
+using WeightMemory = std::shared_ptr<uint8_t[]>;
+
+// Where the ring, kept weights and transcoded weights get their memory. A backend that computes elsewhere than the CPU
+// has one of its own; the store's threads write into what it gives.
+class WeightAllocator {
+ public:
+  virtual ~WeightAllocator() = default;
+  // At least `bytes` bytes, 64-byte aligned; null for none. Throws LPC_OUT_OF_MEMORY. Any thread.
+  virtual WeightMemory allocate(size_t bytes) = 0;
+};
+
+// Gives MappedMemory; lives as long as the process.
+WeightAllocator& mapped_weights();
 
 }  // namespace lpc

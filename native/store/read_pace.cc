@@ -7,7 +7,6 @@ namespace {
 
 constexpr uint64_t kMostBytes = uint64_t{64} << 20;  // more than any segment
 constexpr uint64_t kStepBytes = 16384;               // by which calls become longer again that were too long once
-constexpr std::chrono::milliseconds kLookUp{20};     // how long a wait goes on that nobody wants any more
 
 }  // namespace
 
@@ -24,23 +23,6 @@ void ReadPace::add(uint64_t bytes, std::chrono::nanoseconds duration) {
     const uint64_t more = was_slow_.load(std::memory_order_relaxed) ? std::min(limit, kStepBytes) : limit;
     bytes_.store(limit + more, std::memory_order_relaxed);
   }
-}
-
-bool Turns::take(const std::atomic<bool>* give_up) {
-  std::unique_lock lock(mutex_);
-  while (!free_.wait_for(lock, kLookUp, [&] { return !taken_; })) {
-    if (give_up != nullptr && give_up->load()) return false;
-  }
-  taken_ = true;
-  return true;
-}
-
-void Turns::leave() {
-  {
-    const std::lock_guard lock(mutex_);
-    taken_ = false;
-  }
-  free_.notify_one();
 }
 
 }  // namespace lpc

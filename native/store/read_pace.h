@@ -4,9 +4,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 
 namespace lpc {
 
@@ -31,19 +29,6 @@ class ReadPace {
 
   std::atomic<uint64_t> bytes_{kLeastBytes};
   std::atomic<bool> was_slow_{false};
-};
-
-// One thread at a time.
-class Turns {
- public:
-  // Waits for the turn; false without it soon after `give_up` (may be null) has become true.
-  bool take(const std::atomic<bool>* give_up);
-  void leave();
-
- private:
-  std::mutex mutex_;
-  std::condition_variable free_;
-  bool taken_ = false;
 };
 
 }  // namespace lpc

@@ -11,12 +11,14 @@ size_t aligned(size_t bytes) { return (bytes + kSegmentAlignment - 1) / kSegment
 
 void Ring::resize(size_t bytes, size_t max_pieces) {
   clear();
-  memory_ = MappedMemory();  // give back before taking: both together may not fit
-  memory_ = MappedMemory(bytes);
+  memory_ = nullptr;  // give back before taking: both together may not fit
+  bytes_ = 0;
+  memory_ = allocator_.allocate(bytes);
+  bytes_ = bytes;
   pieces_.resize(max_pieces);
 }
 
-uint8_t* Ring::allocate(size_t bytes) {
+uint8_t* Ring::allocate(size_t bytes, size_t owner) {
   const size_t size = aligned(bytes);
   if (size > capacity() || count_ == pieces_.size()) return nullptr;
   size_t begin = 0;
@@ -30,12 +32,12 @@ uint8_t* Ring::allocate(size_t bytes) {
       return nullptr;
     }
   }
-  piece(count_++) = {begin, begin + size, false};
-  return memory_.data() + begin;
+  piece(count_++) = {begin, begin + size, owner, false};
+  return memory_.get() + begin;
 }
 
 void Ring::release(const uint8_t* memory) {
-  const size_t begin = static_cast<size_t>(memory - memory_.data());
+  const size_t begin = static_cast<size_t>(memory - memory_.get());
   for (size_t age = 0; age < count_; ++age) {
     if (piece(age).begin != begin || piece(age).released) continue;
     piece(age).released = true;

@@ -1,6 +1,7 @@
 #include "store/schedule.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -11,10 +12,6 @@ namespace {
 // felt.
 constexpr uint64_t kPartBytes = uint64_t{16} << 20;
 
-const Codec* codec_in_memory(const ScheduledBlob& scheduled) {
-  return scheduled.recoded != nullptr ? &scheduled.recoded->codec() : nullptr;
-}
-
 // What a piece of `bytes` takes in the ring or in the pinned memory.
 size_t piece_bytes(uint64_t bytes) {
   return (std::max<uint64_t>(bytes, 1) + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment;
@@ -22,23 +19,15 @@ size_t piece_bytes(uint64_t bytes) {
 
 }  // namespace
 
-uint64_t Part::stored_bytes() const {
-  if (segment_count == 0) return 0;
-  const auto& segments = header().segments;
-  const Segment& last = segments[first_segment + segment_count - 1];
-  return last.offset + last.bytes - segments[first_segment].offset;
-}
-
-uint64_t Part::recoded_bytes_bound() const {
-  return segment_count * piece_bytes(blob->header().rows_per_segment * blob->header().row_bytes);
-}
-
 Schedule::Schedule(std::vector<ScheduledBlob> blobs, size_t ring_bytes)
-    : blobs_(std::move(blobs)), ring_bytes_(ring_bytes) {
+    : blobs_(std::move(blobs)), every_blob_(blobs_.size()), ring_bytes_(ring_bytes) {
+  std::iota(every_blob_.begin(), every_blob_.end(), size_t{0});
   cut_into_parts();
+  for (const ScheduledBlob& blob : blobs_) {
+    if (blob.source().kept_bytes() > 0) pinned_bytes_ += piece_bytes(blob.source().kept_bytes());
+  }
   for (const Part& part : parts_) {
-    if (part.residence == Residence::kDecoded) pinned_bytes_ += piece_bytes(part.decoded_bytes());
-    if (part.residence == Residence::kResident) pinned_bytes_ += piece_bytes(part.stored_bytes());
+    if (part.home() == Home::kMemory && !part.is_queued()) pinned_bytes_ += piece_bytes(part.bytes());
   }
   const size_t smallest = smallest_ring_bytes();
   if (ring_bytes_ == 0) ring_bytes_ = std::max(default_ring_bytes(), smallest);
@@ -50,31 +39,32 @@ Schedule::Schedule(std::vector<ScheduledBlob> blobs, size_t ring_bytes)
 }
 
 void Schedule::cut_into_parts() {
-  for (const ScheduledBlob& scheduled : blobs_) {
-    const BlobHeader& header = scheduled.blob->header();
+  for (const ScheduledBlob& blob : blobs_) {
     first_part_.push_back(parts_.size());
-    const uint64_t segment_bytes = std::max<uint64_t>(header.rows_per_segment * header.row_bytes, 1);
-    const size_t segments_a_part = std::max<uint64_t>(kPartBytes / segment_bytes, 1);
-    size_t segment = 0;
-    do {
-      Part part;
-      part.blob = scheduled.blob.get();
-      part.recoded = scheduled.recoded.get();
-      part.residence = scheduled.residence;
-      part.as_stored = scheduled.as_stored;
-      part.first_segment = segment;
-      part.segment_count = std::min(segments_a_part, header.segments.size() - segment);
-      part.first_row = header.segment_first_row(segment);
-      for (size_t i = 0; i < part.segment_count; ++i) part.row_count += header.segment_rows(segment + i);
-      segment += part.segment_count;
-      part.last_of_blob = segment == header.segments.size();
-      parts_.push_back(part);
-    } while (segment < header.segments.size());
+    append_parts(blob);
   }
   first_part_.push_back(parts_.size());
   for (size_t i = 0; i < parts_.size(); ++i) {
-    parts_[i].last_of_layer = i + 1 == parts_.size() || parts_[i + 1].blob->layer() != parts_[i].blob->layer();
+    parts_[i].last_of_layer = i + 1 == parts_.size() || parts_[i + 1].blob().layer() != parts_[i].blob().layer();
   }
+}
+
+void Schedule::append_parts(const ScheduledBlob& blob) {
+  const BlobHeader& header = blob.source().blob().header();
+  const uint64_t segment_bytes = std::max<uint64_t>(header.rows_per_segment * header.row_bytes, 1);
+  const size_t segments_a_part = std::max<uint64_t>(kPartBytes / segment_bytes, 1);
+  size_t segment = 0;
+  do {
+    Part part;
+    part.of = &blob;
+    part.first_segment = segment;
+    part.segment_count = std::min(segments_a_part, header.segments.size() - segment);
+    part.first_row = header.segment_first_row(segment);
+    for (size_t i = 0; i < part.segment_count; ++i) part.row_count += header.segment_rows(segment + i);
+    segment += part.segment_count;
+    part.last_of_blob = segment == header.segments.size();
+    parts_.push_back(part);
+  } while (segment < header.segments.size());
 }
 
 size_t Schedule::default_ring_bytes() const {
@@ -82,7 +72,7 @@ size_t Schedule::default_ring_bytes() const {
   size_t previous = 0;
   size_t current = 0;
   for (const Part& part : parts_) {
-    if (part.uses_ring()) current += piece_bytes(part.bytes());
+    if (part.home() == Home::kRing) current += piece_bytes(part.most_bytes());
     largest_pair = std::max(largest_pair, previous + current);
     if (part.last_of_layer) {
       previous = current;
@@ -96,7 +86,7 @@ size_t Schedule::default_ring_bytes() const {
 size_t Schedule::smallest_ring_bytes() const {
   size_t largest = 0;
   for (const Part& part : parts_) {
-    if (part.uses_ring()) largest = std::max(largest, piece_bytes(part.bytes()));
+    if (part.home() == Home::kRing) largest = std::max(largest, piece_bytes(part.most_bytes()));
   }
   return 3 * largest;
 }
@@ -104,27 +94,32 @@ size_t Schedule::smallest_ring_bytes() const {
 bool Schedule::equals(const Schedule& other) const {
   return ring_bytes_ == other.ring_bytes_ &&
          std::equal(blobs_.begin(), blobs_.end(), other.blobs_.begin(), other.blobs_.end(),
-                    [](const ScheduledBlob& a, const ScheduledBlob& b) {
-                      return a.blob->offset() == b.blob->offset() && a.blob->layer() == b.blob->layer() &&
-                             a.residence == b.residence && a.as_stored == b.as_stored &&
-                             codec_in_memory(a) == codec_in_memory(b);
-                    });
+                    [](const ScheduledBlob& a, const ScheduledBlob& b) { return a.equals(b); });
 }
 
-void Schedule::allocate() {
-  pinned_ = MappedMemory(pinned_bytes_);
+size_t Schedule::pinned_bytes() const { return pinned_bytes_ + (queue_ == nullptr ? 0 : queue_->used_bytes()); }
+
+void Schedule::allocate(WeightAllocator& allocator) {
+  pinned_ = allocator.allocate(pinned_bytes_);
+  queue_ = std::make_unique<TranscodeQueue>(allocator);
   slots = std::vector<Slot>(parts_.size());
-  size_t recoded = 0;
-  for (const Part& part : parts_) recoded += part.recoded != nullptr ? part.recoded_bytes_bound() : 0;
-  recoded_.expect(recoded);
-  uint8_t* next = pinned_.data();
+  uint8_t* next = pinned_.get();
+  for (const ScheduledBlob& blob : blobs_) {
+    if (blob.source().kept_bytes() == 0) continue;
+    blob.source().keep_in(next);
+    next += piece_bytes(blob.source().kept_bytes());
+  }
+  size_t queued = 0;
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
-    if (part.residence == Residence::kStreamed || part.recoded != nullptr) continue;
-    const bool stays = !part.uses_ring();
-    (stays ? slots[i].data : slots[i].kept) = next;
-    next += piece_bytes(stays ? part.bytes() : part.stored_bytes());
+    if (part.is_queued()) {
+      queued += part.most_bytes();
+    } else if (part.home() == Home::kMemory) {
+      slots[i].data = next;
+      next += piece_bytes(part.bytes());
+    }
   }
+  queue_->expect(queued);
 }
 
 }  // namespace lpc

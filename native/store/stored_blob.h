@@ -18,7 +18,7 @@ struct ReadBuffers {
   const std::atomic<bool>* give_up = nullptr;  // when it is true nobody wants what is being read
   StagingBuffer staging;
   std::vector<uint8_t> scratch;
-  std::vector<uint8_t> decoded, encoded, encode_scratch;  // of a RecodedBlob's segment
+  std::vector<uint8_t> decoded, encoded, encode_scratch;  // of a transcoded segment
 };
 
 class StoredBlob {

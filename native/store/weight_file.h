@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "store/cancel.h"
 #include "store/limiter.h"
 #include "store/memory.h"
 #include "store/read_pace.h"

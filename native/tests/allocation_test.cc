@@ -41,7 +41,7 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 namespace lpc {
 namespace {
 
-using test::TemporaryWeights;
+using namespace test;
 
 constexpr size_t kBlobs = 8;
 constexpr size_t kColumns = test::kRowBytes / 2;
@@ -55,7 +55,7 @@ class Products {
   explicit Products(const Schedule& schedule) : schedule_(schedule), parts_(schedule.part_count()) {
     for (float& value : x_) value = 0.5f;
     for (size_t i = 0; i < schedule.part_count(); ++i) {
-      y_.resize(std::max<size_t>(y_.size(), kRows.back() * schedule.part(i).blob->header().rows));
+      y_.resize(std::max<size_t>(y_.size(), kRows.back() * schedule.part(i).blob().header().rows));
     }
   }
 
@@ -63,9 +63,9 @@ class Products {
     const uint8_t* data = store.acquire(index);
     auto& [matrix, place] = parts_[index];
     const Part& part = schedule_.part(index);
-    const Form form = part.as_stored ? Form::kStored : Form::kDecoded;
     if (matrix == nullptr) {
-      matrix = open_matrix({part.header(), form, part.first_segment, part.segment_count, {data, part.bytes()}, {}});
+      matrix =
+          open_matrix({part.header(), part.form(), part.first_segment, part.segment_count, {data, part.bytes()}, {}});
     } else {
       matrix->rebase(data);
     }
@@ -108,11 +108,18 @@ class Products {
   bool meets_all_ = false;
 };
 
+// What passes want: all blobs, or some and then others, not in the order of the schedule.
+enum class Wants { kEverything, kChosen };
+constexpr std::array<size_t, 3> kChosen{1, 6, 3};
+constexpr std::array<size_t, 2> kChosenLater{7, 0};
+
 // Allocations in kPasses passes, after some that may allocate. Streamed parts move, or nothing would be shown.
-uint64_t allocations_of(const TemporaryWeights& weights, Residence residence, bool moves) {
+uint64_t allocations_of(const TemporaryWeights& weights, const Placement& placement, bool moves,
+                        Wants wants = Wants::kEverything) {
   LayerStore store(2);
   const auto observer = std::make_shared<Observer>();
-  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, residence), 0));
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, placement), 0));
+  CHECK(schedule->part_count() == kBlobs);  // one a blob
   Products products(*schedule);
   uint64_t before = 0;
   size_t moved_before = 0;
@@ -123,9 +130,15 @@ uint64_t allocations_of(const TemporaryWeights& weights, Residence residence, bo
       moved_before = products.times_moved();
     }
     products.let_threads_meet_all(pass == 0);
-    store.begin_pass(schedule, observer);
-    for (size_t i = 0; i < schedule->part_count(); ++i) {
-      products.multiply(store, i, kRows[static_cast<size_t>(pass) % kRows.size()]);
+    const size_t m = kRows[static_cast<size_t>(pass) % kRows.size()];
+    if (pass < kFirst || wants == Wants::kEverything) {
+      store.begin_pass(schedule, observer);
+      for (size_t i = 0; i < kBlobs; ++i) products.multiply(store, i, m);
+    } else {
+      store.begin_pass(schedule, observer, nullptr, kChosen);
+      for (const size_t i : kChosen) products.multiply(store, i, m);
+      store.want(kChosenLater);
+      for (const size_t i : kChosenLater) products.multiply(store, i, m);
     }
     store.end_pass();
   }
@@ -137,21 +150,33 @@ uint64_t allocations_of(const TemporaryWeights& weights, Residence residence, bo
 
 TEST(test_pass_over_weights_that_stay_allocates_nothing) {
   const TemporaryWeights weights(kBlobs);
-  CHECK(allocations_of(weights, Residence::kDecoded, false) == 0);
-  CHECK(allocations_of(weights, Residence::kRecoded, false) == 0);
+  CHECK(allocations_of(weights, kDecoded, false) == 0);
+  CHECK(allocations_of(weights, kTranscoded, false) == 0);
   const TemporaryWeights packed(kBlobs, LPC_CODEC_PACKED);
-  CHECK(allocations_of(packed, Residence::kResident, false) == 0);
+  CHECK(allocations_of(packed, {Home::kMemory, Form::kStored}, false) == 0);
 }
 
 TEST(test_pass_over_streamed_weights_allocates_nothing) {
   const TemporaryWeights weights(kBlobs);
-  CHECK(allocations_of(weights, Residence::kStreamed, true) == 0);
-  CHECK(allocations_of(weights, Residence::kResident, true) == 0);  // kept as stored, decoded into the ring
+  CHECK(allocations_of(weights, kStreamed, true) == 0);
+  CHECK(allocations_of(weights, kResident, true) == 0);  // kept as stored, decoded into the ring
 }
 
 TEST(test_pass_over_streamed_packed_weights_allocates_nothing) {
   const TemporaryWeights packed(kBlobs, LPC_CODEC_PACKED);
-  CHECK(allocations_of(packed, Residence::kStreamed, true) == 0);
+  CHECK(allocations_of(packed, {Home::kRing, Form::kStored}, true) == 0);
+}
+
+TEST(test_pass_over_chosen_weights_allocates_nothing) {
+  const TemporaryWeights weights(kBlobs);
+  CHECK(allocations_of(weights, kStreamed, true, Wants::kChosen) == 0);
+  CHECK(allocations_of(weights, kResident, true, Wants::kChosen) == 0);
+  CHECK(allocations_of(weights, kTranscoded, false, Wants::kChosen) == 0);
+}
+
+TEST(test_pass_over_streamed_transcoded_weights_allocates_nothing) {
+  const TemporaryWeights weights(kBlobs);
+  CHECK(allocations_of(weights, {Home::kRing, Form::kTranscoded}, true) == 0);
 }
 
 }  // namespace

@@ -13,12 +13,11 @@
 namespace lpc {
 namespace {
 
-using test::TemporaryWeights;
+using namespace test;
 
 constexpr size_t kBlobs = 6;
 constexpr size_t kSessions = 6;
-constexpr Residence kResidences[] = {Residence::kStreamed, Residence::kResident, Residence::kDecoded,
-                                     Residence::kRecoded};
+constexpr Placement kPlacements[] = {kStreamed, kResident, kDecoded, kTranscoded};
 constexpr uint64_t kSlowBus = 2'000'000;  // a pass takes some hundredths of a second: some are cancelled while waiting
 
 struct Counts {
@@ -48,8 +47,8 @@ void live(SharedModels& models, const TemporaryWeights& weights, size_t session,
   const auto model = models.open(weights.path(), {ReadMode::kAuto, kSlowBus}, 3);
   const auto observer = std::make_shared<Observer>();
   register_session(name_of(session), observer);
-  const Residence residence = kResidences[(session + round) % std::size(kResidences)];
-  auto schedule = model->store.share(std::make_shared<Schedule>(weights.of(model->file, residence), 0));
+  const Placement& placement = kPlacements[(session + round) % std::size(kPlacements)];
+  auto schedule = model->store.share(std::make_shared<Schedule>(weights.of(model->file, placement), 0));
   ++counts.loads;
   for (int pass = 0; pass < 3; ++pass) {
     ++(run(model->store, schedule, observer, weights, session) ? counts.whole : counts.cancelled);

@@ -41,28 +41,47 @@ extern "C" ssize_t pread(int descriptor, void* buffer, size_t bytes, off_t offse
 namespace lpc {
 namespace {
 
-using test::TemporaryWeights;
-using test::use;
+using namespace test;
 
 constexpr size_t kBlobs = 8;
 
 class FaultyPasses {
  public:
-  explicit FaultyPasses(ReadMode mode, Residence residence = Residence::kStreamed) {
+  explicit FaultyPasses(ReadMode mode, const Placement& placement = kStreamed) {
     fault = Fault::kNone;
-    schedule_ = store_.share(std::make_shared<Schedule>(weights_.open({mode, 0}, residence), 0));
+    schedule_ = store_.share(std::make_shared<Schedule>(weights_.open({mode, 0}, placement), 0));
   }
   ~FaultyPasses() {
     fault = Fault::kNone;
     store_.retire(std::move(schedule_));
   }
 
-  // Runs a pass; the error that ended it, or "".
+  // Runs a pass over all blobs; the error that ended it, or "".
   std::string run(const std::shared_ptr<const CancelFlag>& cancel = nullptr) {
+    return run_some({0, 1, 2, 3, 4, 5, 6, 7}, cancel);
+  }
+  // Over these: the first ones are named at the beginning, the last one on the way.
+  std::string run_some(const std::vector<size_t>& blobs, const std::shared_ptr<const CancelFlag>& cancel = nullptr) {
     return test::error_of([&] {
-      store_.begin_pass(schedule_, observer_, cancel);
+      store_.begin_pass(schedule_, observer_, cancel, std::span(blobs).first(blobs.size() - 1));
       try {
-        for (size_t blob = 0; blob < kBlobs; ++blob) use(store_, *schedule_, weights_, blob);
+        store_.want(std::span(blobs).last(1));
+        for (const size_t blob : blobs) use(store_, *schedule_, weights_, blob);
+      } catch (...) {
+        store_.end_pass();
+        throw;
+      }
+      store_.end_pass();
+    });
+  }
+
+  // Uses one more blob in a pass over others, without having named it.
+  std::string use_unnamed(const std::vector<size_t>& named, size_t other) {
+    return test::error_of([&] {
+      store_.begin_pass(schedule_, observer_, nullptr, named);
+      for (const size_t blob : named) use(store_, *schedule_, weights_, blob);
+      try {
+        use(store_, *schedule_, weights_, other);
       } catch (...) {
         store_.end_pass();
         throw;
@@ -114,10 +133,10 @@ TEST(test_store_bytes_that_change_on_the_way_are_an_error_never_an_output) {
   check_error(Fault::kFlippedBits, "LPC_CHECKSUM_MISMATCH", "checksum");
 }
 
-TEST(test_store_recoded_weights_after_a_fault_are_read_again_and_right) {
+TEST(test_store_transcoded_weights_after_a_fault_are_read_again_and_right) {
   for (Fault kind : {Fault::kError, Fault::kFlippedBits, Fault::kEnd}) {
     for (int after : {0, 1, 2, 5, 17, 40}) {
-      FaultyPasses passes(ReadMode::kBuffered, Residence::kRecoded);
+      FaultyPasses passes(ReadMode::kBuffered, kTranscoded);
       good_reads = after;
       fault = kind;
       const std::string error = passes.run();
@@ -153,9 +172,9 @@ TEST(test_store_cancelled_pass_ends_and_the_next_one_is_whole) {
 
 TEST(test_store_cancelled_on_a_slow_bus_stops_waiting_and_reading) {
   const TemporaryWeights weights(kBlobs);
-  for (Residence residence : {Residence::kStreamed, Residence::kRecoded}) {
+  for (const Placement& placement : {kStreamed, kTranscoded}) {
     LayerStore store(3);
-    auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, residence), 0));
+    auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, placement), 0));
     const auto cancel = std::make_shared<CancelFlag>(false);
     store.begin_pass(schedule, std::make_shared<Observer>(), cancel);
     std::thread cancelling([&] { *cancel = true; });
@@ -164,6 +183,75 @@ TEST(test_store_cancelled_on_a_slow_bus_stops_waiting_and_reading) {
     store.end_pass();  // at one byte a second: within the days that the workers' reads would have taken
     store.retire(std::move(schedule));
   }
+}
+
+TEST(test_store_fault_in_a_pass_over_some_names_one_of_them_and_is_over_with_it) {
+  for (const Placement& placement : {kStreamed, kResident, kDecoded, kTranscoded}) {
+    for (const int after : {0, 3}) {
+      FaultyPasses passes(ReadMode::kBuffered, placement);
+      good_reads = after;
+      fault = Fault::kError;
+      const std::string error = passes.run_some({6, 2, 4});
+      CHECK_CONTAINS(error, "LPC_IO_ERROR");
+      CHECK(error.find("tensor w6") != error.npos || error.find("tensor w2") != error.npos ||
+            error.find("tensor w4") != error.npos);
+      fault = Fault::kNone;
+      CHECK(passes.run_some({6, 2, 4}) == "");
+      CHECK(passes.run() == "");
+    }
+  }
+}
+
+TEST(test_store_fault_while_reading_ahead_harms_no_pass_that_comes_after_it) {
+  FaultyPasses passes(ReadMode::kBuffered);
+  size_t whole = 0;
+  for (int round = 0; round < 10; ++round) {
+    CHECK(passes.run_some({1, 5}) == "");
+    good_reads = 0;
+    fault = Fault::kError;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    fault = Fault::kNone;
+    const std::string error = passes.run_some({1, 5});  // what has failed by now is tried once more
+    if (!error.empty()) CHECK_CONTAINS(error, "LPC_IO_ERROR");
+    whole += error.empty() ? 1 : 0;
+    CHECK(passes.run() == "");
+  }
+  CHECK(whole > 0);
+}
+
+TEST(test_store_fault_of_a_blob_that_nobody_named_is_over_with_its_pass) {
+  FaultyPasses passes(ReadMode::kBuffered, kDecoded);
+  CHECK(passes.run_some({1, 2}) == "");
+  good_reads = 0;
+  fault = Fault::kError;
+  CHECK_CONTAINS(passes.use_unnamed({1, 2}, 7), "tensor w7");
+  CHECK(passes.run_some({1, 2}) == "");  // these are in memory
+  fault = Fault::kNone;
+  CHECK(passes.use_unnamed({1, 2}, 7) == "");
+  CHECK(passes.run() == "");
+}
+
+TEST(test_store_cancelled_pass_over_some_leaves_whole_passes) {
+  for (const Placement& placement : {kStreamed, kDecoded, kTranscoded}) {
+    FaultyPasses passes(ReadMode::kAuto, placement);
+    const std::string error = passes.run_some({3, 5, 1}, std::make_shared<CancelFlag>(true));
+    if (!error.empty()) CHECK_CONTAINS(error, "LPC_CANCELLED");
+    CHECK(passes.run_some({3, 5, 1}) == "");
+    CHECK(passes.run() == "");
+  }
+}
+
+TEST(test_store_cancelled_on_a_slow_bus_while_it_waits_for_what_nobody_named_stops) {
+  const TemporaryWeights weights(kBlobs);
+  LayerStore store(3);
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kAuto, 1}, kStreamed), 0));
+  const auto cancel = std::make_shared<CancelFlag>(false);
+  store.begin_pass(schedule, std::make_shared<Observer>(), cancel, {});
+  std::thread cancelling([&] { *cancel = true; });
+  CHECK_CONTAINS(test::error_of([&] { store.acquire(5); }), "LPC_CANCELLED");
+  cancelling.join();
+  store.end_pass();
+  store.retire(std::move(schedule));
 }
 
 TEST(test_store_reading_is_reported_once_it_is_decided) {

@@ -18,22 +18,21 @@
 namespace lpc {
 namespace {
 
-using test::TemporaryWeights;
-using test::use;
+using namespace test;
 
 TEST(test_ring_hands_out_in_order_and_takes_back_in_any) {
   Ring ring;
   ring.resize(64 * 10, 10);
-  uint8_t* a = ring.allocate(64 * 4);
-  uint8_t* b = ring.allocate(64 * 4);
+  uint8_t* a = ring.allocate(64 * 4, 0);
+  uint8_t* b = ring.allocate(64 * 4, 0);
   CHECK(a != nullptr && b == a + 64 * 4);
-  CHECK(ring.allocate(64 * 3) == nullptr);
+  CHECK(ring.allocate(64 * 3, 0) == nullptr);
   ring.release(b);
-  CHECK(ring.allocate(64 * 3) == nullptr);  // the older piece still stands before it
+  CHECK(ring.allocate(64 * 3, 0) == nullptr);  // the older piece still stands before it
   ring.release(a);
-  uint8_t* c = ring.allocate(64 * 10);
+  uint8_t* c = ring.allocate(64 * 10, 0);
   CHECK(c == a);
-  CHECK(ring.allocate(1) == nullptr);
+  CHECK(ring.allocate(1, 0) == nullptr);
 }
 
 TEST(test_ring_wraps_around_and_never_overlaps) {
@@ -43,7 +42,7 @@ TEST(test_ring_wraps_around_and_never_overlaps) {
   std::vector<std::pair<uint8_t*, size_t>> held;
   for (int step = 0; step < 20000; ++step) {
     const size_t bytes = 1 + random() % 900;
-    uint8_t* piece = ring.allocate(bytes);
+    uint8_t* piece = ring.allocate(bytes, 0);
     if (piece != nullptr) {
       for (const auto& [other, size] : held) CHECK(piece + bytes <= other || other + size <= piece);
       held.emplace_back(piece, bytes);
@@ -137,11 +136,11 @@ TEST(test_read_trial_chooses_direct_unless_buffered_is_faster_by_a_quarter) {
 
 TEST(test_store_every_residence_and_read_mode_gives_the_contents) {
   const TemporaryWeights weights(9);
-  for (Residence residence : {Residence::kStreamed, Residence::kResident, Residence::kDecoded, Residence::kRecoded}) {
+  for (const Placement& placement : {kStreamed, kResident, kDecoded, kTranscoded}) {
     for (ReadMode mode : {ReadMode::kAuto, ReadMode::kBuffered}) {
       LayerStore store(3);
       const auto observer = std::make_shared<Observer>();
-      auto schedule = store.share(std::make_shared<Schedule>(weights.open({mode, 0}, residence), 0));
+      auto schedule = store.share(std::make_shared<Schedule>(weights.open({mode, 0}, placement), 0));
       for (int pass = 0; pass < 6; ++pass) {
         store.begin_pass(schedule, observer);
         for (size_t blob = 0; blob < 9; ++blob) use(store, *schedule, weights, blob);
@@ -156,7 +155,7 @@ TEST(test_store_passes_out_of_order_or_cut_short_stay_right) {
   const TemporaryWeights weights(8);
   LayerStore store(2);
   const auto observer = std::make_shared<Observer>();
-  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, kStreamed), 0));
   std::mt19937 random(11);
   for (int pass = 0; pass < 60; ++pass) {
     std::vector<size_t> order{0, 1, 2, 3, 4, 5, 6, 7};
@@ -169,11 +168,11 @@ TEST(test_store_passes_out_of_order_or_cut_short_stay_right) {
   store.retire(std::move(schedule));
 }
 
-TEST(test_store_recoded_weights_after_passes_cut_short_are_read_once_and_kept) {
+TEST(test_store_transcoded_weights_after_passes_cut_short_are_read_once_and_kept) {
   const TemporaryWeights weights(8);
   LayerStore store(3);
   const auto observer = std::make_shared<Observer>();
-  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0));
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0));
   std::mt19937 random(5);
   for (int pass = 0; pass < 40; ++pass) {
     const size_t used = pass < 20 ? random() % 8 : 8;
@@ -183,7 +182,7 @@ TEST(test_store_recoded_weights_after_passes_cut_short_are_read_once_and_kept) {
   }
   const Statistics& statistics = observer->statistics;
   uint64_t in_memory = 0;
-  for (size_t i = 0; i < schedule->part_count(); ++i) in_memory += align_up(schedule->part(i).stored_bytes(), 64);
+  for (size_t i = 0; i < schedule->part_count(); ++i) in_memory += align_up(schedule->part(i).bytes(), 64);
   CHECK(statistics.pinned_bytes == in_memory);
   CHECK(statistics.ring_bytes == 0);
   CHECK(statistics.transcoded_from_bytes >= statistics.transcoded_bytes / 2);
@@ -196,12 +195,12 @@ TEST(test_store_recoded_weights_after_passes_cut_short_are_read_once_and_kept) {
   store.retire(std::move(schedule));
 }
 
-TEST(test_store_recoded_weights_of_two_sessions_are_one) {
+TEST(test_store_transcoded_weights_of_two_sessions_are_one) {
   const TemporaryWeights weights(4);
   LayerStore store(2);
-  const auto first = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0));
-  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kRecoded), 0)) == first);
-  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kResident), 0)) != first);
+  const auto first = store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0));
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0)) == first);
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, kResident), 0)) != first);
 }
 
 TEST(test_growing_memory_rewound_is_used_again) {
@@ -285,7 +284,7 @@ TEST(test_store_in_a_child_of_fork_is_refused_and_leaves_the_parent_alone) {
   const TemporaryWeights weights(6);
   const auto observer = std::make_shared<Observer>();
   LayerStore store(3);
-  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, kStreamed), 0));
   store.begin_pass(schedule, observer);
   use(store, *schedule, weights, 0);  // in the middle of a pass
   const pid_t child = fork();
@@ -296,7 +295,7 @@ TEST(test_store_in_a_child_of_fork_is_refused_and_leaves_the_parent_alone) {
     store.retire(std::move(mine));
     {
       LayerStore own(2);
-      auto again = own.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
+      auto again = own.share(std::make_shared<Schedule>(weights.open({}, kStreamed), 0));
       own.begin_pass(again, observer);
       for (size_t blob = 0; blob < 6; ++blob) use(own, *again, weights, blob);
       own.end_pass();
@@ -317,9 +316,9 @@ TEST(test_store_in_a_child_of_fork_is_refused_and_leaves_the_parent_alone) {
 TEST(test_store_sessions_on_two_schedules_from_many_threads_take_turns) {
   const TemporaryWeights weights(6);
   LayerStore store(2);
-  const auto streamed = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kStreamed), 0));
-  const auto kept = store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0));
-  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, Residence::kDecoded), 0)) == kept);
+  const auto streamed = store.share(std::make_shared<Schedule>(weights.open({}, kStreamed), 0));
+  const auto kept = store.share(std::make_shared<Schedule>(weights.open({}, kDecoded), 0));
+  CHECK(store.share(std::make_shared<Schedule>(weights.open({}, kDecoded), 0)) == kept);
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {
@@ -339,8 +338,7 @@ TEST(test_store_file_cut_while_running_is_an_error_that_names_tensor_and_segment
   const TemporaryWeights weights(4);
   LayerStore store(2);
   const auto observer = std::make_shared<Observer>();
-  auto schedule =
-      store.share(std::make_shared<Schedule>(weights.open({ReadMode::kBuffered, 0}, Residence::kStreamed), 0));
+  auto schedule = store.share(std::make_shared<Schedule>(weights.open({ReadMode::kBuffered, 0}, kStreamed), 0));
   CHECK(truncate(weights.path().c_str(), 100) == 0);
   for (int pass = 0; pass < 3; ++pass) {
     store.begin_pass(schedule, observer);
@@ -355,7 +353,7 @@ TEST(test_store_file_cut_while_running_is_an_error_that_names_tensor_and_segment
 
 TEST(test_schedule_ring_too_small_says_how_much_is_needed) {
   const TemporaryWeights weights(2);
-  const std::string error = test::error_of([&] { Schedule(weights.open({}, Residence::kStreamed), 100); });
+  const std::string error = test::error_of([&] { Schedule(weights.open({}, kStreamed), 100); });
   CHECK_CONTAINS(error, "ring_bytes: got 100, expected at least 40704");
 }
 

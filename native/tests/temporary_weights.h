@@ -13,13 +13,23 @@
 #include <vector>
 
 #include "codecs/codec.h"
-#include "matmul/registry.h"
 #include "store/layer_store.h"
 #include "tests/check.h"
 
 namespace lpc::test {
 
 inline constexpr uint64_t kRowBytes = 256;
+
+// Where weights live, in which form, and whether their source keeps what it has read.
+struct Placement {
+  Home home = Home::kRing;
+  Form form = Form::kDecoded;
+  bool kept = false;
+};
+inline constexpr Placement kStreamed{Home::kRing, Form::kDecoded};
+inline constexpr Placement kResident{Home::kRing, Form::kDecoded, true};
+inline constexpr Placement kDecoded{Home::kMemory, Form::kDecoded};
+inline constexpr Placement kTranscoded{Home::kMemory, Form::kTranscoded};
 
 // bf16. Removed with the object. Two blobs a layer.
 class TemporaryWeights {
@@ -38,18 +48,16 @@ class TemporaryWeights {
   const std::string& path() const { return path_; }
   const std::vector<uint8_t>& expected(size_t blob) const { return contents_[blob]; }
 
-  std::vector<ScheduledBlob> open(const FileOptions& options, Residence residence) const {
-    return of(std::make_shared<const WeightFile>(path_, options), residence);
+  std::vector<ScheduledBlob> open(const FileOptions& options, const Placement& placement) const {
+    return of(std::make_shared<const WeightFile>(path_, options), placement);
   }
 
-  std::vector<ScheduledBlob> of(const std::shared_ptr<const WeightFile>& file, Residence residence) const {
+  std::vector<ScheduledBlob> of(const std::shared_ptr<const WeightFile>& file, const Placement& placement) const {
     std::vector<ScheduledBlob> blobs;
     for (size_t i = 0; i < contents_.size(); ++i) {
       auto blob = std::make_shared<const StoredBlob>(file, std::string("w").append(std::to_string(i)),
                                                      static_cast<int64_t>(i / 2), offsets_[i], bytes_[i]);
-      auto recoded = residence == Residence::kRecoded ? std::make_shared<RecodedBlob>(blob, packed_codec()) : nullptr;
-      const bool as_stored = residence != Residence::kDecoded && can_multiply_stored(blob->header());
-      blobs.push_back({std::move(blob), residence, recoded != nullptr || as_stored, std::move(recoded)});
+      blobs.push_back(placed(std::move(blob), placement));
     }
     return blobs;
   }
@@ -75,6 +83,18 @@ class TemporaryWeights {
     contents_.push_back(std::move(content));
   }
 
+  static ScheduledBlob placed(std::shared_ptr<const StoredBlob> blob, const Placement& placement) {
+    std::shared_ptr<SegmentSource> source;
+    if (placement.kept) {
+      source = std::make_shared<KeptSource>(std::move(blob));
+    } else {
+      source = std::make_shared<SegmentSource>(std::move(blob));
+    }
+    if (placement.form == Form::kDecoded) return ScheduledBlob::decoded(std::move(source), placement.home);
+    if (placement.form == Form::kStored) return ScheduledBlob::stored(std::move(source), placement.home);
+    return ScheduledBlob::transcoded(std::move(source), placement.home, packed_codec());
+  }
+
   static const Codec& packed_codec() { return get_codec(LPC_CODEC_PACKED).variant(LPC_PACKED_E3P3); }
 
   lpc_codec codec_;
@@ -87,7 +107,7 @@ class TemporaryWeights {
 // What a part's bytes stand for.
 inline std::vector<uint8_t> decoded(const Part& part, const uint8_t* data) {
   std::vector<uint8_t> out(part.decoded_bytes());
-  if (part.recoded == nullptr) {
+  if (part.form() == Form::kDecoded) {
     std::copy(data, data + out.size(), out.begin());
     return out;
   }
@@ -96,7 +116,8 @@ inline std::vector<uint8_t> decoded(const Part& part, const uint8_t* data) {
   size_t done = 0;
   for (size_t i = part.first_segment; i < part.first_segment + part.segment_count; ++i) {
     const size_t bytes = header.segment_decoded_bytes(i);
-    const Bytes stored(data + header.segments[i].offset, header.segments[i].bytes);
+    const Segment& segment = header.segments[i];
+    const Bytes stored(data + (segment.offset - header.segments[part.first_segment].offset), segment.bytes);
     decode_segment(header, i, stored, MutableBytes(out).subspan(done, bytes), scratch);
     done += bytes;
   }
