@@ -147,6 +147,19 @@ class CounterInfo(ctypes.Structure):
     _fields_ = [("struct_bytes", c_uint32), ("kind", c_uint32), ("name", c_char_p), ("unit", c_char_p)]
 
 
+class OptionInfo(ctypes.Structure):
+    """lpc_option_info."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("reserved", c_uint32),
+        ("name", c_char_p),
+        ("values", c_char_p),
+        ("default_value", c_char_p),
+        ("meaning", c_char_p),
+    ]
+
+
 _PROTOTYPES = {
     "lpc_version": (c_char_p, []),
     "lpc_api_version": (c_uint32, []),
@@ -306,6 +319,27 @@ def session_counters(session_id: str, count: int) -> list[int]:
     stats = kind(struct_bytes=ctypes.sizeof(kind))
     check(get(session_id.encode(), ctypes.byref(stats)))
     return list(stats.values)
+
+
+def session_residence(session_id: str) -> str:
+    """Where the layers of a session's weights live, such as "1-5:transcoded,6-23:streamed"; "" before its first run.
+
+    LpcError if the session is unknown.
+    """
+    get = library().lpc_get_session_residence
+    get.restype, get.argtypes = c_int, [c_char_p, c_char_p, c_uint64, POINTER(c_uint64)]
+    size = c_uint64()
+    check(get(session_id.encode(), None, 0, ctypes.byref(size)))
+    text = ctypes.create_string_buffer(size.value)
+    check(get(session_id.encode(), text, size, ctypes.byref(size)))
+    return text.value.decode()
+
+
+def provider_options() -> Iterator[OptionInfo]:
+    """Give every option of the execution provider, in the order of its documentation."""
+    get = library().lpc_describe_option
+    get.restype, get.argtypes = c_int, [c_uint32, POINTER(OptionInfo)]
+    return listed(get, OptionInfo)
 
 
 def cancel_run(run_id: str) -> bool:

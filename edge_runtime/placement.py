@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edge_runtime.budget import ledger
 from edge_runtime.errors import BudgetError
 from edge_runtime.machine.memory import default_budget, require_within_group
 from edge_runtime.package import Package
-from edge_runtime.plan import Figures, Placement, plan_for
+from edge_runtime.plan import Figures, Placement, plan_for, provider_option
 from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ModelShape
 
 PART_BYTES = 16 << 20
@@ -108,10 +108,12 @@ def _shared(wanted: _Wanted, placed: Placement, room: int) -> Placement | None:
 
 def _whole(wanted: _Wanted, room: int) -> Placement | None:
     """Everything in memory, in the best form that leaves room."""
-    for state in _whole_states(wanted):
-        weights = _weight_bytes(wanted.package, state)
+    for states in _whole_states(wanted):
+        weights = _weight_bytes(wanted.package, states)
         if weights + _MODERATE_BYTES + PROCESS_BYTES <= room:
-            residence = f"0-{len(wanted.package.layers)}:{state}"
+            residence = provider_option(
+                (layer.index, state) for layer, state in zip(wanted.shape.layers, states, strict=True)
+            )
             return Placement(residence, 0, weight_bytes=weights, text_bytes=wanted.moderate_bytes)
     return None
 
@@ -162,19 +164,22 @@ def place_fallback(
     return Placement("fallback", 0, weight_bytes=weights, text_bytes=min(text, _MODERATE_BYTES))
 
 
-def _whole_states(wanted: _Wanted) -> list[str]:
-    """The states that all layers may have where nothing is planned, the better first.
+def _whole_states(wanted: _Wanted) -> list[list[str]]:
+    """The states of all layers, one list a way to keep everything where nothing is planned, the best first.
 
-    Packed weights may have another machine's layout, but serve as they are where memory is short.
+    The provider chooses in the same way for a session without options (native/ep/auto_placement.cc). Packed weights may
+    have another machine's layout, but serve as they are where memory is short.
     """
+    layers = wanted.shape.layers
+    quickest = (
+        [["transcoded" if layer.may_be_transcoded else "decoded" for layer in layers]] if wanted.transcode else []
+    )
     gains = any(tensor.transcoded is not None for tensor in wanted.shape.tensors)
-    states = ["transcoded"] if gains or (wanted.transcode and "packed" in wanted.shape.codecs) else []
-    return states if gains else [*states, "resident"]
+    return quickest if gains else [*quickest, ["resident"] * len(layers)]
 
 
-def _weight_bytes(package: Package, state: str) -> int:
+def _weight_bytes(package: Package, states: Sequence[str]) -> int:
     """An upper bound of what kept weights and their ring take: no encoded weight is larger than decoded."""
     layers = [layer.decoded_bytes for layer in package.layers]
     ring = max((a + b for a, b in itertools.pairwise(layers)), default=sum(layers))
-    weights = sum(layers) if state == "transcoded" else int(package.manifest["data"]["bytes"])
-    return weights + ring
+    return (int(package.manifest["data"]["bytes"]) if "resident" in states else sum(layers)) + ring

@@ -97,7 +97,10 @@ class Session:
         return provider.session_stats(self.session_id)
 
 
-def open_session(model: Path, *, use_provider: bool = True, parallel: bool = False, **options: str) -> Session:
+def open_session(
+    model: Path, *, use_provider: bool = True, parallel: bool = False, residence: str = "streamed", **options: str
+) -> Session:
+    """Open a model whose weights are streamed, as is not the default: most tests are about what happens then."""
     ort = provider.import_onnxruntime()
     session_id = f"small-{next(_session_numbers)}"
     session_options = ort.SessionOptions()
@@ -107,7 +110,9 @@ def open_session(model: Path, *, use_provider: bool = True, parallel: bool = Fal
     if parallel:
         session_options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     if use_provider:
-        session_options.add_provider_for_devices(provider.devices(), {"session_id": session_id, **options})
+        session_options.add_provider_for_devices(
+            provider.devices(), {"session_id": session_id, "residence": residence, **options}
+        )
         session = ort.InferenceSession(model, session_options, enable_fallback=0)
     else:
         session = ort.InferenceSession(model, session_options, providers=["CPUExecutionProvider"])

@@ -9,7 +9,7 @@ from edge_runtime.plan.figures import Figures, Rate
 from edge_runtime.plan.make import plan_for
 from edge_runtime.plan.placement import Placement
 from edge_runtime.plan.report import table
-from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option
+from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option, provider_option
 
 __all__ = [
     "Figures",
@@ -22,5 +22,6 @@ __all__ = [
     "Verdict",
     "parse_provider_option",
     "plan_for",
+    "provider_option",
     "table",
 ]

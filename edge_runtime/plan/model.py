@@ -83,6 +83,11 @@ class Layer:
             return None
         return sum(size for size in sizes if size is not None)
 
+    @property
+    def may_be_transcoded(self) -> bool:
+        """Whether products can be computed from every blob, as it is stored or transcoded."""
+        return all(_is_direct(tensor) or tensor.transcoded is not None for tensor in self.tensors)
+
 
 @dataclass(frozen=True)
 class ModelShape:

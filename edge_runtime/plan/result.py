@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -147,13 +147,7 @@ class Plan:
         layer indices of lpc.json; STATE is decoded, transcoded, resident, streamed or on_demand. Entries ascend and
         cover every layer once. No spaces. `parse_provider_option` is the reverse.
         """
-        entries: list[tuple[int, int, str]] = []
-        for layer in self.layers:
-            if entries and entries[-1][2] == layer.state and entries[-1][1] == layer.index - 1:
-                entries[-1] = (entries[-1][0], layer.index, layer.state)
-            else:
-                entries.append((layer.index, layer.index, layer.state))
-        return ",".join(f"{a}:{state}" if a == b else f"{a}-{b}:{state}" for a, b, state in entries)
+        return provider_option((layer.index, layer.state) for layer in self.layers)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: sizes in bytes, times in seconds."""
@@ -189,6 +183,17 @@ class Plan:
 def predicted(seconds: float) -> str:
     """A predicted duration: two digits, as it is no better known."""
     return format_seconds(seconds, digits=2)
+
+
+def provider_option(states: Iterable[tuple[int, str]]) -> str:
+    """Return ascending layer indices with their states as `Plan.provider_option` writes them."""
+    entries: list[tuple[int, int, str]] = []
+    for index, state in states:
+        if entries and entries[-1][1:] == (index - 1, state):
+            entries[-1] = (entries[-1][0], index, state)
+        else:
+            entries.append((index, index, state))
+    return ",".join(f"{a}:{state}" if a == b else f"{a}-{b}:{state}" for a, b, state in entries)
 
 
 def parse_provider_option(text: str) -> dict[int, str]:

@@ -1,8 +1,11 @@
-// Counters of living sessions, and cancelling their runs.
+// Living sessions: their options, their counters, and cancelling their runs.
 #include "ep/sessions.h"
+
+#include <cstring>
 
 #include "capi/arguments.h"
 #include "capi/session_counters.h"
+#include "ep/options.h"
 
 using lpc::capi::require;
 
@@ -19,6 +22,32 @@ extern "C" lpc_status lpc_describe_counter(uint32_t index, lpc_counter_info* inf
     lpc::capi::require_index(index, std::size(lpc::capi::kSessionCounters), "counters");
     const lpc::capi::SessionCounter& counter = lpc::capi::kSessionCounters[index];
     *info = {sizeof *info, counter.kind, counter.name, counter.unit};
+  });
+}
+
+extern "C" lpc_status lpc_describe_option(uint32_t index, lpc_option_info* info) {
+  return lpc::guarded([&] {
+    lpc::capi::require_struct(info, "info");
+    const auto options = lpc::known_options();
+    lpc::capi::require_index(index, options.size(), "options");
+    const lpc::OptionInfo& known = options[index];
+    *info = {sizeof(*info), 0, known.name, known.values, known.default_value, known.meaning};
+  });
+}
+
+extern "C" lpc_status lpc_get_session_residence(const char* session_id, char* text, uint64_t capacity,
+                                                uint64_t* text_bytes) {
+  return lpc::guarded([&] {
+    require(session_id, "session_id");
+    require(text_bytes, "text_bytes");
+    const std::string residence = lpc::find_residence(session_id);
+    const uint64_t bytes = residence.size() + 1;
+    if (text != nullptr && capacity < bytes) {
+      throw lpc::Error(LPC_BUFFER_TOO_SMALL,
+                       "capacity: got " + std::to_string(capacity) + ", expected at least " + std::to_string(bytes));
+    }
+    if (text != nullptr) std::memcpy(text, residence.c_str(), bytes);
+    *text_bytes = bytes;
   });
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <map>
+#include <memory>
 
 #include "ep/fallback_op.h"
 
@@ -40,20 +42,20 @@ Factory::Factory(const Api& api, const std::string& ort_version) : EpFactory124{
 ProviderOptions Factory::read_options(const OrtSessionOptions* options) const {
   std::string prefix = std::string("ep.") + kProviderName + ".";
   std::transform(prefix.begin(), prefix.end(), prefix.begin(), [](unsigned char c) { return std::tolower(c); });
-  const auto entry = [&](const char* key) {
-    const std::string name = prefix + key;
-    int present = 0;
-    api_.check(api_.ort->HasSessionConfigEntry(options, name.c_str(), &present));
-    if (present == 0) return std::string();
-    size_t bytes = 0;
-    OrtStatus* status = api_.ort->GetSessionConfigEntry(options, name.c_str(), nullptr, &bytes);
-    if (status != nullptr) api_.ort->ReleaseStatus(status);  // "too small", with the size it wants
-    std::string value(bytes, '\0');
-    api_.check(api_.ort->GetSessionConfigEntry(options, name.c_str(), value.data(), &bytes));
-    while (!value.empty() && value.back() == '\0') value.pop_back();
-    return value;
-  };
-  return parse_options(entry);
+  OrtKeyValuePairs* entries = nullptr;
+  api_.check(api_.ort->GetSessionOptionsConfigEntries(options, &entries));
+  const std::unique_ptr<OrtKeyValuePairs, decltype(api_.ort->ReleaseKeyValuePairs)> owner(
+      entries, api_.ort->ReleaseKeyValuePairs);
+  const char* const* keys = nullptr;
+  const char* const* values = nullptr;
+  size_t count = 0;
+  api_.ort->GetKeyValuePairs(entries, &keys, &values, &count);
+  std::map<std::string, std::string> given;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string key = keys[i];
+    if (key.starts_with(prefix)) given[key.substr(prefix.size())] = values[i];
+  }
+  return parse_options(given);
 }
 
 const char* ORT_API_CALL Factory::get_name(const OrtEpFactory*) noexcept { return kProviderName; }

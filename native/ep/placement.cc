@@ -7,28 +7,26 @@
 namespace lpc {
 namespace {
 
-// Whether a blob gains by being in memory in codec packed, in this layout: products cannot be computed from it as it is
-// stored, or not as quickly.
-bool wants_transcoding(const BlobHeader& header, PackedLayout layout) {
-  const lpc_tensor_desc& tensor = header.tensor;
-  if (tensor.dtype != LPC_DTYPE_BF16 || tensor.rank != 2 || header.decoded_bytes() == 0) return false;
-  if (header.codec == LPC_CODEC_PACKED) return packed::read_tables(header.codec_params).layout != layout;
-  return !can_multiply_stored(header);
+PackedLayout layout_of(const ProviderOptions& options) {
+  return options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);
 }
 
 }  // namespace
 
-ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const ProviderOptions& options) {
-  const Residence residence = options.residence_of(blob->layer());
+bool gains_by_transcoding(const BlobHeader& header, const ProviderOptions& options) {
+  const lpc_tensor_desc& tensor = header.tensor;
+  if (tensor.dtype != LPC_DTYPE_BF16 || tensor.rank != 2 || header.decoded_bytes() == 0) return false;
+  if (header.codec != LPC_CODEC_PACKED) return !can_multiply_stored(header);
+  return packed::read_tables(header.codec_params).layout != layout_of(options);
+}
+
+ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, Residence residence,
+                         const ProviderOptions& options) {
   const auto from_file = std::make_shared<SegmentSource>(blob);
   if (residence == Residence::kDecoded) return ScheduledBlob::decoded(from_file, Home::kMemory);
-  if (residence == Residence::kTranscoded) {
-    const PackedLayout layout =
-        options.transcode_layout == 0 ? packed::fastest_layout() : static_cast<PackedLayout>(options.transcode_layout);
-    if (wants_transcoding(blob->header(), layout)) {
-      const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout));
-      return ScheduledBlob::transcoded(from_file, Home::kMemory, packed);
-    }
+  if (residence == Residence::kTranscoded && gains_by_transcoding(blob->header(), options)) {
+    const Codec& packed = get_codec(LPC_CODEC_PACKED).variant(static_cast<uint32_t>(layout_of(options)));
+    return ScheduledBlob::transcoded(from_file, Home::kMemory, packed);
   }
   const Home home = residence == Residence::kStreamed ? Home::kRing : Home::kMemory;
   if (can_multiply_stored(blob->header())) return ScheduledBlob::stored(from_file, home);

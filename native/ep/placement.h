@@ -1,4 +1,4 @@
-// Where a product's weight lives, and in which form: from the session's options and what the weight is.
+// Where a product's weight lives, and in which form: from what its layer is to have and what the weight is.
 #pragma once
 
 #include "ep/options.h"
@@ -6,6 +6,11 @@
 
 namespace lpc {
 
-ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, const ProviderOptions& options);
+// Whether a weight gains by being in memory in codec packed, in the layout that `options` ask for: products cannot be
+// computed from it as it is stored, or not as quickly.
+bool gains_by_transcoding(const BlobHeader& header, const ProviderOptions& options);
+
+ScheduledBlob place_blob(const std::shared_ptr<const StoredBlob>& blob, Residence residence,
+                         const ProviderOptions& options);
 
 }  // namespace lpc

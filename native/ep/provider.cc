@@ -64,9 +64,12 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
   }
 }
 
+unsigned Provider::reading_threads() const {
+  return (options_.decode_threads != 0 ? options_.decode_threads : default_threads()) + kReadAhead;
+}
+
 Provider::FileUse& Provider::use_of(const std::string& file) {
-  const unsigned decoding = options_.decode_threads != 0 ? options_.decode_threads : default_threads();
-  auto model = models_.open(file, options_.file, decoding + kReadAhead);
+  auto model = models_.open(file, options_.file, reading_threads());
   FileUse& use = files_[model->file->id()];
   if (use.model == nullptr) use.model = std::move(model);
   return use;
@@ -87,6 +90,20 @@ std::unique_ptr<FusedNode> Provider::compile(const OrtGraph* graph, const OrtNod
   return node;
 }
 
+std::shared_ptr<Schedule> Provider::schedule_of(FileUse& use) {
+  Weights weights;
+  for (const ProductNode* product : use.products) weights.push_back(product->blob());
+  if (options_.chooses_residence) use.share = take_share(*use.model, weights, options_, reading_threads());
+  const auto& residence = options_.chooses_residence ? use.share->placement.residence : options_.residence;
+  note_residence(options_.session_id, residence_text(residence));
+  std::vector<ScheduledBlob> blobs;
+  for (const auto& weight : weights) {
+    blobs.push_back(place_blob(weight, residence_of(residence, weight->layer()), options_));
+  }
+  const uint64_t ring = options_.chooses_residence ? use.share->placement.ring_bytes : options_.ring_bytes;
+  return std::make_shared<Schedule>(std::move(blobs), ring);
+}
+
 // Runs once, when every node is compiled. ONNX Runtime compiles in any order; layers are used in theirs.
 void Provider::build_schedules() {
   const std::lock_guard lock(mutex_);
@@ -96,11 +113,7 @@ void Provider::build_schedules() {
     std::stable_sort(products.begin(), products.end(), [](const ProductNode* a, const ProductNode* b) {
       return std::pair(a->blob()->layer(), a->blob()->offset()) < std::pair(b->blob()->layer(), b->blob()->offset());
     });
-    std::vector<ScheduledBlob> blobs;
-    for (const ProductNode* product : products) {
-      blobs.push_back(place_blob(product->blob(), options_));
-    }
-    use.schedule = use.model->store.share(std::make_shared<Schedule>(std::move(blobs), options_.ring_bytes));
+    use.schedule = use.model->store.share(schedule_of(use));
     for (size_t i = 0; i < products.size(); ++i) {
       products[i]->attach(&use.model->store, use.schedule.get(), i, observer_.get(), options_.product_threads);
     }
@@ -128,7 +141,10 @@ void Provider::run_start(const OrtRunOptions* options) {
 }
 
 void Provider::run_end() {
-  for (auto& [id, use] : files_) use.model->store.end_pass();
+  for (auto& [id, use] : files_) {
+    use.model->store.end_pass();
+    if (use.share != nullptr) use.share->weights_read = true;
+  }
   observer_->statistics.runs += 1;
 }
 

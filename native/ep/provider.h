@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "ep/memory_shares.h"
 #include "ep/options.h"
 #include "ep/product_node.h"
-#include "ep/shared_models.h"
 
 namespace lpc {
 
@@ -27,13 +27,16 @@ class Provider : public OrtEp {
   struct FileUse {
     std::shared_ptr<SharedModel> model;
     std::vector<ProductNode*> products;
+    std::shared_ptr<MemoryShare> share;  // of a provider that chooses where the weights live
     std::shared_ptr<Schedule> schedule;
   };
 
   void claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support);
   std::unique_ptr<FusedNode> compile(const OrtGraph* graph, const OrtNode* fused);
   FileUse& use_of(const std::string& file);
+  unsigned reading_threads() const;
   void build_schedules();
+  std::shared_ptr<Schedule> schedule_of(FileUse& use);
   void run_start(const OrtRunOptions* options);
   std::shared_ptr<const CancelFlag> cancel_flag_of(const OrtRunOptions* options) const;
   void run_end();

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "base/error.h"
 #include "base/fork.h"
@@ -9,9 +10,14 @@
 namespace lpc {
 namespace {
 
+struct Session {
+  std::weak_ptr<Observer> observer;
+  std::string residence;
+};
+
 struct Sessions {
   std::mutex mutex;
-  std::map<std::string, std::weak_ptr<Observer>> by_id;
+  std::map<std::string, Session> by_id;
   std::map<std::string, std::weak_ptr<CancelFlag>> runs;
 };
 
@@ -21,21 +27,37 @@ Sessions& sessions() {
   return instances.get();
 }
 
+// The living session of this name and what is known of it; with the lock held. Throws LPC_NOT_FOUND.
+std::pair<std::shared_ptr<const Observer>, std::string> living(const std::string& session_id) {
+  const auto found = sessions().by_id.find(session_id);
+  auto observer = found == sessions().by_id.end() ? nullptr : found->second.observer.lock();
+  if (observer == nullptr) throw Error(LPC_NOT_FOUND, "no session named '" + session_id + "'");
+  return {std::move(observer), found->second.residence};
+}
+
 }  // namespace
 
 void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer) {
   if (session_id.empty()) return;
   const std::lock_guard lock(sessions().mutex);
-  std::erase_if(sessions().by_id, [](const auto& entry) { return entry.second.expired(); });
-  sessions().by_id[session_id] = observer;
+  std::erase_if(sessions().by_id, [](const auto& entry) { return entry.second.observer.expired(); });
+  sessions().by_id[session_id] = {observer, ""};
+}
+
+void note_residence(const std::string& session_id, const std::string& residence) {
+  const std::lock_guard lock(sessions().mutex);
+  const auto found = sessions().by_id.find(session_id);
+  if (found != sessions().by_id.end()) found->second.residence = residence;
+}
+
+std::string find_residence(const std::string& session_id) {
+  const std::lock_guard lock(sessions().mutex);
+  return living(session_id).second;
 }
 
 std::shared_ptr<const Observer> find_session(const std::string& session_id) {
   const std::lock_guard lock(sessions().mutex);
-  const auto found = sessions().by_id.find(session_id);
-  auto observer = found == sessions().by_id.end() ? nullptr : found->second.lock();
-  if (observer == nullptr) throw Error(LPC_NOT_FOUND, "no session named '" + session_id + "'");
-  return observer;
+  return living(session_id).first;
 }
 
 std::shared_ptr<const CancelFlag> cancel_flag(const std::string& run_id) {

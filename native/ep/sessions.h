@@ -13,6 +13,12 @@ namespace lpc {
 // name takes the name over. An empty name is not registered.
 void register_session(const std::string& session_id, const std::shared_ptr<Observer>& observer);
 
+// Where the layers of a session's weights live, as the option `residence` says it; nothing for a name that is not
+// known.
+void note_residence(const std::string& session_id, const std::string& residence);
+// "" before the first run. Throws as find_session.
+std::string find_residence(const std::string& session_id);
+
 // Throws LPC_NOT_FOUND when no session of this name is alive.
 std::shared_ptr<const Observer> find_session(const std::string& session_id);
 

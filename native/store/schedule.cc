@@ -8,10 +8,6 @@
 namespace lpc {
 namespace {
 
-// Small enough that computing begins early and a ring of a few parts is small, large enough that its overhead is not
-// felt.
-constexpr uint64_t kPartBytes = uint64_t{16} << 20;
-
 // What a piece of `bytes` takes in the ring or in the pinned memory.
 size_t piece_bytes(uint64_t bytes) {
   return (std::max<uint64_t>(bytes, 1) + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment;

@@ -316,6 +316,25 @@ typedef enum lpc_read_mode {
 
 LPC_EXPORT lpc_status lpc_get_session_stats(const char* session_id, lpc_session_stats* stats);
 
+/* Where the layers of a session's weights live, as the provider option "residence" says it, such as
+ * "1-5:transcoded,6-23:streamed"; "" before the first run. Copies it with its final zero to `text`, which
+ * may be NULL, and gives its size with the zero in `text_bytes`; LPC_BUFFER_TOO_SMALL if that is above `capacity`. */
+LPC_EXPORT lpc_status lpc_get_session_residence(const char* session_id, char* text, uint64_t capacity,
+                                                uint64_t* text_bytes);
+
+/* An option of the execution provider, as docs/provider_options.md lists it. */
+typedef struct lpc_option_info {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_option_info) */
+  uint32_t reserved;
+  const char* name; /* texts have static storage */
+  const char* values;
+  const char* default_value;
+  const char* meaning;
+} lpc_option_info;
+
+/* The options in order: those with `index` 0, 1 and so on until LPC_NOT_FOUND. */
+LPC_EXPORT lpc_status lpc_describe_option(uint32_t index, lpc_option_info* info);
+
 /* Makes the Run calls whose RunOptions have the entry "lpc.run_id" with this value stop waiting for weights: they fail
  * with LPC_CANCELLED. (RunOptions' own terminate flag is looked at between nodes only.) LPC_NOT_FOUND if there is no
  * such run now. */

@@ -1,0 +1,261 @@
+"""Sessions without options: the provider decides where weights live, as a plan would, within what is free."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import numpy as np
+import plan_models
+import pytest
+from numpy.typing import NDArray
+from real_models import ROOT, ExportModel, RunPython
+from small_models import Session, SmallModel, open_session, random_weight
+
+import edge_runtime
+from edge_runtime import native
+from edge_runtime.bench.control_group import ControlGroup, GroupUnavailableError
+from edge_runtime.package import Package
+from edge_runtime.placement import _MODERATE_BYTES as TEXT_BYTES
+from edge_runtime.plan import Plan, parse_provider_option, plan_for
+from edge_runtime.plan.model import PROCESS_BYTES, ModelShape
+
+MIB = 1 << 20
+LAYERS, WIDTH = 9, 512
+THREADS = 2
+STAGING_BYTES = (THREADS + 2) * 2 * MIB
+BESIDE_BYTES = PROCESS_BYTES + TEXT_BYTES + STAGING_BYTES
+
+
+def chain(folder: Path, codec_name: str = "lz4", dtype: str = "bf16", width: int = WIDTH) -> Path:
+    """x -> products in a row, one a layer; the layers' sizes differ."""
+    model = SmallModel(folder)
+    value = "x"
+    for i in range(LAYERS):
+        weight = random_weight((width, width), dtype, seed=i) * 10
+        name = model.weight(
+            f"w{i}", weight, token=value, layer=i + 1, transpose=True, segment_bytes=65536, codec_name=codec_name
+        )
+        value = model.node("MatMul", [value, name], "y" if i == LAYERS - 1 else f"h{i}")
+    return model.save({"x": ["m", width]}, {"y": ["m", width]})
+
+
+def inputs(width: int = WIDTH) -> NDArray[np.float32]:
+    return np.random.default_rng(3).normal(0, 1, (2, width)).astype(np.float32)
+
+
+def automatic(path: Path, **options: str) -> Session:
+    return open_session(path, residence="auto", decode_threads=str(THREADS), **options)
+
+
+def chosen(session: Session) -> str:
+    return native.session_residence(session.session_id)
+
+
+def session_of(folder: Path, budget: int) -> Session:
+    return automatic(folder / "model.onnx", memory_budget_bytes=str(budget))
+
+
+@pytest.fixture(scope="module")
+def lz4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chain(tmp_path_factory.mktemp("lz4"))
+
+
+@pytest.mark.parametrize(
+    ("codec_name", "dtype", "state"),
+    [
+        ("lz4", "bf16", "transcoded"),
+        ("stored", "bf16", "transcoded"),
+        ("packed:e2+3", "bf16", "transcoded"),
+        ("lz4", "fp16", "decoded"),
+        ("stored", "fp32", "decoded"),
+    ],
+)
+def test_session_without_options_keeps_everything_in_its_quickest_form(
+    tmp_path: Path, codec_name: str, dtype: str, state: str
+) -> None:
+    path = chain(tmp_path, codec_name, dtype, 128)
+    streamed = open_session(path)
+    session = automatic(path)
+    x = inputs(128)
+    expected = streamed.run(x=x)[0]
+    assert chosen(session) == ""  # decided at the first run
+    for _ in range(3):
+        assert session.run(x=x)[0].tobytes() == expected.tobytes()
+    assert chosen(session) == f"1-{LAYERS}:{state}"
+    assert session.stats.bytes_read < 1.3 * (tmp_path / "model.lpc").stat().st_size
+    assert session.stats.ring_bytes == 0
+
+
+@pytest.mark.parametrize("codec", ["lz4", "ans", "stored"])
+def test_choice_within_a_budget_is_the_plans_or_follows_the_order_of_use(export_model: ExportModel, codec: str) -> None:
+    folder = export_model("demo_model", codec)
+    shape = ModelShape.of(Package.open(folder))
+    whole = sum(kept_bytes(shape).values())
+    seen = set()
+    for share in (0.0, 0.2, 0.45, 0.7, 0.95, 1.0, 1.5):
+        room = ring_bytes(shape) + int(whole * share) if share < 1 else int(whole * share)
+        found = parse_provider_option(run_once(folder, BESIDE_BYTES + room))
+        plan = planned(folder, shape, room)
+        assert found == in_order_of_use(shape, room)
+        streamed = streamed_bytes(shape, found)
+        if streamed == 0:
+            assert found == {index: state for index, state in enumerate(plan.states) if index > 0}
+        # The one rule by which the two may differ: the plan knows the machine's speeds and may spread what it streams,
+        # or keep it as it is stored; without them it is the order of use. The plan never streams more.
+        assert streamed_bytes(shape, dict(enumerate(plan.states))) <= streamed
+        seen.add(streamed > 0)
+    assert seen == {True, False}
+
+
+def test_choice_of_the_library_is_that_of_load_where_everything_fits(export_model: ExportModel) -> None:
+    for codec in ("lz4", "packed:e3+3"):
+        folder = export_model("demo_model", codec)
+        with edge_runtime.load(folder) as model:
+            assert model.placement is not None
+            mine = set(parse_provider_option(run_once(folder, 0)).values())
+            assert mine == set(parse_provider_option(model.placement.residence).values())
+
+
+def kept_bytes(shape: ModelShape) -> dict[int, int]:
+    return {x.index: -(-x.transcoded // 4096) * 4096 for x in shape.layers if not x.on_demand and x.transcoded}
+
+
+def ring_bytes(shape: ModelShape) -> int:
+    return 3 * (max(max(t.stored, t.decoded) for layer in shape.layers for t in layer.tensors) + (16 << 10))
+
+
+def in_order_of_use(shape: ModelShape, room: int) -> dict[int, str]:
+    """The rule in Python: all of it, or the first layers that fit beside the ring."""
+    kept = kept_bytes(shape)
+    left = room if sum(kept.values()) <= room else room - ring_bytes(shape)
+    states = {}
+    for index, size in kept.items():
+        left -= size
+        states[index] = "transcoded" if left >= 0 else "streamed"
+    return states
+
+
+def streamed_bytes(shape: ModelShape, states: dict[int, str]) -> int:
+    return sum(layer.stored for layer in shape.layers if states.get(layer.index) == "streamed")
+
+
+def planned(folder: Path, shape: ModelShape, room: int) -> Plan:
+    """The plan for the same room for weights and ring; it counts a text's memory, the library leaves a sum for it."""
+    text = shape.text_bytes(shape.context_length, "fp32", 512)
+    budget = BESIDE_BYTES - TEXT_BYTES + text + room
+    return plan_for(Package.open(folder), plan_models.figures(), budget, prefill_chunk=512)
+
+
+def run_once(folder: Path, budget: int) -> str:
+    """Choose for a budget; an exported model is run for one token."""
+    session = session_of(folder, budget)
+    one = np.ones((1, 1), np.int64)
+    feeds = {"input_ids": one, "attention_mask": one, "position_ids": one - 1}
+    caches = {v.name: np.zeros((1, v.shape[1], 0, v.shape[3]), np.float32) for v in session.ort.get_inputs()
+              if v.name not in feeds}  # fmt: skip
+    session.run(**feeds, **caches)
+    return chosen(session)
+
+
+def test_two_sessions_on_one_file_share_one_choice_and_its_memory(lz4: Path) -> None:
+    first, second = automatic(lz4), automatic(lz4, memory_budget_bytes=str(BESIDE_BYTES + 3 * MIB))
+    expected = first.run(x=inputs())[0].tobytes()
+    read = first.stats.bytes_read
+    for session in (second, first, second):
+        assert session.run(x=inputs())[0].tobytes() == expected
+    assert chosen(first) == chosen(second) == f"1-{LAYERS}:transcoded"
+    assert (first.stats.bytes_read, second.stats.bytes_read) == (read, 0)
+
+
+def test_second_session_has_what_the_first_one_left_of_the_budget(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = LAYERS * WIDTH * WIDTH * 2
+    budget = str(PROCESS_BYTES + 2 * (BESIDE_BYTES - PROCESS_BYTES) + whole + whole // 3)
+    first = automatic(chain(tmp_path / "a"), memory_budget_bytes=budget)
+    second = automatic(chain(tmp_path / "b"), memory_budget_bytes=budget)
+    outputs = {session.run(x=inputs())[0].tobytes() for session in (first, second, first, second)}
+    assert len(outputs) == 1
+    assert "streamed" not in chosen(first)
+    assert "transcoded" in chosen(second)
+    assert "streamed" in chosen(second)
+    del first
+    gc.collect()
+    third = automatic(tmp_path / "a" / "model.onnx", memory_budget_bytes=budget)
+    third.run(x=inputs())
+    assert "streamed" not in chosen(third)  # what the first one had is free again
+    del second, third
+    gc.collect()
+    fourth = automatic(tmp_path / "b" / "model.onnx", memory_budget_bytes=budget)
+    fourth.run(x=inputs())
+    assert "streamed" not in chosen(fourth)
+
+
+def test_budget_that_is_too_small_says_what_is_needed_and_that_is_enough(lz4: Path) -> None:
+    with pytest.raises(
+        Exception, match=r"memory_budget_bytes: got 1000, expected at least \d+ for these weights"
+    ) as error:
+        automatic(lz4, memory_budget_bytes="1000").run(x=inputs())
+    needed = str(error.value).partition("at least ")[2].split()[0]
+    session = automatic(lz4, memory_budget_bytes=needed)
+    assert session.run(x=inputs())[0].tobytes() == open_session(lz4).run(x=inputs())[0].tobytes()
+    assert chosen(session) == f"1-{LAYERS}:streamed"
+
+
+SMALL_MACHINE = """
+import json, resource, sys
+import numpy as np
+import onnxruntime as ort
+from edge_runtime import native, provider
+
+folder, more = sys.argv[1], int(sys.argv[2])
+options = ort.SessionOptions()
+options.log_severity_level = 3
+options.add_provider_for_devices(provider.devices(), {"session_id": "small"})
+session = ort.InferenceSession(folder + "/model.onnx", options)
+if more:
+    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
+session.run(None, {"x": np.ones((1, int(sys.argv[3])), np.float32)})
+print(native.session_residence("small"))
+"""
+
+
+def test_limit_of_the_address_space_counts(lz4: Path, run_python: RunPython) -> None:
+    done = run_python(SMALL_MACHINE, str(lz4.parent), str(500 * MIB), str(WIDTH))
+    assert (done.returncode, done.stdout) == (0, f"1-{LAYERS}:streamed\n"), done.stderr
+
+
+def test_limit_of_a_control_group_counts(lz4: Path) -> None:
+    command = [sys.executable, "-c", SMALL_MACHINE, str(lz4.parent), "0", str(WIDTH)]
+    try:
+        with ControlGroup(memory_bytes=300_000_000) as group:
+            done = group.run(command, cwd=ROOT)
+            kills = group.out_of_memory_kills
+    except GroupUnavailableError as error:
+        pytest.skip(str(error))
+    assert (done.returncode, done.stdout, kills) == (0, f"1-{LAYERS}:streamed\n", 0), done.stderr
+
+
+def test_child_of_fork_decides_for_itself(lz4: Path, run_python: RunPython) -> None:
+    code = f"""
+import os, sys
+sys.path.insert(0, "tests")
+from test_provider_auto import automatic, chosen, inputs
+from pathlib import Path
+path = Path({str(lz4)!r})
+first = automatic(path)
+first.run(x=inputs())
+pid = os.fork()
+if pid == 0:
+    session = automatic(path)
+    session.run(x=inputs())
+    print(chosen(session), flush=True)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(chosen(first))
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout) == (0, f"1-{LAYERS}:transcoded\n" * 2), done.stderr
