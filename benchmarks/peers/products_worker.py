@@ -1,6 +1,7 @@
-"""Greedy generation on request, for benchmarks/products.py: one JSON object a line in, one out.
+"""Greedy generation on request, for benchmarks/products.py and without_options.py: one JSON object a line in, one out.
 
     python benchmarks/peers/products_worker.py lpc-resident|lpc-decoded|llama|torch|genai MODEL --threads N
+    python benchmarks/peers/products_worker.py lpc-run|onnxruntime|genai-lpc MODEL      without a single option
 
 A request is {"prompt": [ids], "tokens": n}; an answer has token_ids, prompt_seconds (prompt and first token),
 token_seconds (all tokens after the first), and peak_rss_bytes of this process so far.
@@ -40,6 +41,63 @@ def ours(model: str, threads: int, residence: str) -> Callable[[int], Step]:
         return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
 
     return begin
+
+
+def lpc_run(model: str, _threads: int) -> Callable[[int], Step]:
+    import edge_runtime
+
+    loaded = edge_runtime.load(model)
+
+    def begin(capacity: int) -> Step:
+        decoder = loaded.decoder(capacity)
+        return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
+
+    return begin
+
+
+def onnxruntime(model: str, _threads: int) -> Callable[[int], Step]:
+    import numpy as np
+    import onnxruntime as ort
+
+    from edge_runtime import native
+
+    name = "LpcExecutionProvider"
+    ort.register_execution_provider_library(name, str(native.library_path()))
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.add_provider_for_devices([device for device in ort.get_ep_devices() if device.ep_name == name], {})
+    session = ort.InferenceSession(f"{model}/model.onnx", options)
+    next_past = [output.name.replace("present", "past_key_values") for output in session.get_outputs()[1:]]
+    caches = {value.name: value.shape for value in session.get_inputs() if value.name.startswith("past_key_values.")}
+    value = ort.OrtValue.ortvalue_from_numpy
+
+    def begin(_capacity: int) -> Step:
+        past = {name: value(np.zeros((1, shape[1], 0, shape[3]), np.float32)) for name, shape in caches.items()}
+        length = 0
+
+        def step(ids: list[int]) -> int:
+            nonlocal length, past
+            tokens = {"input_ids": np.array([ids]), "position_ids": np.arange(length, length + len(ids))[None]}
+            length += len(ids)
+            tokens["attention_mask"] = np.ones((1, length), np.int64)
+            feeds = {**past, **{name: value(array) for name, array in tokens.items() if name in inputs}}
+            logits, *present = session.run_with_ort_values(None, feeds)
+            past = dict(zip(next_past, present, strict=True))
+            return int(logits.numpy()[0, -1].argmax())
+
+        return step
+
+    inputs = {value.name for value in session.get_inputs()}
+    return begin
+
+
+def genai_lpc(model: str, threads: int) -> Callable[[int], Step]:
+    import onnxruntime_genai
+
+    from edge_runtime import native
+
+    onnxruntime_genai.register_execution_provider_library("LpcExecutionProvider", str(native.library_path()))
+    return genai(model, threads)
 
 
 def llama(model: str, threads: int) -> Callable[[int], Step]:
@@ -87,7 +145,8 @@ def genai(model: str, threads: int) -> Callable[[int], Step]:
     import onnxruntime_genai
 
     config = onnxruntime_genai.Config(model)
-    config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
+    if threads:
+        config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
     loaded = onnxruntime_genai.Model(config)
 
     def begin(capacity: int) -> Step:
@@ -104,6 +163,16 @@ def genai(model: str, threads: int) -> Callable[[int], Step]:
         return step
 
     return begin
+
+
+PEERS = {
+    "llama": llama,
+    "torch": torch,
+    "genai": genai,
+    "lpc-run": lpc_run,
+    "onnxruntime": onnxruntime,
+    "genai-lpc": genai_lpc,
+}
 
 
 def answer(begin: Callable[[int], Step], prompt: list[int], tokens: int) -> dict[str, Any]:
@@ -123,13 +192,12 @@ def answer(begin: Callable[[int], Step], prompt: list[int], tokens: int) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["lpc-resident", "lpc-decoded", "llama", "torch", "genai"])
+    parser.add_argument("kind", choices=["lpc-resident", "lpc-decoded", *PEERS])
     parser.add_argument("model")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    peers = {"llama": llama, "torch": torch, "genai": genai}
-    if options.kind in peers:
-        begin = peers[options.kind](options.model, options.threads)
+    if options.kind in PEERS:
+        begin = PEERS[options.kind](options.model, options.threads)
     else:
         begin = ours(options.model, options.threads, options.kind.removeprefix("lpc-"))
     for line in sys.stdin:
