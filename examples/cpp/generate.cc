@@ -21,7 +21,6 @@ int main(int argc, char** argv) try {
   Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "generate");
   Ort::SessionOptions options;
   options.RegisterCustomOpsLibrary(library.c_str());
-  options.AddConfigEntry("session.intra_op.allow_spinning", "0");
   env.RegisterExecutionProviderLibrary("LpcExecutionProvider", library);
   std::vector<Ort::ConstEpDevice> devices;
   for (const auto& device : env.GetEpDevices()) {
