@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plan_models
 import pytest
 from numpy.typing import NDArray
-from real_models import ROOT, ExportModel, RunPython
+from pages import blocks
+from real_models import ROOT, ExportModel, RunPython, golden
 from small_models import Session, SmallModel, open_session, random_weight
 
 import edge_runtime
@@ -45,8 +47,8 @@ def inputs(width: int = WIDTH) -> NDArray[np.float32]:
     return np.random.default_rng(3).normal(0, 1, (2, width)).astype(np.float32)
 
 
-def automatic(path: Path, **options: str) -> Session:
-    return open_session(path, residence="auto", decode_threads=str(THREADS), **options)
+def automatic(path: Path | str, **options: str) -> Session:
+    return open_session(Path(path), residence="auto", decode_threads=str(THREADS), **options)
 
 
 def chosen(session: Session) -> str:
@@ -151,12 +153,19 @@ def planned(folder: Path, shape: ModelShape, room: int) -> Plan:
 def run_once(folder: Path, budget: int) -> str:
     """Choose for a budget; an exported model is run for one token."""
     session = session_of(folder, budget)
-    one = np.ones((1, 1), np.int64)
-    feeds = {"input_ids": one, "attention_mask": one, "position_ids": one - 1}
-    caches = {v.name: np.zeros((1, v.shape[1], 0, v.shape[3]), np.float32) for v in session.ort.get_inputs()
-              if v.name not in feeds}  # fmt: skip
-    session.run(**feeds, **caches)
+    session.run(**feeds_of([1]), **empty_caches(session.ort))
     return chosen(session)
+
+
+def feeds_of(ids: list[int]) -> dict[str, NDArray[Any]]:
+    """Inputs of an exported model for a text without a past."""
+    count = np.arange(len(ids))[None]
+    return {"input_ids": np.array([ids]), "attention_mask": np.ones_like(count), "position_ids": count}
+
+
+def empty_caches(session: Any) -> dict[str, NDArray[Any]]:
+    caches = [value for value in session.get_inputs() if value.name.startswith("past_key_values.")]
+    return {value.name: np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32) for value in caches}
 
 
 def test_two_sessions_on_one_file_share_one_choice_and_its_memory(lz4: Path) -> None:
@@ -223,6 +232,37 @@ print(native.session_residence("small"))
 """
 
 
+BESIDE_EACH_OTHER = """
+import resource, sys, threading, time
+sys.path.insert(0, "tests")
+from test_provider_auto import MIB, automatic, chosen, inputs
+
+first = automatic(sys.argv[1], bus_limit_bytes_per_s="1500000")
+second, third = automatic(sys.argv[2]), automatic(sys.argv[3])
+mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+more = int(sys.argv[4]) + 256 * MIB + 150 * MIB
+resource.setrlimit(resource.RLIMIT_AS, (mapped + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
+running = threading.Thread(target=first.run, kwargs={"x": inputs()})
+running.start()
+while not chosen(first):
+    time.sleep(0.001)
+second.run(x=inputs())
+assert first.stats.runs == 0, "the first session was too quick"
+running.join()
+third.run(x=inputs())
+print(chosen(first), chosen(second), chosen(third))
+"""
+
+
+def test_memory_that_a_session_is_still_filling_is_not_free_for_another(tmp_path: Path, run_python: RunPython) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    paths = [str(chain(tmp_path / name)) for name in "abc"]
+    done = run_python(BESIDE_EACH_OTHER, *paths, str(BESIDE_BYTES), env={"MALLOC_ARENA_MAX": "1"})
+    kept, streamed = f"1-{LAYERS}:transcoded", f"1-{LAYERS}:streamed"
+    assert (done.returncode, done.stdout) == (0, f"{kept} {streamed} {kept}\n"), done.stderr
+
+
 def test_limit_of_the_address_space_counts(lz4: Path, run_python: RunPython) -> None:
     done = run_python(SMALL_MACHINE, str(lz4.parent), str(500 * MIB), str(WIDTH))
     assert (done.returncode, done.stdout) == (0, f"1-{LAYERS}:streamed\n"), done.stderr
@@ -237,6 +277,22 @@ def test_limit_of_a_control_group_counts(lz4: Path) -> None:
     except GroupUnavailableError as error:
         pytest.skip(str(error))
     assert (done.returncode, done.stdout, kills) == (0, f"1-{LAYERS}:streamed\n", 0), done.stderr
+
+
+def test_readme_lines_for_onnxruntime_give_the_recorded_tokens(export_model: ExportModel, tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md", "python") if "InferenceSession" in block.text]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/demo").symlink_to(export_model("demo_model", "lz4"))
+    assert "{}" in block.text  # no options
+    names: dict[str, Any] = {}
+    exec(block.text.replace('"out/', f'"{tmp_path}/out/'), names)
+    session = names["session"]
+    record = golden("demo_model")[0]
+    ids, caches = list(record["prompt_ids"]), empty_caches(session)
+    for expected in record["greedy_ids"][:8]:
+        logits = session.run(["logits"], {**feeds_of(ids), **caches})[0]
+        assert int(logits[0, -1].argmax()) == expected
+        ids.append(expected)
 
 
 def test_child_of_fork_decides_for_itself(lz4: Path, run_python: RunPython) -> None:
