@@ -42,7 +42,8 @@ for record in json.load(open(golden, encoding="utf-8")):
         generator.generate_next_token()
     tokens.append([int(token) for token in generator.get_sequence(0)][len(record["prompt_ids"]):])
 stats = provider.session_stats("genai")
-result = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed}
+result = {"tokens": tokens, "claimed": stats.nodes_claimed, "unclaimed": stats.nodes_unclaimed,
+          "residence": native.session_residence("genai")}
 """
 
 END = 2  # the families' end-of-text token
@@ -141,6 +142,7 @@ def test_genai_greedy_equals_transformers(model_name: str, codec: str, export_mo
     assert result["tokens"] == [record["greedy_ids"] for record in records]
     assert result["claimed"] > 30
     assert result["unclaimed"] == 0
+    assert "streamed" not in result["residence"]  # nobody said where weights live
 
 
 def test_genai_beside_onnxruntime_in_one_process_both_run(export_model: ExportModel) -> None:

@@ -214,21 +214,16 @@ def test_budget_that_is_too_small_says_what_is_needed_and_that_is_enough(lz4: Pa
 
 
 SMALL_MACHINE = """
-import json, resource, sys
-import numpy as np
-import onnxruntime as ort
-from edge_runtime import native, provider
+import resource, sys
+sys.path.insert(0, "tests")
+from test_provider_auto import automatic, chosen, inputs
 
-folder, more = sys.argv[1], int(sys.argv[2])
-options = ort.SessionOptions()
-options.log_severity_level = 3
-options.add_provider_for_devices(provider.devices(), {"session_id": "small"})
-session = ort.InferenceSession(folder + "/model.onnx", options)
+session, more = automatic(sys.argv[1]), int(sys.argv[2])
 if more:
     mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
-session.run(None, {"x": np.ones((1, int(sys.argv[3])), np.float32)})
-print(native.session_residence("small"))
+session.run(x=inputs())
+print(chosen(session))
 """
 
 
@@ -264,12 +259,12 @@ def test_memory_that_a_session_is_still_filling_is_not_free_for_another(tmp_path
 
 
 def test_limit_of_the_address_space_counts(lz4: Path, run_python: RunPython) -> None:
-    done = run_python(SMALL_MACHINE, str(lz4.parent), str(500 * MIB), str(WIDTH))
+    done = run_python(SMALL_MACHINE, str(lz4), str(500 * MIB))
     assert (done.returncode, done.stdout) == (0, f"1-{LAYERS}:streamed\n"), done.stderr
 
 
 def test_limit_of_a_control_group_counts(lz4: Path) -> None:
-    command = [sys.executable, "-c", SMALL_MACHINE, str(lz4.parent), "0", str(WIDTH)]
+    command = [sys.executable, "-c", SMALL_MACHINE, str(lz4), "0"]
     try:
         with ControlGroup(memory_bytes=300_000_000) as group:
             done = group.run(command, cwd=ROOT)
