@@ -26,6 +26,7 @@ import torch_families
 
 from edge_runtime import provider
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 
 _COLUMNS = ("family", "runner", "prompt error", "whole error", "tokens", "batch", "claimed", "unclaimed")
 
@@ -35,7 +36,7 @@ def compare(name: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         record = torch_families.make_record(name, folder / "model")
-        export(folder / "model", folder / "out", ExportOptions(codec="auto"))
+        export(folder / "model", folder / "out", ExportOptions(codec=CodecChoice("auto")))
         return [_row(name, record, folder / "out", runner) for runner in ("provider", "fallback")]
 
 

@@ -31,6 +31,7 @@ from edge_runtime.session import Model, load
 from exporters.export import ExportOptions, export, trial
 from exporters.folders.working import Working, scratch
 from exporters.lossy import LossyExport, opened
+from exporters.package.codec_choice import CodecChoice
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
 
@@ -75,7 +76,7 @@ def main() -> int:
     worse = points = 0
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
-        export(options.model, reference, ExportOptions(codec="stored"))
+        export(options.model, reference, ExportOptions(codec=CodecChoice("stored")))
         texts = (options.calibration, options.test) if options.test else written(load(reference), Path(folder))
         base = LossyOptions(
             quantize=True, calibration=texts[0], text=texts[1], documents=True, reference=reference, measure=True
@@ -118,7 +119,7 @@ def pairs(base: LossyOptions) -> Iterator[Pair]:
 
 def side(model: Path, work: Working, codec: str, lossy: LossyOptions, run: LossyExport, most: float = 16) -> Side:
     """Export, and measure unless it takes more than `most` bits per weight."""
-    result = trial(model, work, ExportOptions(codec=codec), replace(lossy, measure=False), run)
+    result = trial(model, work, ExportOptions(CodecChoice.parse(codec)), replace(lossy, measure=False), run)
     fits = result.bits_per_weight <= most
     return Side(result.bits_per_weight, run.observe(result.out) if fits else None)
 

@@ -31,6 +31,7 @@ from typing import Any
 
 from edge_runtime import codec
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 
 RATE_ROUNDS = 3
 FRACTIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -110,7 +111,7 @@ def exported(options: argparse.Namespace, fraction: float) -> Path:
     name = "stored" if fraction == 0 else f"{options.codec}@{fraction:g}"
     out: Path = options.folder / name
     if not out.exists():
-        export(options.checkpoint, out, ExportOptions(codec=name, verify=False))
+        export(options.checkpoint, out, ExportOptions(codec=CodecChoice.parse(name), verify=False))
     return out
 
 

@@ -9,7 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ from exporters.folders.publish import prepare, working_folder
 from exporters.folders.staging import MANIFEST, MODEL_FILE, write_bytes, write_json, writing
 from exporters.folders.working import REFERENCE, Working
 from exporters.graphs.builder import DATA_FILE
-from exporters.package import codec_choice, disk_room, manifest
+from exporters.package import disk_room, manifest
+from exporters.package.codec_choice import CodecChoice
+from exporters.package.codec_names import STORED
 from exporters.package.manifest import WrittenTensor
 from exporters.package.verify import verify
 from exporters.package.weight_writer import WeightWriter, Written
@@ -42,13 +44,13 @@ DTYPES = (KEEP, *dtypes.NUMPY)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """`codec` is one of codec_choice.CODECS; `dtype` is keep, bf16, fp16 or fp32; `threads` 0 is one a core.
+    """`dtype` is keep, bf16, fp16 or fp32; `threads` 0 is one a core.
 
     `tokenizer` is a folder with tokenizer.json, for a source that lacks one. `lossy` asks for transforms. `restart`
     drops what an export that did not end left, instead of going on with it.
     """
 
-    codec: str = codec_choice.AUTO
+    codec: CodecChoice = field(default_factory=CodecChoice)
     dtype: str = KEEP
     verify: bool = True
     force: bool = False
@@ -122,7 +124,7 @@ def _begun(model: str | Path, options: ExportOptions, lossy: LossyOptions | None
     """What an export that goes on must agree with: options, and the inputs' paths, whose content is compared later."""
     library = native.library().lpc_version().decode()
     asked: dict[str, Any] = {
-        "version": f"{__version__} {library}", "codec": codec_choice.in_full(options.codec), "dtype": options.dtype,
+        "version": f"{__version__} {library}", "codec": str(options.codec), "dtype": options.dtype,
     }  # fmt: skip
     inputs = {"model": str(model)}
     if Path(model).exists():
@@ -139,7 +141,13 @@ def reference(model: str | Path, work: Working, threads: int) -> Path:
     """Export losslessly into a part of a working folder, which is kept for as long as that, and return the package."""
     with contextlib.closing(open_plan(model)) as plan:
         part = work.inner(REFERENCE)
-        _run(plan, part, part.package, ExportOptions(codec="stored", verify=False, threads=threads), time.monotonic())
+        _run(
+            plan,
+            part,
+            part.package,
+            ExportOptions(CodecChoice(STORED), verify=False, threads=threads),
+            time.monotonic(),
+        )
     return part.package
 
 

@@ -20,20 +20,22 @@ from edge_runtime.plan import Figures, plan_for
 from exporters.export import ExportOptions, ExportResult, trial
 from exporters.folders.working import Working, scratch
 from exporters.lossy import LossyExport, opened, refuse_quantized
+from exporters.package.codec_choice import CodecChoice
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (6.0, 5.0, 4.0)
 _BEST, _OTHER = "s2", "s7"
+ANS, BITMAP = CodecChoice("ans"), CodecChoice("bitmap")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to export: a name, a codec as in ExportOptions, and what is lossy about it."""
+    """A way to export: a name, how it is encoded, and what is lossy about it."""
 
     name: str
-    codec: str
+    codec: CodecChoice
     lossy: LossyOptions | None = None
 
 
@@ -64,16 +66,16 @@ class Board:
 def candidates(base: LossyOptions) -> list[Candidate]:
     """Return what is tried by default; `base` gives texts, reference, granularity and what else a user set."""
     plain = replace(base, quantize=False, pruning=None, target_bits=None, max_kl=None)
-    found = [Candidate(codec, codec) for codec in ("stored", "lz4", "ans", "packed")]
-    found += [Candidate(f"int8 {codec}", codec, replace(plain, quantize=True)) for codec in ("lz4", "ans")]
+    found = [Candidate(codec, CodecChoice(codec)) for codec in ("stored", "lz4", "ans", "packed")]
+    found += [Candidate(f"int8 {codec}", CodecChoice(codec), replace(plain, quantize=True)) for codec in ("lz4", "ans")]
     found += [
-        Candidate(f"int8 {bits:g} bits ans", "ans", replace(plain, quantize=True, target_bits=bits)) for bits in BITS
+        Candidate(f"int8 {bits:g} bits ans", ANS, replace(plain, quantize=True, target_bits=bits)) for bits in BITS
     ]
     pattern, score = (base.pruning.pattern, base.pruning.score) if base.pruning else ("total", "rms")
     for sparsity in SPARSITIES:
         pruned = replace(plain, pruning=Pruning(sparsity, pattern if pattern != "2:4" else "row", score))
-        found.append(Candidate(f"{sparsity:.0%} pruned bitmap", "bitmap", pruned))
-        found.append(Candidate(f"{sparsity:.0%} pruned int8 bitmap", "bitmap", replace(pruned, quantize=True)))
+        found.append(Candidate(f"{sparsity:.0%} pruned bitmap", BITMAP, pruned))
+        found.append(Candidate(f"{sparsity:.0%} pruned int8 bitmap", BITMAP, replace(pruned, quantize=True)))
     return found
 
 

@@ -13,26 +13,28 @@ import numpy as np
 from edge_runtime import codec as blobs
 from edge_runtime.plan import Figures
 from exporters.checkpoints.dtypes import KEEP
+from exporters.package.codec_choice import CodecChoice
 from exporters.planning.sources import open_plan
 
 _SAMPLE_BYTES = 8 << 20
 
 
-def fraction_for(model: str | Path, codec: str, figures: Figures, tokenizer: Path | None = None) -> float:
-    """Return the fraction of `codec` for a board's figures; how well the model compresses is measured on its largest
-    weight. Raises what opening the model does."""
+def fraction_for(model: str | Path, codec: CodecChoice, figures: Figures, tokenizer: Path | None = None) -> float:
+    """Return the fraction of a codec, not of "auto", for a board's figures; how well the model compresses is measured
+    on its largest weight. Raises what opening the model does."""
     plan = open_plan(model, KEEP, tokenizer)
     try:
         name = max(plan.graph.weights, key=lambda each: plan.tensors.tensors[each].nbytes)
         array = plan.tensors.read(name)
         rows = max(1, _SAMPLE_BYTES // max(array[0].nbytes, 1))
         sample = np.ascontiguousarray(array[:rows])
-        ratio = min(1.0, blobs.encode(sample, codec).nbytes / sample.nbytes)
+        (encoded,) = codec.candidates
+        ratio = min(1.0, blobs.encode(sample, encoded).nbytes / sample.nbytes)
     finally:
         plan.tensors.close()
     return blobs.partial_fraction(
         figures.bus.bytes_per_s,
-        _with_product(codec.partition(":")[0], figures),
+        _with_product(codec.codec, figures),
         ratio,
         _with_product("stored", figures),
     )

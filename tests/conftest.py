@@ -33,13 +33,14 @@ settings.load_profile("repeatable")
 def export_model(tmp_path_factory: pytest.TempPathFactory) -> ExportModel:
     """A function (model, codec) -> exported folder; each is exported once a session. Do not change what it returns."""
     from exporters.export import ExportOptions, export
+    from exporters.package.codec_choice import CodecChoice
 
     made: dict[tuple[str, str], Path] = {}
 
     def exported(model: str, codec: str) -> Path:
         if (model, codec) not in made:
             out = tmp_path_factory.mktemp("exported") / f"{model}-{codec}"
-            export(checkpoint_folder(model), out, ExportOptions(codec=codec))
+            export(checkpoint_folder(model), out, ExportOptions(codec=CodecChoice.parse(codec)))
             made[model, codec] = out
         return made[model, codec]
 

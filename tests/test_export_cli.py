@@ -21,20 +21,20 @@ from edge_runtime.io.terminal import Progress
 from exporters import __version__
 from exporters.commands.export import command
 from exporters.export import DTYPES
-from exporters.package.codec_choice import CODECS
+from exporters.package.codec_names import CODECS
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from exporters.cli import main; main()"]
 # An encoder that says when it begins and is slow: time to interrupt.
 SLOW = """
 import sys, time
-from exporters.package import codec_choice
-encode = codec_choice.Encoder.encode
+from exporters.package import encoder
+encode = encoder.Encoder.encode
 def slow(*args):
     print("begun", flush=True)
     time.sleep(0.5)
     return encode(*args)
-codec_choice.Encoder.encode = slow
+encoder.Encoder.encode = slow
 from exporters.cli import main
 main()
 """
@@ -266,5 +266,5 @@ def test_progress_of_a_failure_ends_the_line() -> None:
 
 def test_options_offer_what_the_exporter_knows() -> None:
     options = {option.name: option for option in command.params}
-    assert tuple(options["codec"].type.choices) == CODECS
+    assert options["codec"].metavar == f"[{'|'.join(CODECS)}]"
     assert tuple(options["dtype"].type.choices) == DTYPES

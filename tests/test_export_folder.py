@@ -16,6 +16,7 @@ from checkpoints import CONFIG, PlainRunner, damage, load, random_tensors, write
 from edge_runtime import codec
 from edge_runtime.errors import ExportError
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.verify import verify
 from exporters.planning import genai_config
 
@@ -241,8 +242,8 @@ def test_auto_keeps_noise_stored_and_says_why(tmp_path: Path, out: Path) -> None
 
 
 def test_stored_and_lz4_do_as_they_are_told(model: Path, tmp_path: Path) -> None:
-    stored = export(model, tmp_path / "stored", ExportOptions(codec="stored"))
-    lz4 = export(model, tmp_path / "lz4", ExportOptions(codec="lz4"))
+    stored = export(model, tmp_path / "stored", ExportOptions(codec=CodecChoice("stored")))
+    lz4 = export(model, tmp_path / "lz4", ExportOptions(codec=CodecChoice("lz4")))
     assert (stored.codecs, lz4.codecs) == ({"stored": 16}, {"lz4": 16})
     assert lz4.blob_bytes < stored.blob_bytes
 
@@ -304,4 +305,4 @@ def test_special_values_survive(tmp_path: Path, out: Path) -> None:
     tensors["lm_head.weight"] = np.arange(1 << 16, dtype=np.uint16).reshape(1024, 64).view(ml_dtypes.bfloat16)
     write_safetensors(model / "model.safetensors", tensors)
     for name in ("stored", "lz4"):
-        assert export(model, out.with_name(name), ExportOptions(codec=name)).verified
+        assert export(model, out.with_name(name), ExportOptions(codec=CodecChoice.parse(name))).verified

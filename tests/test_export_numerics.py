@@ -12,6 +12,7 @@ import pytest
 from checkpoints import CONFIG, PlainRunner, random_tensors, shared_folder, write_llama
 
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -160,7 +161,9 @@ def test_logits_and_greedy_tokens_equal_transformers(variant: Exported) -> None:
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
 @pytest.mark.parametrize("codec", ["stored", "lz4"])
 def test_logits_of_other_dtypes_equal_numpy_reference(tmp_path: Path, dtype: str, codec: str) -> None:
-    export(write_llama(tmp_path / "model", dtype=dtype), tmp_path / "out", ExportOptions(codec=codec))
+    export(
+        write_llama(tmp_path / "model", dtype=dtype), tmp_path / "out", ExportOptions(codec=CodecChoice.parse(codec))
+    )
     assert_close(
         PlainRunner(tmp_path / "out").step(PROMPT), reference_logits(CONFIG, random_tensors(CONFIG, dtype), PROMPT)
     )
@@ -178,7 +181,7 @@ def test_logits_of_shards_equal_those_of_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["stored", "lz4"])
 def test_stories260k_gives_recorded_greedy_tokens(tmp_path: Path, codec: str) -> None:
     model = shared_folder("models", "stories260k")
-    export(model, tmp_path / "out", ExportOptions(codec=codec))
+    export(model, tmp_path / "out", ExportOptions(codec=CodecChoice.parse(codec)))
     for golden in json.loads((model / "golden.json").read_text()):
         runner = PlainRunner(tmp_path / "out")
         assert runner.greedy(golden["prompt_ids"], len(golden["greedy_ids"])) == golden["greedy_ids"]

@@ -18,11 +18,12 @@ from exporters.folders import working
 from exporters.folders.working import MARK
 from exporters.frontier import Candidate
 from exporters.package import weight_writer
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.verify import verify
 from exporters.transforms.options import LossyOptions
 
 NOTES = "three days of work"
-FORCE = ExportOptions(codec="stored", force=True)
+FORCE = ExportOptions(codec=CodecChoice("stored"), force=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def interrupted(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     with monkeypatch.context() as patch:
         patch.setattr(weight_writer.WeightWriter, "_place", fail)
         with pytest.raises(ExportError, match="is kept in"):
-            export(model, out, ExportOptions(codec="stored"))
+            export(model, out, ExportOptions(codec=CodecChoice("stored")))
     return next(path for path in out.parent.iterdir() if (path / MARK).is_file())
 
 
@@ -69,8 +70,8 @@ def test_folders_of_a_users_beside_out_are_left_alone(
     model: Path, out: Path, suffix: str, lossy: LossyOptions | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = owned(out.with_name(f"out.{suffix}"))
-    export(model, out, ExportOptions(codec="stored", lossy=lossy))
-    export(model, out, ExportOptions(codec="stored", force=True))
+    export(model, out, ExportOptions(codec=CodecChoice("stored"), lossy=lossy))
+    export(model, out, ExportOptions(codec=CodecChoice("stored"), force=True))
     assert is_whole(out)
     assert (mine / "notes.txt").read_text() == NOTES
     assert names(out.parent) == sorted(["out", mine.name])
@@ -80,7 +81,7 @@ def test_folders_of_a_users_beside_out_are_left_alone(
 def test_exported_folder_that_is_called_like_a_working_one_is_left_alone(model: Path, out: Path) -> None:
     mine = out.with_name("out.partial")
     export(model, mine)
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert is_whole(mine, "lz4")
     assert is_whole(out)
 
@@ -106,7 +107,7 @@ def test_only_a_real_folder_with_a_real_mark_is_taken_over(
         owned(partial)
         (partial / MARK).write_text('{"format": "of another tool", "options": {}, "inputs": {}}')
     before = partial.lstat()
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert is_whole(out)
     assert os.path.samestat(partial.lstat(), before)
     assert (other / "notes.txt").read_text() == NOTES
@@ -121,7 +122,7 @@ def test_links_inside_a_working_folder_are_not_followed(
     (partial / "package").symlink_to(mine)
     (partial / "replaced").symlink_to(mine)
     (partial / "trial").symlink_to(mine)
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert is_whole(out)
     assert names(mine) == ["notes.txt"]
     assert names(tmp_path) == ["mine", "out"]
@@ -132,7 +133,7 @@ def test_what_a_user_put_into_a_working_folder_stays(
 ) -> None:
     partial = interrupted(model, out, monkeypatch)
     (partial / "notes.txt").write_text(NOTES)
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert is_whole(out)
     assert names(partial) == ["notes.txt"]
     assert "holds notes.txt, which lpc-export did not write: left there" in capsys.readouterr().err
@@ -141,7 +142,7 @@ def test_what_a_user_put_into_a_working_folder_stays(
 def test_out_that_is_a_link_is_written_through(model: Path, out: Path, tmp_path: Path) -> None:
     target = tmp_path / "big disk" / "models" / "llama"
     out.symlink_to(target)
-    assert export(model, out, ExportOptions(codec="lz4")).out == out
+    assert export(model, out, ExportOptions(codec=CodecChoice("lz4"))).out == out
     assert out.is_symlink()
     assert is_whole(target, "lz4")
     with pytest.raises(ExportError, match="out: exists already"):
@@ -246,7 +247,7 @@ def test_out_with_a_name_as_long_as_the_system_takes_is_written_and_replaced(
 ) -> None:
     out = tmp_path / name
     assert len(os.fsencode(interrupted(model, out, monkeypatch).name)) <= 255
-    assert export(model, out, ExportOptions(codec="stored")).resumed == 16
+    assert export(model, out, ExportOptions(codec=CodecChoice("stored"))).resumed == 16
     export(model, out, FORCE)
     assert is_whole(out)
     assert names(tmp_path) == [name]
@@ -271,7 +272,7 @@ def test_two_exports_to_one_place_do_not_mix(model: Path, out: Path) -> None:
     with pytest.raises(ExportError, match=r"out\.partial: another export is writing here"):
         export(model, out)
     work.close()
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert is_whole(out)
 
 
@@ -291,7 +292,7 @@ def test_frontier_leaves_folders_of_a_users_alone_and_clears_what_a_killed_one_l
     left.path.rename(tmp_path / ".lpc-00000000ffffffff")
     left.close()
     base = LossyOptions(scaling=False, compensate=False, measure=False)
-    found = frontier.frontier(model, tmp_path, base, None, ExportOptions(), [Candidate("ans", "ans")])
+    found = frontier.frontier(model, tmp_path, base, None, ExportOptions(), [Candidate("ans", CodecChoice("ans"))])
     assert [point.name for _, point in found] == ["ans"]
     assert names(tmp_path) == sorted(path.name for path in mine)
     assert all((path / "notes.txt").read_text() == NOTES for path in mine)

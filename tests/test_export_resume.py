@@ -17,6 +17,7 @@ from edge_runtime.errors import ExportError
 from exporters.export import ExportOptions, export
 from exporters.folders.working import JOURNAL
 from exporters.package import weight_writer
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.verify import verify_against
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
@@ -127,7 +128,7 @@ def test_resumed_export_of_changed_weights_takes_none_of_the_old_ones(
 
 def test_resumed_export_of_one_changed_weight_keeps_the_others(model: Path, tmp_path: Path) -> None:
     out, file, changed = tmp_path / "out", model / "model.safetensors", "model.layers.0.self_attn.q_proj.weight"
-    options = ExportOptions(codec="stored")
+    options = ExportOptions(codec=CodecChoice("stored"))
     partial = kill_after(model, out, 7, "--codec", "stored")
     names = [json.loads(line)["name"] for line in (partial / JOURNAL).read_text().splitlines()[1:]]
     assert changed in names
@@ -155,7 +156,7 @@ def test_another_export_to_the_place_of_an_unfinished_one_is_refused(model: Path
     out = tmp_path / "out"
     partial = kill_after(model, out, 3)
     before = contents(partial / "package")
-    source, options = model, ExportOptions(codec="stored" if other == "codec" else "auto")
+    source, options = model, ExportOptions(codec=CodecChoice("stored" if other == "codec" else "auto"))
     if other == "model":
         source = write_llama(tmp_path / "other", seed=7)
     what = "codec auto:bus \\(now stored\\)" if other == "codec" else " of model .*/model, where "
@@ -167,7 +168,7 @@ def test_another_export_to_the_place_of_an_unfinished_one_is_refused(model: Path
 
 
 def test_restart_drops_what_is_unfinished(model: Path, tmp_path: Path) -> None:
-    out, options = tmp_path / "out", ExportOptions(codec="stored")
+    out, options = tmp_path / "out", ExportOptions(codec=CodecChoice("stored"))
     kill_after(model, out, 3)
     assert export(model, out, replace(options, restart=True)).resumed == 0
     export(model, tmp_path / "whole", options)
@@ -224,7 +225,7 @@ def lossy(large: Path, tmp_path: Path) -> LossyOptions:
     """All passes, with compensation; see ASKED."""
     text = tmp_path / "text.txt"
     text.write_text("Once upon a time there was a little cat. " * 40, encoding="utf-8")
-    export(large, tmp_path / "reference", ExportOptions(codec="stored"))
+    export(large, tmp_path / "reference", ExportOptions(codec=CodecChoice("stored")))
     return LossyOptions(
         quantize=True, granularity="group:32", pruning=Pruning(0.4), calibration=text,
         reference=tmp_path / "reference", measure=False,
@@ -240,7 +241,7 @@ def kill_lossy(large: Path, out: Path, weights: int, lossy: LossyOptions) -> Pat
 
 
 def test_killed_lossy_export_goes_on_and_is_byte_identical(large: Path, lossy: LossyOptions, tmp_path: Path) -> None:
-    out, options = tmp_path / "out", ExportOptions(codec="ans", lossy=lossy)
+    out, options = tmp_path / "out", ExportOptions(codec=CodecChoice("ans"), lossy=lossy)
     kill_lossy(large, out, 7, lossy)
     result = export(large, out, options)
     assert 7 <= result.resumed < result.tensors == 16
@@ -264,13 +265,13 @@ def test_lossy_export_of_changed_inputs_is_byte_identical_with_a_new_one(
         tensors = random_tensors(LARGE)
         name = next(name for name in tensors if name.startswith("model.layers.1.mlp.down_proj"))
         write_safetensors(large / "model.safetensors", {**tensors, name: tensors[name] * 2})
-        export(large, tmp_path / "reference", ExportOptions(codec="stored", force=True))
+        export(large, tmp_path / "reference", ExportOptions(codec=CodecChoice("stored"), force=True))
     if change == "scales":
         damaged = json.loads(lines[5])
         damaged["found"]["scales"] = damaged["found"]["scales"][:16]
         (partial / JOURNAL).write_text("".join([*lines[:5], json.dumps(damaged) + "\n", *lines[6:]]), encoding="utf-8")
         kept = len(lines) - 2
-    options = ExportOptions(codec="ans", lossy=lossy)
+    options = ExportOptions(codec=CodecChoice("ans"), lossy=lossy)
     assert export(large, out, options).resumed == kept
     export(large, tmp_path / "whole", options)
     assert contents(out) == contents(tmp_path / "whole")
@@ -281,13 +282,13 @@ def test_lossy_export_with_other_passes_is_refused_and_keeps_what_is_finished(
 ) -> None:
     out = tmp_path / "out"
     kill_lossy(large, out, 5, lossy)
-    other = ExportOptions(codec="ans", lossy=replace(lossy, pruning=Pruning(0.3)))
+    other = ExportOptions(codec=CodecChoice("ans"), lossy=replace(lossy, pruning=Pruning(0.3)))
     with pytest.raises(ExportError, match=r"an export with pruning .*0.4.*0.3.*--restart"):
         export(large, out, other)
-    assert export(large, out, ExportOptions(codec="ans", lossy=lossy)).resumed >= 5
+    assert export(large, out, ExportOptions(codec=CodecChoice("ans"), lossy=lossy)).resumed >= 5
 
 
 def test_reference_of_another_model_is_refused(large: Path, lossy: LossyOptions, tmp_path: Path) -> None:
     other = write_llama(tmp_path / "other", seed=3, hidden_size=64, intermediate_size=96)
     with pytest.raises(ExportError, match=r"reference: .* not made from this .*other"):
-        export(other, tmp_path / "out", ExportOptions(codec="ans", lossy=lossy))
+        export(other, tmp_path / "out", ExportOptions(codec=CodecChoice("ans"), lossy=lossy))

@@ -14,6 +14,7 @@ from checkpoints import CONFIG, damage, load, random_tensors, write_llama, write
 from edge_runtime.errors import ExportError, FormatError
 from exporters.export import ExportOptions, export
 from exporters.package import blob_writer, disk_room, weight_writer
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.verify import verify
 from exporters.planning.sources import open_plan
 
@@ -38,7 +39,7 @@ def test_verify_of_flipped_bit_names_file_and_tensor(model: Path, out: Path) -> 
 
 
 def test_verify_of_another_valid_blob_is_found_by_hash(model: Path, out: Path) -> None:
-    export(model, out, ExportOptions(codec="stored"))
+    export(model, out, ExportOptions(codec=CodecChoice("stored")))
     manifest, _, data = load(out)
     first, second = (
         next(t for t in manifest["tensors"] if t["name"].endswith(f"{i}.mlp.up_proj.weight")) for i in (0, 1)
@@ -110,13 +111,13 @@ def test_room_that_is_asked_for_is_never_more_than_what_is_written(tmp_path: Pat
         write_safetensors(model / "model.safetensors", tensors)
     dtype = "bf16" if case == "rounded" else "keep"
     plan = open_plan(model, dtype)
-    least = disk_room.least_bytes(plan, codec, dtype)
+    least = disk_room.least_bytes(plan, CodecChoice.parse(codec), dtype)
     stored = sum(plan.tensors.tensors[name].nbytes for name in plan.graph.weights) // (2 if case == "rounded" else 1)
     plan.tensors.close()
     assert least - 4096 * len(plan.graph.weights) == pytest.approx(part * stored, rel=0.01)
     assert (
         least - 4096 * len(plan.graph.weights)
-        <= export(model, tmp_path / "out", ExportOptions(codec, dtype)).blob_bytes
+        <= export(model, tmp_path / "out", ExportOptions(CodecChoice.parse(codec), dtype)).blob_bytes
     )
 
 
@@ -124,9 +125,9 @@ def test_export_to_existing_folder_needs_force(model: Path, out: Path) -> None:
     export(model, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(ExportError, match=r"out: exists already; .*--force"):
-        export(model, out, ExportOptions(codec="stored"))
+        export(model, out, ExportOptions(codec=CodecChoice("stored")))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    export(model, out, ExportOptions(codec="stored", force=True))
+    export(model, out, ExportOptions(codec=CodecChoice("stored"), force=True))
     assert load(out)[0]["tensors"][0]["codec"] == "stored"
     assert sorted(path.name for path in out.parent.iterdir()) == ["model", "out"]
 

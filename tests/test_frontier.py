@@ -19,6 +19,7 @@ from exporters.commands.lossy_options import seconds_of
 from exporters.commands.tools import tools
 from exporters.export import ExportOptions
 from exporters.frontier import Board, Candidate, Point
+from exporters.package.codec_choice import CodecChoice
 from exporters.partial import fraction_for
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
@@ -36,11 +37,11 @@ def test_frontier_measures_every_candidate_and_leaves_nothing_behind(tmp_path: P
     base = LossyOptions(calibration=text, compensate=False)
     int8 = replace(base, quantize=True)
     chosen = [
-        Candidate("stored", "stored"),
-        Candidate("ans", "ans"),
-        Candidate("int8 ans", "ans", int8),
-        Candidate("half bitmap", "bitmap", replace(base, pruning=Pruning(0.5))),
-        Candidate("out of reach", "ans", replace(int8, target_bits=0.01)),
+        Candidate("stored", CodecChoice("stored")),
+        Candidate("ans", CodecChoice("ans")),
+        Candidate("int8 ans", CodecChoice("ans"), int8),
+        Candidate("half bitmap", CodecChoice("bitmap"), replace(base, pruning=Pruning(0.5))),
+        Candidate("out of reach", CodecChoice("ans"), replace(int8, target_bits=0.01)),
     ]
     slow = Figures.assumed("slow", 1, bus=Rate(1e6))
     said: list[str] = []
@@ -60,10 +61,10 @@ def test_frontier_measures_every_candidate_and_leaves_nothing_behind(tmp_path: P
 
 def test_fastest_enough_takes_the_least_loss_and_names_the_nearest() -> None:
     found = [
-        (Candidate("a", "ans"), point("a", 10.7, 3.0, 0.0)),
-        (Candidate("b", "ans"), point("b", 8.0, 2.0, 0.001)),
-        (Candidate("c", "ans"), point("c", 5.0, 1.0, 0.1)),
-        (Candidate("d", "ans"), point("d", 1.0, None, 5.0)),
+        (Candidate("a", CodecChoice("ans")), point("a", 10.7, 3.0, 0.0)),
+        (Candidate("b", CodecChoice("ans")), point("b", 8.0, 2.0, 0.001)),
+        (Candidate("c", CodecChoice("ans")), point("c", 5.0, 1.0, 0.1)),
+        (Candidate("d", CodecChoice("ans")), point("d", 1.0, None, 5.0)),
     ]
     assert frontier.fastest_enough(found, 3.5)[1].name == "a"
     assert frontier.fastest_enough(found, 2.0)[1].name == "b"
@@ -105,8 +106,8 @@ def test_frontier_of_an_unknown_board_is_an_error() -> None:
 def test_partial_auto_follows_bus_and_decoder() -> None:
     slow_bus = Figures("board", 1, Rate(8e9), Rate(1e8), {"ans": Rate(1e9)})
     slow_decoder = Figures("board", 1, Rate(8e9), Rate(2e9), {"ans": Rate(1e9)})
-    assert fraction_for(DEMO, "ans", slow_bus) == 1
-    fraction = fraction_for(DEMO, "ans", slow_decoder)
+    assert fraction_for(DEMO, CodecChoice("ans"), slow_bus) == 1
+    fraction = fraction_for(DEMO, CodecChoice("ans"), slow_decoder)
     # Decoding or copying (assumed: half of what memory reads), and then the product, which reads memory.
     decode, copy = 1 / (1 / 1e9 + 1 / 8e9), 1 / (1 / 4e9 + 1 / 8e9)
     low, high = sorted(partial_fraction(2e9, decode, ratio, copy) for ratio in (0.6, 0.72))

@@ -19,6 +19,7 @@ from edge_runtime.errors import ConfigError, ExportError
 from edge_runtime.session import load
 from exporters.commands.export import command
 from exporters.export import ExportOptions, ExportResult, export
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.inspect import table
 from exporters.package.verify import verify_against
 from exporters.transforms.options import LossyOptions
@@ -39,13 +40,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference") / "demo"
-    export(DEMO, out, ExportOptions(codec="stored"))
+    export(DEMO, out, ExportOptions(codec=CodecChoice("stored")))
     return out
 
 
 def lossy(out: Path, text: Path, reference: Path, codec: str = "ans", threads: int = 0, **options: Any) -> ExportResult:
     chosen = LossyOptions(calibration=text, reference=reference, **options)
-    return export(DEMO, out, ExportOptions(codec=codec, lossy=chosen, threads=threads))
+    return export(DEMO, out, ExportOptions(codec=CodecChoice.parse(codec), lossy=chosen, threads=threads))
 
 
 def logits(folder: Path, provider: str) -> np.ndarray[Any, Any]:
@@ -228,11 +229,11 @@ def test_scaling_leaves_out_what_a_weight_too_small_to_be_rewritten_would_have_t
     # The values' weight of this model has 2,048 elements and stays as it is; its factors would be lost.
     source = checkpoint_folder("stories260k")
     reference = tmp_path / "reference"
-    export(source, reference, ExportOptions(codec="stored"))
+    export(source, reference, ExportOptions(codec=CodecChoice("stored")))
     found = []
     for scaling in (True, False):
         chosen = LossyOptions(quantize=True, scaling=scaling, compensate=False, calibration=text, reference=reference)
-        result = export(source, tmp_path / f"out{scaling}", ExportOptions(codec="ans", lossy=chosen))
+        result = export(source, tmp_path / f"out{scaling}", ExportOptions(codec=CodecChoice("ans"), lossy=chosen))
         assert result.loss is not None
         found.append(result.loss["kl"]["value"])
     assert found[0] < 2 * found[1]
@@ -256,8 +257,8 @@ def test_onnx_source_becomes_the_int8_model_of_its_checkpoint(
         quantize=True, granularity=granularity, scaling=False, compensate=False, calibration=text, reference=reference,
         pruning=Pruning(0.3, "row", "magnitude"), measure=False,
     )  # fmt: skip
-    export(DEMO, tmp_path / "checkpoint", ExportOptions(codec="ans", lossy=options))
-    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec="ans", lossy=options))
+    export(DEMO, tmp_path / "checkpoint", ExportOptions(codec=CodecChoice("ans"), lossy=options))
+    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec=CodecChoice("ans"), lossy=options))
     assert not result.lossless
     ours, theirs = logits(tmp_path / "out", "lpc"), logits(tmp_path / "checkpoint", "lpc")
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * float(np.ptp(theirs)))
@@ -266,7 +267,7 @@ def test_onnx_source_becomes_the_int8_model_of_its_checkpoint(
 
 def test_onnx_source_is_calibrated_compensated_and_measured(onnx_folder: Path, text: Path, tmp_path: Path) -> None:
     options = LossyOptions(quantize=True, pruning=Pruning(0.2), calibration=text)
-    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec="ans", lossy=options))
+    result = export(onnx_folder, tmp_path / "out", ExportOptions(codec=CodecChoice("ans"), lossy=options))
     assert [each["pass"] for each in result.passes] == ["calibrate", "prune", "quantize"]
     assert result.loss is not None
     assert 0 < result.loss["kl"]["value"] < 0.02

@@ -22,6 +22,7 @@ from edge_runtime.plan.model import ModelShape
 from edge_runtime.session import load
 from edge_runtime.tokens import Tokenizer
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.inspect import summary
 from exporters.package.verify import verify
 
@@ -45,7 +46,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile")
-    export(write_llama(root / "model"), root / "out", ExportOptions(codec="lz4"))
+    export(write_llama(root / "model"), root / "out", ExportOptions(codec=CodecChoice("lz4")))
     return root / "out"
 
 

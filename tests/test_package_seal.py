@@ -16,6 +16,7 @@ from real_models import RunPython
 from edge_runtime.errors import ConfigError, ExportError, FormatError, LpcError, PackageWarning
 from edge_runtime.package import Package, seal
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 from exporters.package.reseal import reseal
 from exporters.package.verify import verify
 
@@ -33,7 +34,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         (model / TEMPLATE).write_text("{{ messages }}")
         (model / "vocab.json").write_text("{}")
         folders[seed] = root / f"out-{seed}"
-        export(model, folders[seed], ExportOptions(codec="stored"))
+        export(model, folders[seed], ExportOptions(codec=CodecChoice("stored")))
     return folders
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporters import __version__
+from exporters.commands.codec_options import asked_codec, codec_options, completed_codec
 from exporters.commands.fence import failing
-from exporters.commands.lossy_options import FractionOrAuto, base_of, board_of, lossy_of, lossy_options, seconds_of
+from exporters.commands.lossy_options import base_of, board_of, lossy_of, lossy_options, seconds_of
 
 if TYPE_CHECKING:
     from exporters.export import ExportOptions
+    from exporters.package.codec_choice import CodecChoice
 
 _EPILOG = """\b
 Examples:
@@ -36,34 +38,7 @@ Examples:
 @click.command("lpc-export", epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.  [default: ./<MODEL's name>-lpc]")
-@click.option(
-    "--codec",
-    type=click.Choice(["auto", "stored", "lz4", "ans", "packed", "bitmap", "bitmap:stored"]),
-    default="auto",
-    show_default=True,
-    help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved. For pruned "
-    "weights bitmap is smallest, and bitmap:stored is what products are computed from.",
-)
-@click.option(
-    "--objective",
-    type=click.Choice(["size", "bus", "compute"]),
-    default="bus",
-    show_default=True,
-    help="What is scarce, for --codec auto: space (the smallest codec), the bus (lz4; bitmap if pruned), or memory "
-    "bandwidth (packed; bitmap:stored if pruned: what products are computed from).",
-)
-@click.option(
-    "--board",
-    metavar="NAME|FILE|this",
-    help="For --partial auto: a board's profile. For codec packed: the layout that it, or this machine, computes "
-    "from fastest.  [default: the smallest layout]",
-)
-@click.option(
-    "--partial",
-    type=FractionOrAuto(),
-    help="Compress only this share of each weight, where decoding is slower than the bus; auto: what suits --board.  "
-    "[default: 1]",
-)
+@codec_options
 @click.option(
     "--dtype",
     type=click.Choice(["keep", "bf16", "fp16", "fp32"]),
@@ -89,9 +64,9 @@ Examples:
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 @click.version_option(__version__)
 def command(
-    model: Path, out: Path | None, codec: str, objective: str, partial: float | str | None, board: str | None,
-    dtype: str, tokenizer: Path | None, verify: bool, force: bool, restart: bool, threads: int, as_json: bool,
-    debug: bool, **lossy: Any,
+    model: Path, out: Path | None, codec: CodecChoice, objective: str | None, board: str | None,
+    partial: float | str | None, dtype: str, tokenizer: Path | None, verify: bool, force: bool, restart: bool,
+    threads: int, as_json: bool, debug: bool, **lossy: Any,
 ) -> None:  # fmt: skip
     """Compress MODEL into a folder for lpc-run.
 
@@ -105,21 +80,14 @@ def command(
 
     Further commands: inspect, verify, reseal, frontier (see lpc-export inspect --help).
     """
-    packs = codec == "packed" or (codec == "auto" and objective == "compute")
-    if (partial == "auto" and (board is None or codec == "auto")) or (board and partial != "auto" and not packs):
-        raise click.UsageError("--partial auto and --board go together, and with a --codec.")
+    codec = asked_codec(codec, objective, board, partial)
     seconds = _target_seconds(lossy)
     transforms = base_of(lossy) if seconds else lossy_of(lossy)
     with failing("interrupted: nothing was written"):
         from exporters.export import ExportOptions
-        from exporters.package.codec_choice import packed_layout
 
-        if board is not None and partial == "auto":
-            partial = _fraction(model, codec, board, tokenizer)
         options = ExportOptions(
-            codec=(f"auto:{objective}" if codec == "auto" else codec)
-            + (f":{packed_layout(board)}" if board and packs else "")
-            + (f"@{partial}" if partial is not None else ""),
+            codec=completed_codec(codec, model, board, partial, tokenizer),
             dtype=dtype,
             verify=verify,
             force=force,
@@ -141,24 +109,6 @@ def default_out(model: Path) -> Path:
     if path.suffix in (".onnx", ".gguf"):
         name = path.parent.name if path.stem == "model" else path.stem
     return Path(f"{name}-lpc")
-
-
-def _fraction(model: Path, codec: str, board: str, tokenizer: Path | None) -> float:
-    """What suits the board, said on stderr."""
-    from edge_runtime.io.units import format_rate
-    from edge_runtime.machine.board import figures_of, load_profile
-    from exporters.partial import fraction_for
-
-    figures = figures_of(load_profile(board))
-    fraction = round(fraction_for(model, codec, figures, tokenizer), 3)
-    decode = figures.decode_rate(codec)
-    click.echo(
-        f"lpc-export: {fraction:.1%} of each weight is compressed: {board} reads "
-        f"{format_rate(figures.bus.bytes_per_s)} ({figures.bus.kind}) and decodes {codec} at "
-        f"{format_rate(decode.bytes_per_s)} ({decode.kind})",
-        err=True,
-    )
-    return fraction
 
 
 def _target_seconds(lossy: dict[str, Any]) -> float:

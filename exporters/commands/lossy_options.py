@@ -12,23 +12,7 @@ if TYPE_CHECKING:
     from exporters.frontier import Board
     from exporters.transforms.options import LossyOptions
 
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[Any]  # generic from click 8.2 on
-else:
-    _ParamType = click.ParamType
-
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-class FractionOrAuto(_ParamType):
-    """A number from 0 to 1, or "auto"."""
-
-    name = "FRACTION|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        if value == "auto":
-            return "auto"
-        return click.FloatRange(0, 1).convert(value, param, ctx)
 
 
 _OPTIONS = [

@@ -1,34 +1,69 @@
-"""Which codec a tensor gets, and why."""
+"""How weights are to be encoded, as a user asks for it: `ans`, `packed:hi3`, `auto:bus:hi3@0.5`."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import boards
 from edge_runtime import codec as blobs
-from exporters.graphs.builder import Weight
-
-AUTO, STORED, LZ4, PLAIN_BITMAP = "auto", "stored", "lz4", "bitmap:stored"
-CODECS = (AUTO, STORED, LZ4, "ans", "packed", "bitmap", PLAIN_BITMAP)
-SIZE, BUS, COMPUTE = "size", "bus", "compute"
-
-# What `auto` tries for what is scarce; the smallest wins.
-OBJECTIVES = {
-    SIZE: ("lz4", "packed", "ans", "bitmap"),  # storage: whatever is smallest
-    BUS: ("lz4", PLAIN_BITMAP),  # fast storage, few cores: what decodes as fast as it is read
-    COMPUTE: ("packed", PLAIN_BITMAP),  # memory bandwidth: what products are computed from
-}
-_LEAST_GAIN = 0.01
-LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
-_SAMPLE = 1 << 16
-_ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
-
+from edge_runtime.errors import ConfigError
+from exporters.package.codec_names import AUTO, BITMAP_LAYOUTS, BUS, CODECS, OBJECTIVES
 
 THIS_MACHINE = "this"
+
+
+@dataclass(frozen=True)
+class CodecChoice:
+    """A codec, or "auto" with the objective that its candidates serve; ConfigError for what does not exist.
+
+    `layout` is one of the codec's, or of packed where "auto" chooses that; "" is the smallest. Of each weight the part
+    `fraction`, 0 to 1, is compressed at all, for decoders slower than the bus; None is everything.
+    As text: CODEC[:LAYOUT][@FRACTION] or auto[:OBJECTIVE[:LAYOUT]][@FRACTION]; `str` gives it with the objective.
+    """
+
+    codec: str = AUTO
+    objective: str = ""  # of "auto" alone; BUS if nobody says
+    layout: str = ""
+    fraction: float | None = None
+
+    def __post_init__(self) -> None:
+        _check("codec", self.codec, tuple(dict.fromkeys(text.partition(":")[0] for text in CODECS)))
+        if self.codec == AUTO and not self.objective:
+            object.__setattr__(self, "objective", BUS)
+        if self.objective:
+            _check(f"objective of {self.codec}", self.objective, OBJECTIVES if self.codec == AUTO else ())
+        if self.layout:
+            _check(f"layout of {self.codec}", self.layout, _layouts(self.codec))
+        if self.fraction is not None and not 0 <= self.fraction <= 1:
+            raise ConfigError(f"the fraction that is compressed is {self.fraction:g}; expected 0 to 1")
+
+    @classmethod
+    def parse(cls, text: str) -> CodecChoice:
+        """Read a choice from its text; ConfigError that names the part that is wrong, and what may stand there."""
+        name, at, number = text.partition("@")
+        codec, *details = name.split(":")
+        most = 2 if codec == AUTO else 1
+        if len(details) > most or "" in details:
+            raise ConfigError(f"codec is {text!r}; expected CODEC:LAYOUT@FRACTION or auto:OBJECTIVE:LAYOUT@FRACTION")
+        objective, layout = (*details, "", "")[:2] if codec == AUTO else ("", *details, "")[:2]
+        try:
+            fraction = float(number) if at else None
+        except ValueError:
+            raise ConfigError(f"the fraction that is compressed is {number!r}; expected 0 to 1") from None
+        return cls(codec, objective, layout, fraction)
+
+    def __str__(self) -> str:
+        name = ":".join(part for part in (self.codec, self.objective, self.layout) if part)
+        return name if self.fraction is None else f"{name}@{self.fraction}"
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What is tried, in the words of edge_runtime.codec; of several the smallest wins."""
+        if self.codec != AUTO:
+            return (f"{self.codec}:{self.layout}" if self.layout else self.codec,)
+        packed = f"packed:{self.layout}" if self.layout else "packed"
+        return tuple(packed if name == "packed" else name for name in OBJECTIVES[self.objective])
 
 
 def packed_layout(board: str) -> str:
@@ -40,89 +75,14 @@ def packed_layout(board: str) -> str:
     return "hi3" if "avx512_vbmi2" in features else "hi4p"
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A blob, valid until the encoder's next call; its codec; and the reason, "" where the user asked for it.
-
-    `direct`: products are computed from it as it is stored, which its codec alone does not tell."""
-
-    blob: NDArray[np.uint8]
-    codec: str
-    reason: str
-    direct: bool = False
+def _layouts(codec: str) -> tuple[str, ...]:
+    """Those of a codec that can be asked for, or of what "auto" may choose."""
+    if codec in (AUTO, "packed"):
+        return tuple(blobs.PACKED_LAYOUTS)
+    return BITMAP_LAYOUTS if codec == "bitmap" else ()
 
 
-def in_full(codec: str) -> str:
-    """Return `codec` with its objective: "auto" alone is "auto:bus"."""
-    return f"{AUTO}:{BUS}" if codec == AUTO else codec
-
-
-class Encoder:
-    """Encodes tensor after tensor into memory that it keeps.
-
-    `codec` is one of CODECS, or "auto:" and one of OBJECTIVES (see `in_full`), each with ":" and a layout of packed
-    behind it, or not; with "@0.5" at the end every other segment stays raw (partial compression, for decoders slower
-    than the bus). `threads` 0 is one a core.
-    """
-
-    def __init__(self, codec: str, threads: int) -> None:
-        codec, _, partial = codec.partition("@")
-        self._partial = float(partial or 1)
-        name, _, detail = in_full(codec).partition(":")
-        self._codec, self._threads = name, threads
-        objective, _, layout = detail.partition(":")
-        self._candidates = OBJECTIVES[objective] if name == AUTO else ()
-        if layout:
-            self._candidates = tuple(f"packed:{layout}" if c == "packed" else c for c in self._candidates)
-        self._detailed = in_full(codec)
-        self._best: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._other: NDArray[np.uint8] = np.empty(0, np.uint8)
-
-    def encode(self, array: NDArray[Any], weight: Weight) -> Encoded:
-        """Encode one tensor; `auto` takes the smallest candidate, or stored if that saves less than 1 %."""
-        if self._codec != AUTO:
-            blob = self._encode(array, weight, self._detailed)
-            return Encoded(blob, self._codec, "", _direct(self._detailed, array))
-        tried: dict[str, float] = {}
-        best, chosen = np.empty(0, np.uint8), ""
-        names = self._suitable(array)
-        for name in names:
-            blob = self._encode(array, weight, name)
-            tried[name] = 1 - blob.nbytes / array.nbytes if array.nbytes else 0.0
-            if not chosen or blob.nbytes < best.nbytes:
-                best, chosen = blob, name
-                if len(names) > 1:  # the next one goes beside it
-                    self._best, self._other = self._other, self._best
-        if tried.get(chosen, 0.0) >= _LEAST_GAIN:
-            return Encoded(best, chosen.partition(":")[0], _reason(tried, chosen), _direct(chosen, array))
-        gain = max(tried.values(), default=0.0)
-        blob = self._encode(array, weight, STORED)
-        return Encoded(blob, STORED, f"{' or '.join(tried)} would save {gain:.1%}, less than {_LEAST_GAIN:.0%}")
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._best = self._other = np.empty(0, np.uint8)
-
-    def _suitable(self, array: NDArray[Any]) -> list[str]:
-        """The candidates without those that cannot win."""
-        words = array.reshape(-1).view(f"<u{array.itemsize}")[:: max(1, array.size // _SAMPLE)]
-        sparse = words.size and np.count_nonzero(words == 0) >= LEAST_ZEROS * words.size
-        return [name for name in self._candidates if sparse or not name.startswith("bitmap")]
-
-    def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
-        segment = _ROW_SEGMENT_BYTES if weight.by_row else 0
-        bound = blobs.encode_bound(array.shape, array.dtype, codec, segment)
-        if bound > self._other.nbytes:
-            self._other = np.empty(0, np.uint8)
-            self._other = np.empty(bound, np.uint8)
-        size = blobs.encode_into(array, self._other, codec, segment, self._threads, self._partial)
-        return self._other[:size]
-
-
-def _direct(codec: str, array: NDArray[Any]) -> bool:
-    return codec == PLAIN_BITMAP and blobs.dtype_name(array.dtype) == "bf16"
-
-
-def _reason(tried: dict[str, float], chosen: str) -> str:
-    others = ", ".join(f"{name} {gain:.1%}" for name, gain in tried.items() if name != chosen)
-    return f"{chosen} saves {tried[chosen]:.1%}" + (f" ({others})" if others else "")
+def _check(what: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        expected = f"one of {', '.join(known)}" if known else "none"
+        raise ConfigError(f"the {what} is {value!r}; expected {expected}")

@@ -11,8 +11,10 @@ import numpy as np
 from edge_runtime.errors import ExportError
 from edge_runtime.io.units import format_allowed, format_needed
 from exporters.checkpoints import dtypes
-from exporters.package import codec_choice
 from exporters.package.blob_writer import ALIGNMENT
+from exporters.package.codec_choice import CodecChoice
+from exporters.package.codec_names import STORED
+from exporters.package.encoder import LEAST_ZEROS
 from exporters.planning.plan import Plan
 
 # What no codec goes below, as a part of the stored bytes: the entropy limit of dense 16-bit weights is near 0.65.
@@ -23,7 +25,7 @@ _SAMPLE = 1 << 16  # elements of a weight that tell whether the model is pruned
 _FLOAT32 = ("F32", "float32")
 
 
-def check(folder: Path, plan: Plan, codec: str, dtype: str, kept_bytes: int) -> None:
+def check(folder: Path, plan: Plan, codec: CodecChoice, dtype: str, kept_bytes: int) -> None:
     """ExportError if the disk of `folder` has less room than the export takes at least, beside `kept_bytes`."""
     needed = least_bytes(plan, codec, dtype) - kept_bytes + _SPARE_BYTES
     free = shutil.disk_usage(folder).free
@@ -34,10 +36,11 @@ def check(folder: Path, plan: Plan, codec: str, dtype: str, kept_bytes: int) -> 
         )
 
 
-def least_bytes(plan: Plan, codec: str, dtype: str) -> int:
+def least_bytes(plan: Plan, codec: CodecChoice, dtype: str) -> int:
     """Return a size in bytes that the data file will have in any case."""
-    ratio = 1.0 if codec == codec_choice.STORED else _DENSE_RATIO
-    if plan.transform is not None or (codec != codec_choice.STORED and _pruned(plan)):
+    stored = codec == CodecChoice(STORED)
+    ratio = 1.0 if stored else _DENSE_RATIO
+    if plan.transform is not None or (not stored and _pruned(plan)):
         ratio = _ANY_RATIO
     total = float(sum(array.nbytes for array in plan.graph.constants.values()))
     for name, weight in plan.graph.weights.items():
@@ -58,6 +61,6 @@ def _pruned(plan: Plan) -> bool:
         sample = plan.tensors.read(name).reshape(-1)[:_SAMPLE]
         zeros = np.count_nonzero(sample == 0)
         plan.tensors.release(name)
-        if zeros >= codec_choice.LEAST_ZEROS * sample.size:
+        if zeros >= LEAST_ZEROS * sample.size:
             return True
     return False

@@ -22,7 +22,8 @@ from exporters.folders.working import Working
 from exporters.graphs.builder import DATA_FILE, Extent, Weight
 from exporters.package import journal
 from exporters.package.blob_writer import BlobWriter
-from exporters.package.codec_choice import Encoder, in_full
+from exporters.package.codec_choice import CodecChoice
+from exporters.package.encoder import Encoder
 from exporters.package.manifest import WrittenConstant, WrittenTensor
 from exporters.package.takeover import described, source_hash, taken_over
 from exporters.package.verify import hash_of
@@ -50,10 +51,10 @@ class Written:
 class WeightWriter:
     """Writes the weights of one plan. `codec` and `dtype` as in ExportOptions; `threads` 0 is one a core."""
 
-    def __init__(self, plan: Plan, work: Working, codec: str, dtype: str, threads: int) -> None:
+    def __init__(self, plan: Plan, work: Working, codec: CodecChoice, dtype: str, threads: int) -> None:
         self.plan, self.graph, self.work = plan, plan.graph, work
         self._data = work.package / DATA_FILE
-        self._codec, self._dtype, self._threads = in_full(codec), dtype, threads
+        self._codec, self._dtype, self._threads = codec, dtype, threads
         self._finished = journal.Finished(work.path, self._key())
         self._tensors: list[WrittenTensor] = []
         self._constants: list[WrittenConstant] = []
@@ -163,7 +164,9 @@ class WeightWriter:
 
     def _key(self) -> str:
         """Identifies the passes and what they were decided from; the weights themselves are told by their hashes."""
-        return journal.fingerprint([self._codec, self._dtype, self.plan.transform.key if self.plan.transform else ""])
+        return journal.fingerprint(
+            [str(self._codec), self._dtype, self.plan.transform.key if self.plan.transform else ""]
+        )
 
 
 class _Line:
@@ -173,7 +176,7 @@ class _Line:
     written goes to the device meanwhile.
     """
 
-    def __init__(self, writer: BlobWriter, log: journal.Journal, codec: str, threads: int) -> None:
+    def __init__(self, writer: BlobWriter, log: journal.Journal, codec: CodecChoice, threads: int) -> None:
         self._writer, self._journal = writer, log
         self._encoders = [Encoder(codec, threads), Encoder(codec, threads)]
         self._writing: Future[None] | None = None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import LpcError
 from edge_runtime.session import load
 from exporters.export import ExportOptions, export
+from exporters.package.codec_choice import CodecChoice
 
 _STEPS = 4  # tokens that are appended one by one
 _CHUNK = 16  # tokens in one pass
@@ -52,7 +53,7 @@ def write_model(folder: Path, config: dict[str, Any], shapes: dict[str, list[int
 def make(folder: Path, out: Path, ids: list[int], *, step: bool) -> Made:
     """Export `folder` to `out`, compute the logits of `ids` in several passes, and remove `out`."""
     try:
-        export(folder, out, ExportOptions(codec="stored", verify=False, threads=1))
+        export(folder, out, ExportOptions(codec=CodecChoice("stored"), verify=False, threads=1))
         model = load(out, threads=1, prefill_chunk=_CHUNK)
         logits = model.logits(ids)
         return Made(logits, _stepped(model, ids) if step and len(ids) > _STEPS else None)
