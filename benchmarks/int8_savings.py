@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from savings import MODELS, draw
 
 from edge_runtime import codec
+from exporters.graphs.interface import NormFold, Site
 from exporters.transforms import scale
 from exporters.transforms.calibrate import Activations
 from exporters.transforms.quantize import ROW, counts, entropy_bits, group_of, integers, largest, scales_of
-from exporters.transforms.structure import NormFold, Site
 
 GRANULARITIES = ("tensor", "row", "group:128", "group:32")
 CODECS = ("lz4", "ans")

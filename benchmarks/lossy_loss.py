@@ -28,9 +28,9 @@ from pathlib import Path
 
 from edge_runtime.bench.evaluation import Estimate, Observed, generated_windows
 from edge_runtime.session import Model, load
-from exporters.export import ExportOptions, export, trial
+from exporters.export import ExportOptions, export
 from exporters.folders.working import Working, scratch
-from exporters.lossy import LossyExport, opened
+from exporters.lossy import LossyExport, opened, trial
 from exporters.package.codec_choice import CodecChoice
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning

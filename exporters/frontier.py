@@ -17,12 +17,12 @@ from edge_runtime.chart import Axis, Dot, Key, plane
 from edge_runtime.errors import ExportError
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
-from exporters.export import ExportOptions, ExportResult, trial
 from exporters.folders.working import Working, scratch
-from exporters.lossy import LossyExport, opened, refuse_quantized
+from exporters.lossy import LossyExport, opened, refuse_quantized, trial
 from exporters.package.codec_choice import CodecChoice
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
+from exporters.write import ExportOptions, ExportResult
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 BITS = (6.0, 5.0, 4.0)

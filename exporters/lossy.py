@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +19,20 @@ from edge_runtime.io.terminal import TOKENS, Progress
 from edge_runtime.session import Model, load
 from exporters.checkpoints.checkpoint import CONFIG
 from exporters.folders.staging import MANIFEST, write_json
-from exporters.folders.working import Working
+from exporters.folders.working import REFERENCE, Working
+from exporters.package.codec_choice import CodecChoice
+from exporters.package.codec_names import STORED
 from exporters.package.inspect import read_manifest
 from exporters.package.verify import verify_against
 from exporters.planning.plan import Plan
 from exporters.planning.sources import onnx_file, open_plan
+from exporters.transforms import registry
 from exporters.transforms.calibrate import Calibration, calibrate, input_widths, second_moments
 from exporters.transforms.compensate import Moments
 from exporters.transforms.options import LossyOptions
-from exporters.transforms.passes import Transform
-from exporters.transforms.structure import changeable
-
-if TYPE_CHECKING:
-    from exporters.export import ExportResult
+from exporters.transforms.subject import refuse_fixed
+from exporters.transforms.transform import Transform
+from exporters.write import ExportOptions, ExportResult, write
 
 _COARSEST, _TRIALS = 1.0, 7  # steps that are searched, relative to the root mean square
 _HELD_OUT = 5  # of one text, every fifth window is kept for measuring the loss
@@ -47,7 +50,7 @@ def refuse_quantized(model: str | Path) -> None:
     if onnx_file(path) is not None:
         plan = open_plan(path)
         plan.tensors.close()
-        changeable(plan)
+        refuse_fixed(plan)
         return
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
@@ -80,10 +83,12 @@ class LossyExport:
             )
         self.calibration = calibrate(reference, self._calibration_windows, threads)
 
-    def transformed(self, plan: Plan, options: LossyOptions | None = None) -> Plan:
-        """Return the plan with its passes; `options` instead of this export's own."""
-        transform = Transform(plan, options or self.options, self.calibration, self._moments())
-        return replace(plan, graph=plan.graph, transform=transform)
+    def write(self, plan: Plan, work: Working, target: Path, options: ExportOptions, start: float) -> ExportResult:
+        """Write the plan with the passes of `options.lossy`, and measure the loss if they ask for it."""
+        assert options.lossy is not None
+        transform = Transform(plan, options.lossy, self.calibration, self._moments())
+        measure = self.measure if options.lossy.measure else None
+        return write(replace(plan, transform=transform), work, target, options, start, measure)
 
     def _moments(self) -> Moments | None:
         if not self.options.compensate:
@@ -111,7 +116,7 @@ class LossyExport:
 
 def needs_reference(options: LossyOptions) -> bool:
     """Whether anything is asked of the model as it was."""
-    return options.calibrates or options.measure or options.max_kl is not None
+    return registry.calibrates(options) or options.measure or options.max_kl is not None
 
 
 def opened(model: str | Path, work: Working, options: LossyOptions, threads: int) -> LossyExport:
@@ -121,9 +126,36 @@ def opened(model: str | Path, work: Working, options: LossyOptions, threads: int
     if options.reference is not None:
         _check_reference(options.reference, model)
         return LossyExport(options, options.reference, threads)
-    from exporters.export import reference
-
     return LossyExport(options, reference(model, work, threads), threads)
+
+
+def reference(model: str | Path, work: Working, threads: int) -> Path:
+    """Export losslessly into a part of a working folder, which is kept for as long as that, and return the package."""
+    with contextlib.closing(open_plan(model)) as plan:
+        part, options = work.inner(REFERENCE), ExportOptions(CodecChoice(STORED), verify=False, threads=threads)
+        write(plan, part, part.package, options, time.monotonic())
+    return part.package
+
+
+def trial(
+    model: str | Path, work: Working, options: ExportOptions, attempt: LossyOptions | None, lossy: LossyExport
+) -> ExportResult:
+    """Export into a part of a working folder and measure; the next trial takes its place."""
+    with contextlib.closing(open_plan(model, options.dtype, options.tokenizer)) as plan:
+        part, changed = work.inner("trial"), replace(options, lossy=attempt, verify=False)
+        if attempt is None:
+            return write(plan, part, part.package, changed, time.monotonic())
+        return lossy.write(plan, part, part.package, changed, time.monotonic())
+
+
+def export_lossily(
+    model: str | Path, plan: Plan, work: Working, target: Path, options: ExportOptions, start: float
+) -> ExportResult:
+    """Write the plan with the passes of `options.lossy`, with the step that its target needs."""
+    assert options.lossy is not None
+    run = opened(model, work, options.lossy, options.threads)
+    found = chosen(run, lambda attempt: trial(model, work, options, attempt, run))
+    return run.write(plan, work, target, replace(options, lossy=found), start)
 
 
 def _check_reference(folder: Path, model: str | Path) -> None:
@@ -197,4 +229,4 @@ def _split(windows: Windows) -> tuple[Windows, Windows]:
     return [ids for ids in windows if not any(ids is other for other in measured)], measured
 
 
-__all__ = ["LossyExport", "chosen", "opened", "refuse_quantized", "write_loss"]
+__all__ = ["LossyExport", "chosen", "export_lossily", "opened", "refuse_quantized", "trial", "write_loss"]

@@ -13,7 +13,7 @@ from edge_runtime import codec, native
 from edge_runtime.errors import ConfigError
 from edge_runtime.facts import packed_layouts
 from exporters.commands.export import command
-from exporters.graphs.builder import Weight
+from exporters.graphs.interface import Weight
 from exporters.package.codec_choice import THIS_MACHINE, CodecChoice, packed_layout
 from exporters.package.codec_names import CODECS
 from exporters.package.encoder import Encoder

@@ -20,8 +20,8 @@ from click.testing import CliRunner
 from edge_runtime.io.terminal import Progress
 from exporters import __version__
 from exporters.commands.export import command
-from exporters.export import DTYPES
 from exporters.package.codec_names import CODECS
+from exporters.write import DTYPES
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from exporters.cli import main; main()"]

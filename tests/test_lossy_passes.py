@@ -7,10 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ConfigError
+from exporters.graphs.interface import NormFold, Site
 from exporters.transforms import prune, scale
 from exporters.transforms.calibrate import Activations
 from exporters.transforms.compensate import Moments, compensated
 from exporters.transforms.options import LossyOptions
+from exporters.transforms.pieces import Fix
 from exporters.transforms.prune import Pruning
 from exporters.transforms.quantize import (
     ROW,
@@ -23,7 +25,6 @@ from exporters.transforms.quantize import (
     scales_of,
     spread,
 )
-from exporters.transforms.structure import NormFold, Site
 
 Floats = NDArray[np.float32]
 
@@ -135,12 +136,21 @@ def test_compensation_makes_the_products_error_smaller(task: str) -> None:
     x, second = moments(192)
     channels = np.sqrt(np.diag(second))
     pruning = Pruning(0.5, "row")
-    scales = None if task == "prune" else scales_of(largest(weights, ROW), 0.02)[:, None]
-    choose = (lambda block, part: prune.pruned(block, channels[part], pruning)) if task == "prune" else None
-    ours, zeros = compensated(weights, factor_of(second), choose, scales)
-    if scales is None:
+    scales = scales_of(largest(weights, ROW), 0.02)[:, None]
+
+    def zeroed(block: Floats, part: slice) -> Fix:
+        mask = prune.pruned(block, channels[part], pruning)
+        return lambda column, values: np.where(mask[:, column], 0, values)
+
+    def rounded(column: int, values: Floats) -> Floats:
+        return integers(values[:, None], scales[:, 0], ROW)[:, 0] * scales[:, 0]
+
+    ours = compensated(
+        weights, factor_of(second), lambda block, part: [zeroed(block, part) if task == "prune" else rounded]
+    )
+    if task == "prune":
         naive = np.where(prune.pruned(weights, channels, pruning), 0, weights)
-        assert zeros == np.count_nonzero(ours == 0) == weights.size // 2
+        assert np.count_nonzero(ours == 0) == weights.size // 2
     else:
         naive = integers(weights, scales[:, 0], ROW) * scales
         np.testing.assert_allclose(ours / scales, np.rint(ours / scales), atol=1e-3)

@@ -12,7 +12,8 @@ from exporters.architectures.architecture import Architecture
 from exporters.blocks.attention import DecoderIO, RotaryEmbedding
 from exporters.blocks.layers import Embedding, Linear, Residual, scaled, softcapped
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Graph, Value
+from exporters.graphs.builder import Graph
+from exporters.graphs.interface import Value
 
 RECOMPUTED_AFTER = "lpc.recomputed_after"
 """The graph's metadata: a text that grows past so many tokens is computed anew, the whole of it."""

@@ -14,7 +14,7 @@ from exporters.architectures.causal_lm import CausalLM
 from exporters.blocks.attention import GroupQueryAttention, RotaryEmbedding
 from exporters.blocks.layers import ACTIVATIONS, MLP, LayerNorm, Linear, split
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Value
+from exporters.graphs.interface import Value
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

@@ -15,7 +15,7 @@ from exporters.architectures.causal_lm import CausalLM, prefix_of
 from exporters.blocks.attention import GroupQueryAttention
 from exporters.blocks.layers import ACTIVATIONS, MLP, Conv1D, Embedding, LayerNorm, split
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Value
+from exporters.graphs.interface import Value
 
 _OTHER_NAMES = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head",

@@ -12,7 +12,7 @@ from exporters.architectures.causal_lm import CausalLM, prefix_of
 from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Value
+from exporters.graphs.interface import Value
 
 _EPSILON = 1e-5
 _POSITION_OFFSET = 2

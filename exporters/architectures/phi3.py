@@ -13,7 +13,8 @@ from exporters.architectures.causal_lm import RECOMPUTED_AFTER, CausalLM, same_w
 from exporters.blocks.attention import DecoderIO, GroupQueryAttention, RotaryEmbedding
 from exporters.blocks.layers import ACTIVATIONS, Linear, RMSNorm, activate, split
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Graph, Value
+from exporters.graphs.builder import Graph
+from exporters.graphs.interface import Value
 
 _FIRST_NAMES = {"su": "longrope", "yarn": "longrope"}
 

@@ -15,7 +15,8 @@ from exporters.architectures.causal_lm import MORE_THAN_TENSORS, CausalLM
 from exporters.blocks.attention import SelfAttention
 from exporters.blocks.layers import ACTIVATIONS, GatedMLP, LayerNorm
 from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.graphs.builder import Graph, Value
+from exporters.graphs.builder import Graph
+from exporters.graphs.interface import Value
 
 
 def build(checkpoint: Checkpoint) -> Architecture:

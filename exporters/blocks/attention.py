@@ -15,7 +15,9 @@ import numpy as np
 from edge_runtime.config.heads import Heads, kv_width
 from edge_runtime.config.rope import Rope
 from exporters.blocks.layers import Linear, Norm
-from exporters.graphs.builder import FLOAT, INT32, INT64, MICROSOFT, Graph, Value
+from exporters.graphs.builder import Graph
+from exporters.graphs.interface import Value
+from exporters.graphs.nodes import FLOAT, INT32, INT64, MICROSOFT
 
 TEXT_LENGTH = "text_length"
 _FUSED_ROPE_MULTIPLE = 16  # ORT's CPU attention rotates heads itself only in multiples of 16

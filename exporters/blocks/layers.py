@@ -10,7 +10,9 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from exporters.graphs.builder import MICROSOFT, Graph, Value
+from exporters.graphs.builder import Graph
+from exporters.graphs.interface import Value
+from exporters.graphs.nodes import MICROSOFT
 
 Layer: TypeAlias = Callable[[Value], Value]
 

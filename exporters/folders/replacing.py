@@ -10,7 +10,7 @@ from edge_runtime.errors import ExportError
 from edge_runtime.io.files import parse_json, read_small
 from exporters.checkpoints.tokenizer_files import TOKENIZER_FILES
 from exporters.folders.staging import MANIFEST, MODEL_FILE, PACKAGE
-from exporters.graphs.builder import DATA_FILE
+from exporters.graphs.interface import DATA_FILE
 from exporters.planning import genai_config
 
 _WRITTEN = frozenset({MANIFEST, DATA_FILE, MODEL_FILE, genai_config.FILE, genai_config.GENERATION, *TOKENIZER_FILES})

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,45 +17,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ExportError
-from edge_runtime.package.manifest import OPERATOR_DOMAIN, OPERATOR_VERSION
+from edge_runtime.package.manifest import OPERATOR_VERSION
+from exporters.graphs.folds import sites
+from exporters.graphs.interface import Extent, Parameter, Site, Value, Weight
+from exporters.graphs.nodes import (
+    FLOAT,
+    INLINE_LIMIT,
+    LPC,
+    MICROSOFT,
+    dequantize_linear,
+    external_tensor,
+    placed_scales,
+    products,
+)
 
-FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
-MICROSOFT = "com.microsoft"
-LPC = OPERATOR_DOMAIN
 IR_VERSION = 10
 OPSETS = {"": 23, MICROSOFT: 1, LPC: OPERATOR_VERSION}
-DATA_FILE = "model.lpc"
-INLINE_LIMIT = 1 << 20  # larger constants go to the data file and keep the protobuf small
-
-Value: TypeAlias = str  # a value's name in the graph
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A tensor that the graph decompresses. `layer` is its position in the order of use; rows are fetched singly if
-    `by_row`."""
-
-    tensor: str
-    shape: tuple[int, ...]
-    layer: int
-    by_row: bool
-    fixed: bool = False  # the graph takes exactly these elements: no other dtype, and plain data where no codec pays
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A small tensor that lies in the graph itself as float32."""
-
-    tensor: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Bytes [offset, offset + length) of the data file."""
-
-    offset: int
-    length: int
 
 
 class Graph:
@@ -165,9 +142,17 @@ class Graph:
         """The nodes so far, in the order of use."""
         return self._nodes
 
-    def uses(self, tensor: str) -> Sequence[onnx.NodeProto]:
-        """The Decompress nodes of a weight."""
-        return self._decompress[tensor]
+    def factors(self) -> set[str]:
+        """Return the weights that products use."""
+        return {tensor for tensors in products(self._nodes).values() for tensor in tensors}
+
+    def use_count(self, tensor: str) -> int:
+        """How many nodes use a weight."""
+        return len(self._decompress[tensor])
+
+    def sites(self) -> Sequence[Site]:
+        """Return every place where activations meet weights."""
+        return sites(self)
 
     def is_transposed(self, tensor: str) -> bool:
         """Whether a weight's first use takes the stored matrix's rows as outputs."""
@@ -178,13 +163,19 @@ class Graph:
         found = self._initializers.get(name)
         return None if found is None else numpy_helper.to_array(found)
 
-    def transpose_stored(self, tensor: str) -> None:
-        """Store a matrix as its transpose: its values stay what they are."""
+    def store_by_output(self, tensor: str) -> bool:
+        """Store a factor so that rows are the product's outputs; True if it is the transpose of the source's now.
+
+        Its values stay what they are.
+        """
+        if self.is_transposed(tensor):
+            return False
         weight = self.weights[tensor]
         self.weights[tensor] = replace(weight, shape=weight.shape[::-1])
         for node in self._decompress[tensor]:
             _set(node, "shape", list(weight.shape[::-1]))
             _set(node, "transpose", 1 - _get(node, "transpose"))
+        return True
 
     def dequantize(self, tensor: str, group: int) -> None:
         """Make a weight int8 with scales, which `fill_scales` gives later; `group` as in dequantize_linear."""
@@ -254,34 +245,6 @@ class Graph:
         return candidate
 
 
-def dequantize_linear(
-    integers: Value, tensor: str, output: Value, name: str, group: int, transposed: bool
-) -> onnx.NodeProto:
-    """Return the node that makes floats of a weight's integers, which are `transposed` to what is stored.
-
-    `group` columns of a stored row share a scale; 0: the whole row; -1: the whole tensor.
-    """
-    attributes: dict[str, Any] = {}
-    if group >= 0:
-        attributes["axis"] = int(transposed) if group == 0 else int(not transposed)
-    if group > 0:
-        attributes["block_size"] = group
-    inputs = [integers, _scales(tensor, transposed and group > 0)]
-    return helper.make_node("DequantizeLinear", inputs, [output], name=name, **attributes)
-
-
-def placed_scales(
-    tensor: str, scales: NDArray[np.float32], transposed: Sequence[bool]
-) -> dict[str, NDArray[np.float32]]:
-    """Return the constants that a weight's `dequantize_linear` nodes read: scales are [], [rows] or [rows, groups]."""
-    turned = {each and scales.ndim == 2 for each in transposed}
-    return {_scales(tensor, each): np.ascontiguousarray(scales.T if each else scales) for each in sorted(turned)}
-
-
-def _scales(tensor: str, transposed: bool) -> str:
-    return f"{tensor}.scale.T" if transposed else f"{tensor}.scale"
-
-
 def _get(node: onnx.NodeProto, name: str) -> Any:
     return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), 0)
 
@@ -290,11 +253,3 @@ def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
     kept = [entry for entry in node.attribute if entry.name != name]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def external_tensor(name: str, dtype: int, shape: Sequence[int], extent: Extent) -> TensorProto:
-    """Return an initializer whose elements lie in the data file."""
-    tensor = TensorProto(name=name, data_type=dtype, dims=shape, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", DATA_FILE), ("offset", extent.offset), ("length", extent.length)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor

@@ -17,17 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_runtime.errors import ExportError
 from edge_runtime.package.manifest import OPERATOR_VERSION
 from exporters.checkpoints.onnx_tensors import FLOATS, NUMPY, Constants, OnnxTensors
-from exporters.graphs.builder import (
-    FLOAT,
-    INLINE_LIMIT,
-    LPC,
-    Extent,
-    Parameter,
-    Weight,
-    dequantize_linear,
-    external_tensor,
-    placed_scales,
-)  # fmt: skip
+from exporters.graphs.interface import Extent, Parameter, Site, Weight
+from exporters.graphs.nodes import FLOAT, INLINE_LIMIT, LPC, dequantize_linear, external_tensor, placed_scales
 
 _OPSET_AXIS, _OPSET_BLOCKS = 13, 21  # of DequantizeLinear with a scale a row, and a block
 _LEAST_ELEMENTS = 1024  # a blob takes at least a page of the file
@@ -107,9 +98,17 @@ class OnnxGraph:
         """Return the weights that products use, in float32 and with rows that are outputs."""
         return {n for n, uses in self._uses.items() if n in self.weights and any(use.product for use in uses)}
 
-    def uses(self, tensor: str) -> Sequence[Use]:
-        """The consumers of a weight."""
-        return self._uses[tensor]
+    def use_count(self, tensor: str) -> int:
+        """How many nodes use a weight."""
+        return len(self._uses[tensor])
+
+    def sites(self) -> Sequence[Site]:
+        """None: what makes a product's input is not known in another tool's graph."""
+        return ()
+
+    def store_by_output(self, tensor: str) -> bool:
+        """Never another way: a factor is stored by output from the beginning, unless rows of it are looked up too."""
+        return False
 
     def dequantize(self, tensor: str, group: int) -> None:
         """Make a weight int8 with scales, which `fill_scales` gives later; `group` as in dequantize_linear.

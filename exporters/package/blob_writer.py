@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from exporters.graphs.builder import Extent
+from exporters.graphs.interface import Extent
 
 ALIGNMENT = 4096
 _PIECE_BYTES = 1 << 20

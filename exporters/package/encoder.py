@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
-from exporters.graphs.builder import Weight
+from exporters.graphs.interface import Weight
 from exporters.package.codec_choice import CodecChoice
 from exporters.package.codec_names import AUTO, PLAIN_BITMAP, STORED
 

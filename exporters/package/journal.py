@@ -18,7 +18,7 @@ import xxhash
 
 from edge_runtime.io.files import open_regular, parse_json
 from exporters.folders.working import JOURNAL
-from exporters.graphs.builder import Extent
+from exporters.graphs.interface import Extent
 from exporters.package.manifest import WrittenTensor
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from edge_runtime.package.manifest import FORMAT, FORMAT_VERSION, OPERATOR_DOMAIN, OPERATOR_VERSION
 from edge_runtime.package.seal import entry_of
 from exporters import __version__
-from exporters.graphs.builder import DATA_FILE, Extent
-from exporters.planning.plan import Plan, WeightGraph
+from exporters.graphs.interface import DATA_FILE, Extent, WeightGraph
+from exporters.planning.plan import Plan
 
 GENERATOR = "lpc-export"
 

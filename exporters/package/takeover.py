@@ -13,7 +13,7 @@ from edge_runtime import codec as blobs
 from edge_runtime.errors import LpcError
 from edge_runtime.io.terminal import Progress
 from exporters.folders.working import OtherExportError, Working, say
-from exporters.graphs.builder import DATA_FILE, Weight
+from exporters.graphs.interface import DATA_FILE, Weight
 from exporters.package.journal import Entry, Finished, fingerprint
 from exporters.package.manifest import WrittenTensor
 from exporters.package.verify import DataFile

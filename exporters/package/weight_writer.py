@@ -19,7 +19,7 @@ from edge_runtime.errors import ExportError, LpcError
 from edge_runtime.io.terminal import Progress
 from exporters.checkpoints import dtypes
 from exporters.folders.working import Working
-from exporters.graphs.builder import DATA_FILE, Extent, Weight
+from exporters.graphs.interface import DATA_FILE, Extent, Weight
 from exporters.package import journal
 from exporters.package.blob_writer import BlobWriter
 from exporters.package.codec_choice import CodecChoice

@@ -24,7 +24,7 @@ from edge_runtime.io.source_files import open_source, read_source
 from exporters.checkpoints import dtypes
 from exporters.checkpoints.onnx_tensors import OnnxTensors
 from exporters.checkpoints.tokenizer_files import TOKENIZER, TokenizerFiles, read_tokenizer
-from exporters.graphs.builder import LPC
+from exporters.graphs.nodes import LPC
 from exporters.graphs.onnx_graph import OnnxGraph
 from exporters.planning import genai_config
 from exporters.planning.plan import Plan

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from exporters.checkpoints.safetensors_file import TensorInfo
-from exporters.graphs.builder import Extent, Parameter, Weight
+from exporters.graphs.interface import WeightGraph
 
 
 class Tensors(Protocol):
@@ -32,33 +31,6 @@ class Tensors(Protocol):
 
     def close(self) -> None:
         """Unmap the files."""
-
-
-class WeightGraph(Protocol):
-    """A graph whose weights are told where they went (ours, or an ONNX file's own)."""
-
-    layers: list[str]
-    weights: dict[str, Weight]
-    parameters: dict[str, Parameter]
-
-    @property
-    def constants(self) -> Mapping[str, NDArray[Any]]:
-        """Large arrays that are no weights; read when they are asked for."""
-
-    def used_in(self, layer: int) -> list[str]:
-        """Return the weights that a layer uses."""
-
-    def place(self, tensor: str, extent: Extent, dtype: str, codec: str) -> None:
-        """Tell where the blob of a weight lies and what it holds."""
-
-    def place_constant(self, name: str, extent: Extent) -> None:
-        """Tell where a constant, or a weight that was left uncompressed, lies."""
-
-    def fill(self, tensor: str, array: NDArray[np.float32]) -> None:
-        """Give the values of a parameter."""
-
-    def model(self, producer: str, version: str) -> onnx.ModelProto:
-        """Return the finished model."""
 
 
 class Transform(Protocol):

@@ -31,7 +31,7 @@ from edge_runtime.placement import place
 from edge_runtime.provider import OPTION_DECODE_THREADS
 from edge_runtime.sequence import runtime_error
 from edge_runtime.session import open_session
-from exporters.transforms.structure import products
+from exporters.graphs.nodes import products
 
 _FILE = "calibrate.onnx"
 _VERSION = 1  # of the cached files

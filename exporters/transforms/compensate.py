@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from exporters.transforms.prune import Mask
-from exporters.transforms.quantize import LEVELS
+from exporters.transforms.pieces import Fix, Floats
 
 BLOCK = 128  # columns: what is pruned in a row is chosen for so many at a time
 _DAMPING = 0.01  # of the mean of the diagonal
 _GROUP_BYTES = 512 << 20  # of second moments in memory at once
 
-Floats = NDArray[np.float32]
-Choose = Callable[[Floats, slice], Mask]  # weights of some columns -> which of them become zero
+Fixes = Callable[[Floats, slice], Sequence[Fix]]  # (a block, its columns) -> what is done to each column in order
 
 
 class Moments:
@@ -66,32 +63,31 @@ def _groups(order: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
     return groups
 
 
-def compensated(weights: Floats, factor: Floats, choose: Choose | None, scales: Floats | None) -> tuple[Floats, int]:
-    """Prune (`choose`) and round (`scales`, that broadcast to the weights) columns from the left; return what the
-    weights become, still in their own unit, and the number of zeros chosen."""
-    result = weights.copy()
-    columns, zeros = weights.shape[1], 0
+def compensated(weights: Floats, factor: Floats, fixes: Fixes) -> Floats:
+    """Fix the columns of [rows, columns] from the left, block by block; return what the weights become, in their unit.
+
+    `fixes` are asked anew for every block, as the blocks before it have left it.
+    """
+    result: Floats = weights.copy()
+    columns = weights.shape[1]
     for begin in range(0, columns, BLOCK):
         part = slice(begin, min(begin + BLOCK, columns))
         block = result[:, part].copy()
-        mask = None if choose is None else choose(block, part)
-        zeros += 0 if mask is None else int(np.count_nonzero(mask))
-        steps = None if scales is None else np.broadcast_to(scales, weights.shape)[:, part]
-        errors = _fix_block(block, factor[part, part], mask, steps)
+        errors = _fix_block(block, factor[part, part], fixes(block, part))
         result[:, part] = block
         if part.stop < columns:
             result[:, part.stop :] -= errors @ factor[part, part.stop :]
-    return result, zeros
+    return result
 
 
-def _fix_block(block: Floats, factor: Floats, mask: Mask | None, steps: Floats | None) -> Floats:
+def _fix_block(block: Floats, factor: Floats, fixes: Sequence[Fix]) -> Floats:
     """Fix the block's columns in place; return the errors that the later columns have to make up for."""
     errors = np.empty_like(block)
     for j in range(block.shape[1]):
         column = block[:, j].copy()
-        fixed = column if mask is None else np.where(mask[:, j], np.float32(0), column)
-        if steps is not None:
-            fixed = np.clip(np.rint(fixed / steps[:, j]), -LEVELS, LEVELS).astype(np.float32) * steps[:, j]
+        fixed = column
+        for fix in fixes:
+            fixed = fix(j, fixed)
         block[:, j] = fixed
         errors[:, j] = (column - fixed) / factor[j, j]
         block[:, j + 1 :] -= errors[:, j, None] * factor[j, None, j + 1 :]

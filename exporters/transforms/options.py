@@ -52,14 +52,3 @@ class LossyOptions:
     def group(self) -> int:
         """Columns that share a scale, as in exporters/transforms/quantize.py."""
         return group_of(self.granularity)
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether the passes ask what goes into the products."""
-        scores = self.pruning is not None and self.pruning.score != "magnitude"
-        return (self.quantize and self.scaling) or scores or self.compensate
-
-    @property
-    def changes(self) -> bool:
-        """Whether anything is to be done at all."""
-        return self.quantize or (self.pruning is not None and self.pruning.sparsity > 0)

@@ -7,8 +7,6 @@ step relative to the weights is the best that an entropy coder can do with a giv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +15,6 @@ from edge_runtime.errors import ConfigError
 LEVELS = 127
 TENSOR, ROW = -1, 0  # granularities by the columns that share a scale; a group has its own size
 _GROUP_MULTIPLE = 16
-_CHUNK = 1 << 22  # elements widened at a time
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int8]
@@ -33,13 +30,6 @@ def group_of(granularity: str) -> int:
     raise ConfigError(
         f"granularity is {granularity!r}; expected tensor, row or group:N with N a multiple of {_GROUP_MULTIPLE}"
     )
-
-
-def chunks(rows: int, columns: int) -> Iterator[slice]:
-    """Cut rows into pieces that are small when widened."""
-    step = max(1, _CHUNK // max(columns, 1))
-    for begin in range(0, rows, step):
-        yield slice(begin, min(begin + step, rows))
 
 
 def largest(weights: Floats, group: int) -> Floats:
@@ -64,6 +54,13 @@ def spread(scales: Floats, group: int, columns: int) -> Floats:
     if scales.ndim == 0:
         return scales
     return scales[:, None] if group == ROW else np.repeat(scales, group, axis=1)[:, :columns]
+
+
+def steps_of(scales: Floats, group: int, columns: slice, rows: int) -> Floats:
+    """Scales of some columns of so many rows, one an element."""
+    if group > 0:
+        return np.asarray(scales[:, np.arange(columns.start, columns.stop) // group], np.float32)
+    return np.broadcast_to(scales if group == TENSOR else scales[:, None], (rows, columns.stop - columns.start))
 
 
 def integers(weights: Floats, scales: Floats, group: int) -> Integers:

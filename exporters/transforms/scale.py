@@ -17,9 +17,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from exporters.graphs.interface import NormFold, RowsFold, Site
 from exporters.transforms.calibrate import Activations
 from exporters.transforms.quantize import counts, entropy_bits, integers, largest, scales_of, spread
-from exporters.transforms.structure import NormFold, RowsFold, Site
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _RANGE = 64.0  # factors lie in 1 / _RANGE to _RANGE
