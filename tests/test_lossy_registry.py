@@ -30,7 +30,7 @@ QUIET = LossyOptions(compensate=False, measure=False)
 
 
 class Halve(Pass):
-    """Halves every weight whose largest magnitude is over that of the model's mean: it has to look at all first."""
+    """Halves products' weights whose largest magnitude is over the mean of all: it has to look at all of them first."""
 
     name = "halve"
     changes_graph = False
@@ -44,7 +44,8 @@ class Halve(Pass):
         return cls()
 
     def decide(self, subject: Subject) -> None:
-        largest = {name: float(np.abs(subject.sample(name)).max()) for name in subject.names}
+        inner = [name for name in subject.names if subject.is_inner_factor(name)]
+        largest = {name: float(np.abs(subject.sample(name)).max()) for name in inner}
         self.chosen = sorted(name for name in largest if largest[name] >= np.mean(list(largest.values())))
 
     def decided(self) -> Iterable[Any]:

@@ -64,7 +64,7 @@ class Pass(ABC):
 
         def fix(column: int, values: Floats) -> Floats:
             at = block.columns.start + column
-            one = block.part(slice(column, column + 1), values[:, None])
+            one = block.part(slice(column, column + 1), values[:, None].copy())
             one.columns = slice(at, at + 1)
             self.apply(one)
             return np.asarray(one.values[:, 0], np.float32)
