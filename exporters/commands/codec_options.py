@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from exporters.package.codec_names import AUTO, BUS, CODECS, COMPUTE, OBJECTIVES
 
@@ -39,6 +40,9 @@ class CodecText(_ParamType):
             return CodecChoice.parse(value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return click.Choice(CODECS).shell_complete(ctx, param, incomplete)
 
 
 class FractionOrAuto(_ParamType):
