@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime import codec, native
+from edge_runtime import codec, facts, native
 from edge_runtime.errors import ConfigError
 from edge_runtime.facts import packed_layouts
 from exporters.commands.export import command
 from exporters.graphs.interface import Weight
 from exporters.package.codec_choice import THIS_MACHINE, CodecChoice, packed_layout
-from exporters.package.codec_names import CODECS
 from exporters.package.encoder import Encoder
 
 DENSE = codec_arrays.normal("bf16", (256, 1024))
@@ -127,8 +126,11 @@ def test_choice_with_an_objective_of_a_codec_is_an_error() -> None:
         CodecChoice("lz4", objective="size")
 
 
-def test_choice_knows_every_codec_of_the_library() -> None:
-    assert {name.partition(":")[0] for name in CODECS} == {"auto", *codec.CODECS}
+def test_choice_knows_every_codec_and_layout_of_the_library() -> None:
+    for name, known in facts.codecs().items():
+        assert CodecChoice(name).candidates == (name,)
+        for layout in known.layouts:
+            assert CodecChoice.parse(f"{name}:{layout}").candidates == (f"{name}:{layout}",)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

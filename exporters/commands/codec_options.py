@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from exporters.package.codec_names import AUTO, BUS, CODECS, COMPUTE, OBJECTIVES
+from exporters.package.codec_names import AUTO, BUS, COMPUTE, OBJECTIVES, usual_choices
 
 if TYPE_CHECKING:
     from exporters.package.codec_choice import CodecChoice
@@ -24,9 +24,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class CodecText(_ParamType):
-    """One of CODECS, or any other text of a CodecChoice; gives the CodecChoice."""
+    """A usual choice, or any other text of a CodecChoice; gives the CodecChoice."""
 
     name = "CODEC"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(usual_choices())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> CodecChoice:
         from edge_runtime.errors import ConfigError
@@ -35,14 +38,14 @@ class CodecText(_ParamType):
         if isinstance(value, CodecChoice):
             return value
         if not {":", "@"} & set(value):
-            click.Choice(CODECS).convert(value, param, ctx)
+            click.Choice(usual_choices()).convert(value, param, ctx)
         try:
             return CodecChoice.parse(value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return click.Choice(CODECS).shell_complete(ctx, param, incomplete)
+        return click.Choice(usual_choices()).shell_complete(ctx, param, incomplete)
 
 
 class FractionOrAuto(_ParamType):
@@ -58,7 +61,7 @@ class FractionOrAuto(_ParamType):
 
 _OPTIONS = [
     click.option(
-        "--codec", type=CodecText(), default=AUTO, show_default=True, metavar=f"[{'|'.join(CODECS)}]",
+        "--codec", type=CodecText(), default=AUTO, show_default=True,
         help="auto: by measured size, as --objective says; stored for a tensor where less than 1 % is saved. For "
         "pruned weights bitmap is smallest, and bitmap:stored is what products are computed from. "
         "CODEC:LAYOUT@FRACTION says all at once, such as packed:hi4p@0.5 or auto:compute:hi3.",

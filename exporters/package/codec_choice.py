@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import boards
 from edge_runtime import codec as blobs
 from edge_runtime.errors import ConfigError
-from exporters.package.codec_names import AUTO, BITMAP_LAYOUTS, BUS, CODECS, OBJECTIVES
+from exporters.package.codec_names import AUTO, BUS, OBJECTIVES, codecs, layouts
 
 THIS_MACHINE = "this"
 
@@ -28,13 +28,13 @@ class CodecChoice:
     fraction: float | None = None
 
     def __post_init__(self) -> None:
-        _check("codec", self.codec, tuple(dict.fromkeys(text.partition(":")[0] for text in CODECS)))
+        _check("codec", self.codec, codecs())
         if self.codec == AUTO and not self.objective:
             object.__setattr__(self, "objective", BUS)
         if self.objective:
             _check(f"objective of {self.codec}", self.objective, OBJECTIVES if self.codec == AUTO else ())
         if self.layout:
-            _check(f"layout of {self.codec}", self.layout, _layouts(self.codec))
+            _check(f"layout of {self.codec}", self.layout, layouts(self.codec))
         if self.fraction is not None and not 0 <= self.fraction <= 1:
             raise ConfigError(f"the fraction that is compressed is {self.fraction:g}; expected 0 to 1")
 
@@ -73,13 +73,6 @@ def packed_layout(board: str) -> str:
     isa = boards.load(board).get("cpu.isa")
     features = " ".join(isa.value) if isa is not None and isinstance(isa.value, list | tuple) else ""
     return "hi3" if "avx512_vbmi2" in features else "hi4p"
-
-
-def _layouts(codec: str) -> tuple[str, ...]:
-    """Those of a codec that can be asked for, or of what "auto" may choose."""
-    if codec in (AUTO, "packed"):
-        return tuple(blobs.PACKED_LAYOUTS)
-    return BITMAP_LAYOUTS if codec == "bitmap" else ()
 
 
 def _check(what: str, value: str, known: Collection[str]) -> None:

@@ -1,11 +1,11 @@
-"""What `--codec` and `--objective` may say: texts alone, so that `--help` loads no library."""
+"""What `--codec` and `--objective` may say: names alone, so that `--help` loads no numpy."""
 
 from __future__ import annotations
 
+from edge_runtime import facts
+
 AUTO, STORED = "auto", "stored"
 PLAIN_BITMAP = "bitmap:stored"
-CODECS = (AUTO, STORED, "lz4", "ans", "packed", "bitmap", PLAIN_BITMAP)
-BITMAP_LAYOUTS = ("stored", "ans")  # those of packed come from edge_runtime.codec
 SIZE, BUS, COMPUTE = "size", "bus", "compute"
 
 # What `auto` tries for what is scarce; the smallest wins.
@@ -14,3 +14,18 @@ OBJECTIVES = {
     BUS: ("lz4", PLAIN_BITMAP),  # fast storage, few cores: what decodes as fast as it is read
     COMPUTE: ("packed", PLAIN_BITMAP),  # memory bandwidth: what products are computed from
 }
+
+
+def codecs() -> tuple[str, ...]:
+    """The names of all codecs, AUTO first."""
+    return (AUTO, *facts.codecs())
+
+
+def usual_choices() -> tuple[str, ...]:
+    """What the help offers: codecs, and the layouts that are more than another size."""
+    return (AUTO, *facts.codec_choices())
+
+
+def layouts(codec: str) -> tuple[str, ...]:
+    """The layouts that a codec can be told, or packed where "auto" chooses it."""
+    return tuple(facts.packed_layouts() if codec == AUTO else facts.codecs()[codec].layouts)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import codec as blobs
+from edge_runtime import facts
 from exporters.graphs.interface import Weight
 from exporters.package.codec_choice import CodecChoice
-from exporters.package.codec_names import AUTO, PLAIN_BITMAP, STORED
+from exporters.package.codec_names import AUTO, STORED
 
-LEAST_ZEROS = 0.1  # of a sample, for bitmap to be tried
+LEAST_ZEROS = 0.1  # of a sample, for codecs of sparse weights to be tried
 _LEAST_GAIN = 0.01
 _SAMPLE = 1 << 16
 _ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
@@ -74,7 +75,8 @@ class Encoder:
         """The candidates without those that cannot win."""
         words = array.reshape(-1).view(f"<u{array.itemsize}")[:: max(1, array.size // _SAMPLE)]
         sparse = words.size and np.count_nonzero(words == 0) >= LEAST_ZEROS * words.size
-        return [name for name in self._choice.candidates if sparse or not name.startswith("bitmap")]
+        known = facts.codecs()
+        return [name for name in self._choice.candidates if sparse or not known[name.partition(":")[0]].is_sparse]
 
     def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
         segment = _ROW_SEGMENT_BYTES if weight.by_row else 0
@@ -87,7 +89,10 @@ class Encoder:
 
 
 def _direct(codec: str, array: NDArray[Any]) -> bool:
-    return codec == PLAIN_BITMAP and blobs.dtype_name(array.dtype) == "bf16"
+    name, _, layout = codec.partition(":")
+    known = facts.codecs()[name]
+    told = layout in known.layouts and known.layouts[layout].is_multiplied and not known.is_multiplied
+    return told and blobs.dtype_name(array.dtype) == "bf16"
 
 
 def _reason(tried: dict[str, float], chosen: str) -> str:
