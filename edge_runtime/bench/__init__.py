@@ -1,4 +1,4 @@
 """Measuring models, codecs and kernels: workers, telemetry, statistics, results and the page that shows them.
 
-Knows no command and no board at a distance.
+Knows no command and no remote board.
 """

@@ -1,7 +1,7 @@
 """How much a model differs from another one, or how well it predicts a text: token by token, with intervals.
 
 Perplexity, the Kullback-Leibler divergence of the next token's distribution from the reference's, and how often both
-find the same token likeliest. Neighbouring tokens are not independent, so intervals come from the means of blocks of
+agree on the most likely token. Neighbouring tokens are not independent, so intervals come from the means of blocks of
 tokens (batch means): 95 %, by the normal approximation.
 """
 

@@ -221,7 +221,7 @@ def _counts(cursor: _Cursor) -> tuple[int, int]:
     if version not in _VERSIONS and not version & 0xFFFF:
         raise ExportError(f"{path}: is a big-endian GGUF file, expected a little-endian one; export the original")
     if version not in _VERSIONS:
-        raise FormatError(f"{path}: is GGUF of version {version}, expected 2 or 3; convert it anew", file=str(path))
+        raise FormatError(f"{path}: is GGUF of version {version}, expected 2 or 3; convert it again", file=str(path))
     return cursor.count("tensors", _MOST_TENSORS), cursor.count("values", _MOST_VALUES)
 
 

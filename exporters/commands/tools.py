@@ -59,7 +59,7 @@ def verify_command(folder: Path, against: str | None, threads: int, as_json: boo
 @click.option("--json", "as_json", is_flag=True, help="Print what was accepted as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> None:
-    """Accept what was edited in an exported FOLDER: write the hashes of its files anew, and say what changed."""
+    """Accept what was edited in an exported FOLDER: write new hashes of its files, and say what changed."""
     with failing("interrupted: nothing was written"):
         from dataclasses import asdict
 

@@ -72,7 +72,7 @@ def _changed(work: Working, what: str) -> None:
             f"{work.path}: holds what is finished of an export of {inputs}, where {what} is another; go on with that, "
             "choose another place with -o, or drop it with --restart"
         )
-    say(f"{work.path}: {what} has changed since the export was begun: what it does not fit any more is made anew")
+    say(f"{work.path}: {what} has changed since the export was begun: what it does not fit any more is made again")
 
 
 def _source_of(plan: Plan, name: str) -> str:
