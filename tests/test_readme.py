@@ -54,6 +54,17 @@ def test_readme_blocks_say_what_they_need() -> None:
     assert not [block for block in SHELL if re.search(r"\bpip\b|\bremote\b|^make\b", block.text, re.MULTILINE)]
 
 
+def test_readme_benchmarks_name_scripts_and_their_options() -> None:
+    marked = "".join(block.text for block in blocks(README, "sh") if block.mark == "needs: network").replace(
+        "\\\n", " "
+    )
+    runs = re.findall(r"\bpython (benchmarks/\S+)([^\n)]*)", marked)
+    assert len(runs) >= 4
+    for script, arguments in runs:
+        text = (ROOT / script).read_text(encoding="utf-8")
+        assert [option for option in re.findall(r"--[\w-]+", arguments) if f'"{option}"' not in text] == [], script
+
+
 def test_readme_shell_blocks_leave_what_they_say(folder: Path) -> None:
     assert (folder / "out/demo/model.lpc").stat().st_size > 0
     assert '"text"' in (folder / "out/text.json").read_text(encoding="utf-8")
