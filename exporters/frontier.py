@@ -15,6 +15,7 @@ import click
 
 from edge_runtime.chart import Axis, Dot, Key, plane
 from edge_runtime.errors import ExportError
+from edge_runtime.io.sheet import Column, Sheet, Table, Tone
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
 from exporters.folders.working import Working, scratch
@@ -119,21 +120,30 @@ def fastest_enough(found: Iterable[tuple[Candidate, Point]], seconds: float) -> 
     )
 
 
-def table(points: Sequence[Point]) -> str:
+def sheet(points: Sequence[Point]) -> Sheet:
     """Return the points as lines; those of the frontier are marked."""
-    return "\n".join([HEAD, *map(row, points), "* nothing else here is smaller, faster and closer to the original"])
+    tones: list[Tone] = ["good" if point.best else "" for point in points]
+    table = Table(_COLUMNS, list(map(_cells, points)), gap=" ", tones=tones)
+    return Sheet([table, "* nothing else here is smaller, faster and closer to the original"])
 
 
-HEAD = f"  {'':<26} {'bits':>6} {'MB':>9} {'s/token':>9} {'KL':>9} {'perplexity':>10} {'same top':>8}"
+_COLUMNS = (
+    Column(width=1), Column(width=26), Column("bits", True, 6), Column("MB", True, 9), Column("s/token", True, 9),
+    Column("KL", True, 9), Column("perplexity", True, 10), Column("same top", True, 8),
+)  # fmt: skip
 
 
 def row(point: Point) -> str:
     """One point as a line."""
+    return Table(_COLUMNS, [_cells(point)], headed=False, gap=" ").text()
+
+
+def _cells(point: Point) -> list[str]:
     seconds = "-" if point.seconds_per_token is None else f"{point.seconds_per_token:.4g}"
-    return (
-        f"{'*' if point.best else ' '} {point.name:<26} {point.bits_per_weight:>6.2f} {point.bytes / 1e6:>9.2f} "
-        f"{seconds:>9} {point.kl:>9.5f} {point.perplexity_change:>+10.2%} {point.top1_agreement:>8.1%}"
-    )
+    return [
+        "*" if point.best else " ", point.name, f"{point.bits_per_weight:.2f}", f"{point.bytes / 1e6:.2f}", seconds,
+        f"{point.kl:.5f}", f"{point.perplexity_change:+.2%}", f"{point.top1_agreement:.1%}",
+    ]  # fmt: skip
 
 
 def as_dict(points: Sequence[Point]) -> dict[str, Any]:

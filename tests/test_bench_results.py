@@ -14,7 +14,7 @@ import pytest
 from bench_results import make_result, make_test
 from mutate import json_
 
-from edge_runtime.bench.comparison import compare, differences, to_text
+from edge_runtime.bench.comparison import compare, differences, sheet
 from edge_runtime.bench.page import page
 from edge_runtime.bench.results import label, load_result, parse_result, save_result, summary, validate
 from edge_runtime.bench.tables import COLUMNS, FORMATS, to_csv, to_jsonl, to_markdown
@@ -144,7 +144,7 @@ def test_result_changed_anywhere_is_shown_or_refused_in_a_line() -> None:
             continue
         texts = [form(changed) for form in FORMATS.values()]
         texts.append(page([("a", changed), ("b", result)]))
-        texts.append(to_text(compare(changed, result), differences(changed, result)))
+        texts.append(str(sheet(compare(changed, result), differences(changed, result))))
         assert not any("\x1b" in text for text in texts)
         shown += 1
     assert min(shown, len(refusals)) > 40

@@ -11,7 +11,7 @@ from test_export_cli import run
 
 from edge_runtime.errors import ConfigError, ExportError, FormatError
 from exporters.export import ExportOptions, export
-from exporters.package.inspect import summary, table
+from exporters.package.inspect import sheet, summary
 from exporters.package.verify import verify_against
 
 
@@ -26,7 +26,7 @@ def out(model: Path, tmp_path: Path) -> Path:
 
 
 def test_inspect_shows_every_tensor_and_layer(out: Path) -> None:
-    text = table(out)
+    text = str(sheet(out))
     manifest = load(out)[0]
     for tensor in manifest["tensors"]:
         line = next(line for line in text.splitlines() if line.startswith(f"{tensor['name']} "))

@@ -20,7 +20,7 @@ from edge_runtime.session import load
 from exporters.commands.export import command
 from exporters.export import ExportOptions, ExportResult, export
 from exporters.package.codec_choice import CodecChoice
-from exporters.package.inspect import table
+from exporters.package.inspect import sheet
 from exporters.package.verify import verify_against
 from exporters.transforms.options import LossyOptions
 from exporters.transforms.prune import Pruning
@@ -145,7 +145,7 @@ def test_lossy_export_says_so_in_manifest_inspect_run_and_verify(
     assert manifest["lossless"] is False
     assert [entry["pass"] for entry in manifest["lossy"]["passes"]] == ["calibrate", "scale", "quantize"]
     assert manifest["lossy"]["loss"]["tokens"] > 100
-    assert "lossy: " in table(out)
+    assert "lossy: " in str(sheet(out))
     ran = lpc_run(str(out), "-p", "Once", "-n", "2", "--greedy")
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("lpc-run: lossy model: ") == 1

@@ -16,6 +16,7 @@ from edge_runtime import codec, facts, native
 from edge_runtime.bench.codec_peers import Bytes, Peer
 from edge_runtime.bench.codec_sources import Source, bitmap_bound, order_0_bound
 from edge_runtime.errors import CodecError
+from edge_runtime.io.terminal import ROUNDS, Progress
 
 _COPY = "memcpy"
 BUSES_GB_PER_S = (1, 2, 4)
@@ -45,14 +46,17 @@ def measure(
     sides = [_ours(source, name, threads) for name in codecs]
     sides += [_theirs(source, peer) for peer in peers]
     copy = _copy(source, threads)
-    for _ in range(encodes):
+    with Progress(f"{source.name}, {threads} threads", encodes + samples, unit=ROUNDS, lines=False) as progress:
+        for _ in range(encodes):
+            for side in sides:
+                side.encode_seconds.append(_timed(side.encode))
+            progress.advance(1)
         for side in sides:
-            side.encode_seconds.append(_timed(side.encode))
-    for side in sides:
-        side.decode()
-    for _ in range(samples):
-        for side in [copy, *sides]:
-            side.decode_seconds.append(_timed(side.decode))
+            side.decode()
+        for _ in range(samples):
+            for side in [copy, *sides]:
+                side.decode_seconds.append(_timed(side.decode))
+            progress.advance(1)
     bound = sum(order_0_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
     rows = [_row(source, side, copy, bound) for side in sides]
     bitmap = sum(bitmap_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements

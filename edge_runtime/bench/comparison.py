@@ -10,6 +10,7 @@ from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
 from edge_runtime.bench.statistics import ratio, summarise
 from edge_runtime.bench.summing import NOISE_LIMIT, busy_share
 from edge_runtime.io.printable import printable
+from edge_runtime.io.sheet import Note, Sheet, Tone
 
 Verdict = Literal["faster", "slower", "no difference", "unknown"]
 
@@ -112,14 +113,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-def to_text(comparisons: list[Comparison], notes: list[str]) -> str:
+_TONES: dict[Verdict, Tone] = {"faster": "good", "slower": "bad"}
+
+
+def sheet(comparisons: list[Comparison], notes: list[str]) -> Sheet:
     """Return the comparison for people."""
-    lines = []
+    parts = []
     for item in comparisons:
         interval = "" if item.low is None else f" [{item.low:.3f}, {item.high:.3f}]"
-        lines.append(
+        line = (
             f"{item.test}: {item.a_tokens_per_s:.2f} -> {item.b_tokens_per_s:.2f} tokens/s, "
             f"ratio {item.ratio:.3f}{interval}: {item.verdict}"
         )
-        lines += [f"  warning: {warning}" for warning in item.warnings]
-    return "\n".join(map(printable, lines + [f"also different: {note}" for note in notes]))
+        parts.append(Note(printable(line), _TONES.get(item.verdict, "")))
+        parts += [Note(printable(f"  warning: {warning}"), "warning") for warning in item.warnings]
+    return Sheet([*parts, *(Note(printable(f"also different: {note}")) for note in notes)])

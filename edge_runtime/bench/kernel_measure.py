@@ -15,6 +15,8 @@ from edge_runtime import codec, native
 from edge_runtime.bench.matrix import Floats, Matrices, Matrix
 from edge_runtime.errors import CodecError
 from edge_runtime.facts import packed_layouts
+from edge_runtime.io.sheet import Column, Sheet, Table
+from edge_runtime.io.terminal import ROUNDS, Progress
 
 Row = dict[str, object]
 
@@ -61,7 +63,7 @@ def _sampler(matrices: list[Matrix], each: int, run: Callable[[Matrices], object
 
 
 def _interleave(
-    sides: dict[str, Callable[[int], float]], warm_up: int, samples: int
+    sides: dict[str, Callable[[int], float]], warm_up: int, samples: int, advance: Callable[[int], None]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Seconds of each sample of each side; the order of the sides changes from round to round."""
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -72,6 +74,7 @@ def _interleave(
             seconds = sides[name](number)
             if number >= warm_up:
                 times[name].append(seconds)
+        advance(1)
     return {name: np.array(values) for name, values in times.items()}
 
 
@@ -99,7 +102,9 @@ def measure(
     warm_up = max(WARM_UP, -(-copies // each))  # each matrix once, as a model's weights are read once a token
     rows: list[Row] = []
     for count in threads:
-        times = _interleave(_sides(matrices, x, shape[0], count, each), warm_up, samples)
+        sides = _sides(matrices, x, shape[0], count, each)
+        with Progress(f"{count} threads", warm_up + samples, unit=ROUNDS, lines=False) as progress:
+            times = _interleave(sides, warm_up, samples, progress.advance)
         for layout in layouts:
             bits = len(blobs[layout]) * 8 / weights.size
             figures = _figures(times, layout, weights.nbytes)
@@ -172,13 +177,12 @@ def _figures(times: dict[str, npt.NDArray[np.float64]], layout: str, plain_bytes
     }
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Text for people: one line a row."""
+def sheet(rows: Sequence[Row]) -> Sheet:
+    """For people: one line a row."""
     heads = ["shape", "layout", "impl", "threads", "bits_per_weight", "speedup_median", "speedup_p90"]
     heads += ["bf16_fraction_of_read_ceiling", "bf16_gb_per_s", "read_gb_per_s", "decode_tile_gb_per_s"]
     heads += ["decode_over_memcpy", "samples"]
     short = {"bf16_fraction_of_read_ceiling": "bf16/read", "bits_per_weight": "bits", "threads": "thr"}
     short |= {"decode_tile_gb_per_s": "decode_gb_per_s", "decode_over_memcpy": "decode/memcpy"}
-    cells = [[short.get(head, head) for head in heads], *([str(row[head]) for head in heads] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    columns = [Column(short.get(head, head), right=True) for head in heads]
+    return Sheet([Table(columns, [[str(row[head]) for head in heads] for row in rows])])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_runtime.bench.results import summary
-from edge_runtime.io.printable import printable
+from edge_runtime.io.sheet import Column, Note, Sheet, Table, Tone
 from edge_runtime.io.units import format_bytes
 
 _FORMULA = ("=", "+", "-", "@")
@@ -94,34 +94,47 @@ def _no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA) else cell
 
 
-def markdown_of(head: Sequence[str], cells: Iterable[Iterable[Any]]) -> str:
-    """A table in Markdown, a line a row, whatever is in the cells."""
-    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in cells)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(cell: Any) -> str:
-    return printable(str(cell)).replace("|", "\\|")
-
-
 def to_markdown(result: dict[str, Any]) -> str:
+    """What `sheet` holds."""
+    return sheet(result).markdown()
+
+
+def sheet(result: dict[str, Any]) -> Sheet:
     """A table for people, and below it what is not in the figures and what to be careful about."""
-    head = ("model", "size", "provider", "threads", "mode", "test", "tokens/s", "peak memory", "J/token")
     size = result["model"].get("blob_bytes")
     cells = [
         (
-            row["model"], "-" if size is None else format_bytes(size),
-            row["provider"] + (f" {row['load']}" if row["load"] else ""), row["threads"] or "auto", row["mode"],
-            row["test"], _speed(row), "-" if row["peak_rss_bytes"] is None else format_bytes(row["peak_rss_bytes"]),
-            "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
+            str(row["model"]), "-" if size is None else format_bytes(size),
+            row["provider"] + (f" {row['load']}" if row["load"] else ""), str(row["threads"] or "auto"), row["mode"],
+            row["test"], *figures(row),
         )
         for row in rows(result)
     ]  # fmt: skip
-    notes = [f"Not in the figures: {'; '.join(result['excluded'])}."]
+    notes = [Note(f"Not in the figures: {'; '.join(result['excluded'])}.", "quiet")]
     reasons = {row["joules_reason"] for row in rows(result) if row["joules_reason"]}
-    notes += [f"J/token unavailable: {reason}." for reason in sorted(reasons)]
-    notes += [f"Warning: {warning}." for warning in result["warnings"]]
-    return "\n\n".join([markdown_of(head, cells), *(printable(note, "\n\t") for note in notes)])
+    notes += [Note(f"J/token unavailable: {reason}.", "quiet") for reason in sorted(reasons)]
+    notes += [Note(f"Warning: {warning}.", "warning") for warning in result["warnings"]]
+    return Sheet([Table([*_HEADS, *FIGURES], cells, tones=tones(rows(result))), *notes])
+
+
+_HEADS = (
+    Column("model"), Column("size", right=True), Column("provider"), Column("threads", right=True), Column("mode"),
+    Column("test"),
+)  # fmt: skip
+FIGURES = (Column("tokens/s"), Column("peak memory", right=True), Column("J/token"))
+
+
+def figures(row: dict[str, Any]) -> tuple[str, str, str]:
+    """The cells of a row under FIGURES."""
+    return (
+        _speed(row), "-" if row["peak_rss_bytes"] is None else format_bytes(row["peak_rss_bytes"]),
+        "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
+    )  # fmt: skip
+
+
+def tones(flat: Iterable[dict[str, Any]]) -> list[Tone]:
+    """Rows that failed are bad."""
+    return ["bad" if row["tokens_per_s_mean"] is None else "" for row in flat]
 
 
 def _speed(row: dict[str, Any]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import groupby
 from typing import Any
 
 import click
 
 from edge_runtime.cli.options import debug_option
 from edge_runtime.errors import ConfigError
+from edge_runtime.io.screen import show
+from edge_runtime.io.sheet import Column, Part, Sheet, Table
 
 _EPILOG = """\b
 Examples:
@@ -87,7 +90,10 @@ def command(
         for count in threads:
             others = _peers(source.tensors[0].dtype) if peers and count == threads[0] else []
             rows += codec_measure.measure(source, names, count, others, samples)
-    click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(sheet(rows))
 
 
 def _fraction(name: str) -> float:
@@ -109,26 +115,31 @@ def _peers(dtype: Any) -> list[Any]:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as text: one block a source."""
-    lines = []
-    for index, row in enumerate(rows):
-        if index == 0 or row["source"] != rows[index - 1]["source"]:
-            lines.append(
-                f"{row['source']}  (bound {row['bound_bits_per_weight']:.3f} bits, {os.cpu_count()} processors)"
-            )
-            lines.append(
-                f"  {'codec':<24} {'impl':<12} {'threads':>7} {'bits':>7} {'to bound':>8} "
-                f"{'encode':>7} {'decode':>7} {'memcpy':>7} {'decode/memcpy':>13}"
-            )
-        to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
-        decode, memcpy = row["decode_gb_per_s"], row["memcpy_gb_per_s"]
-        lines.append(
-            f"  {row['codec']:<24} {row['impl'] or '-':<12} {row['threads']:>7} {row['bits_per_weight']:>7.3f} "
-            f"{to_bound:>8} {row['encode_gb_per_s']:>7.2f} {decode:>7.2f} {memcpy:>7.2f} {decode / memcpy:>13.2f}"
-        )
-        lines += [f"    {note}" for note in _notes(row)]
-    return "\n".join(lines)
+_COLUMNS = (
+    Column("codec", width=24), Column("impl", width=12), *(Column(head, right=True, width=width) for head, width in (
+        ("threads", 7), ("bits", 7), ("to bound", 8), ("encode", 7), ("decode", 7), ("memcpy", 7), ("decode/memcpy", 13)
+    )),
+)  # fmt: skip
+
+
+def sheet(rows: list[dict[str, Any]]) -> Sheet:
+    """The rows for people: a table a source."""
+    parts: list[Part] = []
+    for source, group in groupby(rows, key=lambda row: row["source"]):
+        found = list(group)
+        parts.append(f"{source}  (bound {found[0]['bound_bits_per_weight']:.3f} bits, {os.cpu_count()} processors)")
+        notes = {index: _notes(row) for index, row in enumerate(found)}
+        parts.append(Table(_COLUMNS, list(map(_cells, found)), gap=" ", indent="  ", notes=notes))
+    return Sheet(parts)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
+    decode, memcpy = row["decode_gb_per_s"], row["memcpy_gb_per_s"]
+    return [
+        row["codec"], row["impl"] or "-", str(row["threads"]), f"{row['bits_per_weight']:.3f}", to_bound,
+        f"{row['encode_gb_per_s']:.2f}", f"{decode:.2f}", f"{memcpy:.2f}", f"{decode / memcpy:.2f}",
+    ]  # fmt: skip
 
 
 def _notes(row: dict[str, Any]) -> list[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.bench.comparison import MINIMUM, compare, differences, to_text
+from edge_runtime.bench.comparison import MINIMUM, compare, differences, sheet
 from edge_runtime.bench.results import load_result
 from edge_runtime.bench.samples import CONFIDENCE
 from edge_runtime.bench.summing import BUSY_LIMIT, busy_share
 from edge_runtime.cli.fence import EXIT_ERROR
 from edge_runtime.cli.options import debug_option
+from edge_runtime.io.screen import show
 
 _EPILOG = """\b
 Examples:
@@ -64,5 +65,5 @@ def command(a: Path, b: Path, confidence: float, minimum: float, fail_slower: bo
     if as_json:
         click.echo(json.dumps({"tests": [asdict(item) for item in found], "differences": notes}))
     else:
-        click.echo(to_text(found, notes))
+        show(sheet(found, notes))
     return EXIT_ERROR if fail_slower and any(item.verdict == "slower" for item in found) else 0

@@ -10,6 +10,7 @@ import sys
 import click
 
 from edge_runtime.cli.options import debug_option
+from edge_runtime.io.screen import show
 
 _EPILOG = """\b
 Examples:
@@ -113,7 +114,10 @@ def command(
         native.implementation()  # an implementation that cannot run is an error before anything is made
         for shape in shapes:
             rows += kernel_measure.measure(shape, layouts, threads, batch, samples, working_set << 20)
-    print(json.dumps(rows, indent=1) if as_json else kernel_measure.table(rows))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(kernel_measure.sheet(rows))
 
 
 def _other_process(implementation: str) -> list[dict[str, object]]:

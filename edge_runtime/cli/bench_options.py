@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from edge_runtime.cli.options import parsed
+from edge_runtime.io.screen import is_terminal
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -50,6 +53,12 @@ def providers(_context: click.Context, _parameter: click.Parameter, value: str) 
         if name not in ("lpc", "cpu"):
             raise click.BadParameter(f"{name!r} is not one of lpc, cpu")
     return names
+
+
+def is_drawn() -> bool:
+    """Return whether the running command draws its table: on a terminal, if no --format was asked for."""
+    source = click.get_current_context().get_parameter_source("output")
+    return source is not ParameterSource.COMMANDLINE and is_terminal(sys.stdout)
 
 
 _LIST = "N[,N...]"

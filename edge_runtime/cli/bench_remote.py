@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edge_runtime.cli.bench_options import arguments_of, load_arguments, measure_options
+from edge_runtime.cli.bench_options import arguments_of, is_drawn, load_arguments, measure_options
 from edge_runtime.cli.fence import EXIT_ERROR
 from edge_runtime.cli.options import check_place, debug_option
+from edge_runtime.io.screen import show
 
 if TYPE_CHECKING:
     from edge_runtime.remote.hosts import Target
@@ -92,7 +93,7 @@ def _options(function: _Command) -> _Command:
 def command(words: tuple[str, ...], **options: Any) -> int:
     """Measure MODEL, a folder written by lpc-export, on boards reached over SSH."""
     from edge_runtime.remote.many import run_all
-    from edge_runtime.remote.table import to_text
+    from edge_runtime.remote.table import sheet, to_text
 
     _check_places(options)
     say = (lambda line: None) if options["quiet"] else (lambda line: click.echo(line, err=True))
@@ -105,7 +106,10 @@ def command(words: tuple[str, ...], **options: Any) -> int:
     for error in [*filter(None, (outcome.error for outcome in outcomes)), *results.errors]:
         click.echo(f"lpc-bench: {error}", err=True)
     if any(outcome.result for outcome in outcomes) or (options["as_json"] and not request.clean):
-        click.echo(to_text(outcomes, "json" if options["as_json"] else options["output"]))
+        if options["as_json"] or not is_drawn():
+            click.echo(to_text(outcomes, "json" if options["as_json"] else options["output"]))
+        else:
+            show(sheet(outcomes))
     failed = any(outcome.error or _failed(outcome) for outcome in outcomes)
     return EXIT_ERROR if failed or results.errors else 0
 

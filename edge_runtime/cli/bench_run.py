@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, load_arguments, measure_options
+from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, is_drawn, load_arguments, measure_options
 from edge_runtime.cli.fence import EXIT_ERROR, EXIT_INTERRUPTED
 from edge_runtime.cli.options import check_place, debug_option
+from edge_runtime.io.screen import show
 
 _EPILOG = """\b
 Examples:
@@ -41,14 +42,17 @@ def command(model: Path, output: str, as_json: bool, out: Path | None, **options
     """Measure MODEL, a folder written by lpc-export: tokens/s, memory, energy."""
     from edge_runtime.bench.measure import Benchmark
     from edge_runtime.bench.results import save_result
-    from edge_runtime.bench.tables import FORMATS
+    from edge_runtime.bench.tables import FORMATS, sheet
 
     check_place("-o", out)
     benchmark = Benchmark(model, _settings(model, options), ["lpc-bench", *sys.argv[1:]])
     result = benchmark.run()
     if out is not None:
         save_result(out, result)
-    click.echo(FORMATS["json" if as_json else output](result))
+    if as_json or not is_drawn():
+        click.echo(FORMATS["json" if as_json else output](result))
+    else:
+        show(sheet(result))
     if benchmark.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_ERROR if any(test.get("failed") for test in result["tests"]) else 0

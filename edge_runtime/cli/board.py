@@ -10,6 +10,8 @@ import click
 
 from edge_runtime.cli.fence import run_command
 from edge_runtime.cli.options import check_place, debug_option, parsed, version_option
+from edge_runtime.io.screen import show
+from edge_runtime.io.sheet import Column, Sheet, Table
 from edge_runtime.io.units import format_bytes
 
 if TYPE_CHECKING:
@@ -65,9 +67,8 @@ def list_command(as_json: bool, debug: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"id": p.id, "name": p.name, "soc": p.soc} for p in profiles]))
         return
-    width = max(len(profile.id) for profile in profiles)
-    for profile in profiles:
-        click.echo(f"{profile.id:<{width}}  {profile.name}")
+    rows = [(profile.id, profile.name) for profile in profiles]
+    show(Sheet([Table([Column(), Column()], rows, headed=False)]))
 
 
 @command.command("show", context_settings=_HELP)
@@ -79,7 +80,10 @@ def show_command(board: str, as_json: bool, debug: bool) -> None:
     from edge_runtime.machine.board import load_profile
 
     profile = load_profile(board)
-    click.echo(json.dumps(_profile_json(profile)) if as_json else _profile_text(profile))
+    if as_json:
+        click.echo(json.dumps(_profile_json(profile)))
+    else:
+        show(_profile_sheet(profile))
 
 
 @command.command("detect", context_settings=_HELP)
@@ -190,10 +194,13 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
 @debug_option
 def plan_command(model: str, as_json: bool, debug: bool, **options: Any) -> int:
     """Plan how MODEL, a folder written by lpc-export, would run. Nothing is loaded. Exits 1 if it cannot run."""
-    from edge_runtime.plan import table
+    from edge_runtime.plan import sheet
 
     made = _plan(model, options)
-    click.echo(json.dumps(made.as_dict()) if as_json else table(made))
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+    else:
+        show(sheet(made))
     return 1 if made.verdict == "impossible" else 0
 
 
@@ -265,17 +272,16 @@ def _profile_json(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _profile_text(profile: Profile) -> str:
-    lines = [f"{profile.id}: {profile.name}"]
-    lines += [_figure_line(name, figure) for name, figures in profile.figures.items() for figure in figures]
+def _profile_sheet(profile: Profile) -> Sheet:
+    rows = [_figure_row(name, figure) for name, figures in profile.figures.items() for figure in figures]
     for entry in profile.software:
-        lines += [_figure_line(f"software.{name}", figure) for name, figure in entry.items()]
-    lines += [f"note: {note}" for note in profile.notes]
-    return "\n".join(lines)
+        rows += [_figure_row(f"software.{name}", figure) for name, figure in entry.items()]
+    table = Table([Column(width=24), Column()], rows, headed=False, gap=" ")
+    return Sheet([f"{profile.id}: {profile.name}", table, *(f"note: {note}" for note in profile.notes)])
 
 
-def _figure_line(name: str, figure: Figure) -> str:
+def _figure_row(name: str, figure: Figure) -> tuple[str, str]:
     value = ", ".join(map(str, figure.value)) if isinstance(figure.value, list) else str(figure.value)
     unit = f" {figure.unit}" if figure.unit else ""
     details = "".join(f", {key.replace('_', ' ')} {text}" for key, text in figure.details.items())
-    return f"{name:<24} {value}{unit}{details}  [{figure.kind}: {figure.source}]"
+    return name, f"{value}{unit}{details}  [{figure.kind}: {figure.source}]"

@@ -10,7 +10,9 @@ import click
 
 from edge_runtime.cli.fence import run_command
 from edge_runtime.cli.options import debug_option, parsed, version_option
-from edge_runtime.io.terminal import TOKENS, Progress, columns
+from edge_runtime.io.screen import show
+from edge_runtime.io.sheet import Column, Sheet, Table
+from edge_runtime.io.terminal import TOKENS, Progress
 
 if TYPE_CHECKING:
     from edge_runtime.bench.evaluation import Estimate, Evaluation
@@ -70,7 +72,10 @@ def command(
     name = text.name if text else f"written by {writer.package.path.name}"
     with Progress("evaluating", sum(len(ids) for ids in windows), unit=TOKENS) as progress:
         found = evaluate(loaded, windows, name, reference, progress.advance)
-    click.echo(json.dumps({"model": model, "against": against, **found.as_dict()}) if as_json else table(found))
+    if as_json:
+        click.echo(json.dumps({"model": model, "against": against, **found.as_dict()}))
+    else:
+        show(sheet(found))
     return 0
 
 
@@ -79,7 +84,7 @@ def main() -> NoReturn:
     run_command(command, "lpc-eval", ends_at_once=True)
 
 
-def table(found: Evaluation) -> str:
+def sheet(found: Evaluation) -> Sheet:
     """Return the figures for people."""
     rows = [
         ("text", f"{found.text}, {found.tokens:,} tokens"),
@@ -92,7 +97,7 @@ def table(found: Evaluation) -> str:
             ("KL divergence", f"{_figure(found.kl, '.6f')} nats per token"),
             ("same top token", _figure(found.top1_agreement, ".2%")),
         ]
-    return "\n".join(columns(rows, "<<"))
+    return Sheet([Table([Column(), Column()], rows, headed=False)])
 
 
 def _figure(estimate: Estimate, form: str) -> str:

@@ -18,6 +18,7 @@ from edge_runtime.cli.interrupt import EndsAtOnce
 from edge_runtime.errors import LpcError, PackageWarning
 from edge_runtime.io import streams
 from edge_runtime.io.printable import printable
+from edge_runtime.io.screen import say
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -55,7 +56,7 @@ def run_command(command: click.Command, name: str, *, ends_at_once: bool = False
     except Exception as error:  # the last fence: no traceback for the user, the whole of it with --debug
         if debug:
             traceback.print_exc()
-        click.echo(f"{name}: {error_line(error)}", err=True)
+        say(name, error_line(error))
         _leave(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
 
@@ -66,7 +67,7 @@ def show_package_warnings(name: str) -> None:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, PackageWarning):
-            click.echo(f"{name}: warning: {printable(str(message))}", err=True)
+            say(f"{name}: warning", printable(str(message)), "warning")
         else:
             others(message, category, *place, **more)
 

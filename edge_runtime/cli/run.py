@@ -15,6 +15,7 @@ from edge_runtime.cli.library_choice import LibraryChoice
 from edge_runtime.cli.options import debug_option, parsed, version_option
 from edge_runtime.facts import packed_layouts
 from edge_runtime.io.printable import printable
+from edge_runtime.io.screen import say, show
 from edge_runtime.io.streams import write_raw
 from edge_runtime.io.units import format_bytes, format_rate, format_seconds
 from edge_runtime.machine.memory import peak_rss_bytes
@@ -244,7 +245,7 @@ def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
     from edge_runtime.machine.board import figures_for
     from edge_runtime.machine.memory import default_budget
     from edge_runtime.package import Package
-    from edge_runtime.plan import plan_for, table
+    from edge_runtime.plan import plan_for, sheet
 
     given = {name: options[name] for name in ("storage", "threads", "bus_limit")}
     plan = plan_for(
@@ -254,7 +255,10 @@ def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
         context_length=options["context"],
         transcode=options["transcode"] != "off",
     )
-    click.echo(json.dumps(plan.as_dict()) if as_json else table(plan))
+    if as_json:
+        click.echo(json.dumps(plan.as_dict()))
+    else:
+        show(sheet(plan))
     return 1 if plan.verdict == "impossible" else 0
 
 
@@ -303,11 +307,9 @@ def _load(path: str, options: dict[str, Any]) -> Model:
         click.echo(f"lpc-run: lossy model: {lossy}", err=True)
     stats = model.stats()
     if stats is not None and stats.nodes_unclaimed:
-        click.echo(
-            f"lpc-run: warning: {stats.nodes_unclaimed} of {stats.nodes_claimed + stats.nodes_unclaimed} compressed "
-            "weights were not taken by the execution provider and run through the slower fallback operator",
-            err=True,
-        )
+        unclaimed = f"{stats.nodes_unclaimed} of {stats.nodes_claimed + stats.nodes_unclaimed} compressed weights"
+        slower = "were not taken by the execution provider and run through the slower fallback operator"
+        say("lpc-run: warning", f"{unclaimed} {slower}", "warning")
     return model
 
 

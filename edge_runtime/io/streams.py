@@ -11,7 +11,7 @@ import errno
 import io
 import os
 import sys
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from edge_runtime.io.printable import printable
 
@@ -32,6 +32,11 @@ class ShownStream(io.TextIOWrapper):
         """Never ASCII: click would go around such a stream, and write UTF-8 where it was not wanted."""
         name = super().encoding
         return "utf-8" if codecs.lookup(name).name == "ascii" else name
+
+    @property
+    def charset(self) -> str:
+        """What the bytes are really encoded in."""
+        return super().encoding
 
     def write(self, text: str) -> int:
         """Write running text: line feeds and tabs are kept, other control characters are escaped."""
@@ -97,6 +102,11 @@ def install() -> None:
 def write_raw(stream: IO[str], text: str) -> None:
     """Write text to `stream` as it is, with what steers a terminal."""
     (stream.write_raw if isinstance(stream, ShownStream) else stream.write)(text)
+
+
+def charset(stream: TextIO) -> str:
+    """Return the encoding of what `stream` writes."""
+    return stream.charset if isinstance(stream, ShownStream) else stream.encoding or "utf-8"
 
 
 def discard_stdout() -> None:

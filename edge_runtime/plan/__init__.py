@@ -8,7 +8,7 @@ from __future__ import annotations
 from edge_runtime.plan.figures import Figures, Rate
 from edge_runtime.plan.make import plan_for
 from edge_runtime.plan.placement import Placement
-from edge_runtime.plan.report import table
+from edge_runtime.plan.report import sheet, table
 from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict, parse_provider_option, provider_option
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Verdict",
     "parse_provider_option",
     "plan_for",
+    "sheet",
     "provider_option",
     "table",
 ]

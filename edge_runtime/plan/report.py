@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from edge_runtime.facts import is_multiplied
-from edge_runtime.io.terminal import columns
+from edge_runtime.io.sheet import Column, Note, Part, Sheet, Table
 from edge_runtime.io.units import format_bytes, format_rate
 from edge_runtime.plan.figures import ASSUMED, Rate
 from edge_runtime.plan.result import LayerPlan, Plan, predicted
@@ -24,14 +24,22 @@ _PARTS = {
 
 
 def table(plan: Plan) -> str:
-    """Verdict, layers by state, memory by part, times, and the figures they come from."""
-    lines = [f"{plan.model}: {plan.headline()}", ""]
-    lines += columns([["layers", "state", "compressed", "decoded"], *map(_group, _groups(plan))], "<<>>")
-    lines += ["", *columns(_memory_rows(plan), "<>")]
-    if plan.verdict != "impossible":
-        lines += ["", *columns(_time_rows(plan), "<>")]
-    lines += ["", *_figure_lines(plan)]
-    return "\n".join(lines)
+    """Verdict, layers by state, memory by part, times, and the figures they come from, as lines."""
+    return str(sheet(plan))
+
+
+def sheet(plan: Plan) -> Sheet:
+    """The same, for a terminal too."""
+    impossible = plan.verdict == "impossible"
+    heads = [Column("layers"), Column("state"), Column("compressed", right=True), Column("decoded", right=True)]
+    parts: list[Part] = [
+        Note(f"{plan.model}: {plan.headline()}", "bad" if impossible else "good"), "",
+        Table(heads, list(map(_group, _groups(plan)))), "",
+        Table([Column("memory"), Column(right=True)], _memory_rows(plan)), "",
+    ]  # fmt: skip
+    if not impossible:
+        parts += [Table([Column(), Column(right=True)], _time_rows(plan), headed=False), ""]
+    return Sheet([*parts, *_figure_parts(plan)])
 
 
 def _groups(plan: Plan) -> list[list[LayerPlan]]:
@@ -54,7 +62,6 @@ def _memory_rows(plan: Plan) -> list[list[str]]:
         elif part[0] == _PARTS["activations"]:
             part[0] += f" ({plan.prefill_chunk} prompt tokens per pass)"
     return [
-        ["memory", ""],
         *([f"  {name}", count] for name, count in parts),
         ["  peak", format_bytes(plan.peak_bytes)],
         ["  budget", format_bytes(plan.budget_bytes)],
@@ -71,15 +78,17 @@ def _time_rows(plan: Plan) -> list[list[str]]:
     ]
 
 
-def _figure_lines(plan: Plan) -> list[str]:
+def _figure_parts(plan: Plan) -> list[Part]:
     figures = plan.figures
     rates = {"DRAM": figures.dram, "bus": figures.bus}
     rates |= {f"decode {codec}": figures.decode_rate(codec) for codec in plan.codecs if not is_multiplied(codec)}
     rows = [[f"  {name}", format_rate(rate.bytes_per_s), _origin(rate)] for name, rate in rates.items()]
-    lines = [f"figures of {figures.name}, {figures.threads} threads", *columns(rows, "<><")]
+    table = Table([Column(), Column(right=True), Column()], rows, headed=False)
+    parts: list[Part] = [f"figures of {figures.name}, {figures.threads} threads", table]
     if any(rate.kind == ASSUMED for rate in rates.values()):
-        lines.append("  Assumed figures are guesses: times may be off by a factor. Memory is not affected.")
-    return lines
+        note = "  Assumed figures are guesses: times may be off by a factor. Memory is not affected."
+        parts.append(Note(note, "warning"))
+    return parts
 
 
 def _origin(rate: Rate) -> str:

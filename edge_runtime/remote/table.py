@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from edge_runtime.bench.tables import COLUMNS, FORMATS, csv_of, markdown_of, rows
-from edge_runtime.io.units import format_bytes
+from edge_runtime.bench import tables
+from edge_runtime.bench.tables import COLUMNS, FIGURES, FORMATS, csv_of, rows
+from edge_runtime.io.sheet import Column, Sheet, Table
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def to_text(outcomes: list[Outcome], output: str) -> str:
     flat = [row for outcome in outcomes for row in _rows(outcome)]
     if output == "jsonl":
         return "\n".join(json.dumps(row) for row in flat)
-    return csv_of(flat, ("target", *COLUMNS)) if output == "csv" else _markdown(flat)
+    return csv_of(flat, ("target", *COLUMNS)) if output == "csv" else sheet(outcomes).markdown()
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
@@ -43,18 +44,16 @@ def _rows(outcome: Outcome) -> list[dict[str, Any]]:
     return [{"target": outcome.name, **row} for row in rows(outcome.result)]
 
 
-def _markdown(flat: list[dict[str, Any]]) -> str:
-    head = ("target", "board", "isa", "mode", "test", "tokens/s", "peak memory", "J/token")
-    lines: list[tuple[Any, ...]] = []
-    for row in flat:
-        speed, deviation = row["tokens_per_s_mean"], row["tokens_per_s_deviation"]
-        if speed is None:
-            lines.append((row["target"], *["-"] * 4, f"failed: {row['failed']}", "-", "-"))
-            continue
-        lines.append((
-            row["target"], row["board"] or "-", row["isa"], row["mode"], row["test"],
-            f"{speed:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}"),
-            "-" if row["peak_rss_bytes"] is None else format_bytes(row["peak_rss_bytes"]),
-            "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
-        ))  # fmt: skip
-    return markdown_of(head, lines)
+def sheet(outcomes: list[Outcome]) -> Sheet:
+    """Return all outcomes for people."""
+    if len(outcomes) == 1 and outcomes[0].result is not None:
+        return tables.sheet(outcomes[0].result)
+    flat = [row for outcome in outcomes for row in _rows(outcome)]
+    heads = map(Column, ("target", "board", "isa", "mode", "test"))
+    return Sheet([Table([*heads, *FIGURES], list(map(_cells, flat)), tones=tables.tones(flat))])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if row["tokens_per_s_mean"] is None:
+        return [row["target"], *["-"] * 4, f"failed: {row['failed']}", "-", "-"]
+    return [row["target"], str(row["board"] or "-"), str(row["isa"]), row["mode"], row["test"], *tables.figures(row)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_runtime.io.screen import say, show
 from exporters import __version__
 from exporters.commands.codec_options import asked_codec, codec_options, completed_codec
 from exporters.commands.fence import failing
@@ -129,17 +131,20 @@ def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, An
     assert options.lossy is not None
     board = board_of(lossy["plan_for"], lossy["memory_budget"])
     found = frontier.frontier(model, out.absolute().parent, options.lossy, board, options, say=lambda line: None)
-    click.echo(frontier.table([point for _, point in found]), err=True)
+    show(frontier.sheet([point for _, point in found]), sys.stderr)
     candidate, point = frontier.fastest_enough(found, seconds)
     click.echo(f"lpc-export: chosen for {seconds:g} s/token: {point.name}", err=True)
     return replace(options, codec=candidate.codec, lossy=candidate.lossy)
 
 
 def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
-    from exporters.commands.figures import figures, table
+    from exporters.commands.figures import figures, sheet
     from exporters.export import export
 
     result = export(model, out, options)
     for warning in result.warnings:
-        click.echo(f"lpc-export: warning: {warning}", err=True)
-    click.echo(json.dumps(figures(result)) if as_json else table(result))
+        say("lpc-export: warning", warning, "warning")
+    if as_json:
+        click.echo(json.dumps(figures(result)))
+    else:
+        show(sheet(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.io.terminal import columns
+from edge_runtime.io.sheet import Column, Sheet, Table
 from edge_runtime.io.units import format_bytes, format_rate, format_seconds
 from edge_runtime.machine.memory import peak_rss_bytes
 
@@ -40,7 +40,7 @@ def figures(result: ExportResult) -> dict[str, Any]:
     }
 
 
-def table(result: ExportResult) -> str:
+def sheet(result: ExportResult) -> Sheet:
     """Return the same for people."""
 
     def speed(seconds: float) -> str:
@@ -64,7 +64,7 @@ def table(result: ExportResult) -> str:
         ("lossless", "yes" if result.lossless else "no"),
         *_lossy_rows(result),
     ]
-    return "\n".join(columns(rows, "<<"))
+    return Sheet([Table([Column(), Column()], rows, headed=False)])
 
 
 def _lossy_rows(result: ExportResult) -> list[tuple[str, str]]:

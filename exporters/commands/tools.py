@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge_runtime.cli.options import check_place
+from edge_runtime.io.screen import show
 from exporters.commands.export import default_out
 from exporters.commands.fence import failing
 from exporters.commands.lossy_options import base_of, board_of, lossy_options
@@ -26,9 +27,12 @@ def tools() -> None:
 def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
     """Show tensors, dtypes, codecs, bits per weight and layers of an exported FOLDER."""
     with failing("interrupted"):
-        from exporters.package.inspect import summary, table
+        from exporters.package.inspect import sheet, summary
 
-        click.echo(json.dumps(summary(folder)) if as_json else table(folder))
+        if as_json:
+            click.echo(json.dumps(summary(folder)))
+        else:
+            show(sheet(folder))
 
 
 @tools.command("verify")
@@ -94,7 +98,10 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
         points = [point for _, point in found]
         if svg is not None:
             write_whole(svg, frontier.picture(points, f"{name}: loss over size"))
-        click.echo(json.dumps(frontier.as_dict(points)) if as_json else frontier.table(points))
+        if as_json:
+            click.echo(json.dumps(frontier.as_dict(points)))
+        else:
+            show(frontier.sheet(points))
 
 
 def _verify(folder: Path, against: str | None, threads: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.io.sheet import Column, Sheet, Table
 from edge_runtime.io.units import format_bytes
 from edge_runtime.package.loss import lossy_line
 from edge_runtime.package.manifest import read_manifest as manifest_of
@@ -39,7 +40,7 @@ def summary(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), **manifest, "codecs": dict(codecs)}
 
 
-def table(folder: Path) -> str:
+def sheet(folder: Path) -> Sheet:
     """Return the same for people: head, codecs, layers, tensors."""
     found = summary(folder)
     source, totals = found["source"], found["totals"]
@@ -55,21 +56,28 @@ def table(folder: Path) -> str:
     for name, entry in sorted(found["codecs"].items()):
         ratio = entry["bytes"] / max(entry["decoded_bytes"], 1)
         lines.append(f"codec {name}: {entry['tensors']} tensors, {format_bytes(entry['bytes'])} ({ratio:.1%})")
-    lines += ["", f"{'layer':<28} {'offset':>14} {'bytes':>14} {'decoded':>14}"]
-    for layer in found["layers"]:
-        lines.append(f"{layer['name']:<28} {layer['offset']:>14,} {layer['bytes']:>14,} {layer['decoded_bytes']:>14,}")
-    lines += ["", _row("tensor", "dtype", "shape", "codec", "bits", "bytes")]
-    for tensor in found["tensors"]:
-        bits = f"{tensor['bits_per_weight']:.2f}"
-        lines.append(_row(tensor["name"], tensor["dtype"], _shape(tensor), tensor["codec"], bits, tensor["bytes"]))
-    for constant in found["constants"]:
-        lines.append(_row(constant["name"], constant["dtype"], _shape(constant), "plain", "", constant["bytes"]))
-    return "\n".join(lines)
+    return Sheet([*lines, "", _layers(found), "", _tensors(found)])
 
 
-def _row(name: str, dtype: str, shape: str, codec: str, bits: str, size: int | str) -> str:
-    text = f"{size:,}" if isinstance(size, int) else size
-    return f"{name:<52} {dtype:<9} {shape:<16} {codec:<7} {bits:>6} {text:>13}"
+def _layers(found: dict[str, Any]) -> Table:
+    sizes = ("offset", "bytes", "decoded_bytes")
+    rows = [[layer["name"], *(f"{layer[size]:,}" for size in sizes)] for layer in found["layers"]]
+    heads = (Column(head, right=True, width=14) for head in ("offset", "bytes", "decoded"))
+    return Table([Column("layer", width=28), *heads], rows, gap=" ")
+
+
+def _tensors(found: dict[str, Any]) -> Table:
+    columns = [
+        Column("tensor", width=52), Column("dtype", width=9), Column("shape", width=16), Column("codec", width=7),
+        Column("bits", right=True, width=6), Column("bytes", right=True, width=13),
+    ]  # fmt: skip
+    rows = [_row(tensor, tensor["codec"], f"{tensor['bits_per_weight']:.2f}") for tensor in found["tensors"]]
+    return Table(columns, rows + [_row(constant, "plain", "") for constant in found["constants"]], gap=" ")
+
+
+def _row(entry: dict[str, Any], codec: str, bits: str) -> list[str]:
+    size = entry["bytes"]
+    return [entry["name"], entry["dtype"], _shape(entry), codec, bits, f"{size:,}" if isinstance(size, int) else size]
 
 
 def _shape(entry: dict[str, Any]) -> str:
