@@ -4,12 +4,12 @@
     python benchmarks/without_options.py build/demo --genai-python PYTHON
     python benchmarks/without_options.py build/demo --genai-python PYTHON --tokens 64 --rounds 20 --json
 
-Every side is a process that keeps its model loaded: the token loop of lpc-run (edge_runtime.load), onnxruntime with the
-provider registered and an empty list of options, and onnxruntime-genai on the folder as it was exported (--genai-python
-names an interpreter that has it; without it that side is left out). First all continue the same prompt, and their
-tokens must be equal. Then, round after round in changing order, each one continues it by --tokens tokens. Printed are
-tokens a second (median, 10th and 90th percentile), the median over that of lpc-run, the seconds until the first token,
-in which the weights are read, and the peak of memory; --json has all samples.
+Every side is a process that keeps its model loaded: lpc-run's (edge_runtime.load), an onnxruntime session with the
+provider registered and an empty list of options, in the same token loop, and onnxruntime-genai on the folder as it was
+exported (--genai-python names an interpreter that has it; without it that side is left out). First all continue the
+same prompt, and their tokens must be equal. Then, round after round in changing order, each one continues it by
+--tokens tokens. Printed are tokens a second (median, 10th and 90th percentile), the median over that of lpc-run, the
+seconds until the first token, in which the weights are read, and the peak of memory; --json has all samples.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from real_models import RunPython
 
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
 from edge_runtime.io import units
@@ -162,3 +163,14 @@ def test_default_budget_keeps_a_reserve(tmp_path: Path) -> None:
 
 def test_available_of_this_machine_is_within_its_memory() -> None:
     assert 0 < memory.available_bytes() <= memory.meminfo(Path("/"), "MemTotal")
+
+
+def test_default_budget_counts_the_limit_of_the_address_space(run_python: RunPython) -> None:
+    code = """
+import resource
+from edge_runtime.machine import memory
+mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + (600 << 20), resource.getrlimit(resource.RLIMIT_AS)[1]))
+print(0 < memory.default_budget() <= 600 - 256 << 20)
+"""
+    assert run_python(code).stdout == "True\n"

@@ -36,59 +36,35 @@ def ours(model: str, threads: int, residence: str) -> Callable[[int], Step]:
     }
     graph = Graph.of(open_session(package, choices, threads, False), package, uses_provider=True)
 
-    def begin(capacity: int) -> Step:
-        decoder = SequenceDecoder(graph, capacity, 512)
-        return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
+    return lambda capacity: stepping(SequenceDecoder(graph, capacity, 512))
 
-    return begin
+
+def stepping(decoder: Any) -> Step:
+    return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
 
 
 def lpc_run(model: str, _threads: int) -> Callable[[int], Step]:
     import edge_runtime
 
     loaded = edge_runtime.load(model)
-
-    def begin(capacity: int) -> Step:
-        decoder = loaded.decoder(capacity)
-        return lambda ids: int((decoder.step(ids[0]) if len(ids) == 1 else decoder.prefill(ids)).argmax())
-
-    return begin
+    return lambda capacity: stepping(loaded.decoder(capacity))
 
 
 def onnxruntime(model: str, _threads: int) -> Callable[[int], Step]:
-    import numpy as np
+    """A session as any program makes it; the token loop is that of lpc-run, so that sessions alone are compared."""
     import onnxruntime as ort
 
     from edge_runtime import native
+    from edge_runtime.package import Package
+    from edge_runtime.sequence import Graph, SequenceDecoder
 
     name = "LpcExecutionProvider"
     ort.register_execution_provider_library(name, str(native.library_path()))
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors
     options.add_provider_for_devices([device for device in ort.get_ep_devices() if device.ep_name == name], {})
-    session = ort.InferenceSession(f"{model}/model.onnx", options)
-    next_past = [output.name.replace("present", "past_key_values") for output in session.get_outputs()[1:]]
-    caches = {value.name: value.shape for value in session.get_inputs() if value.name.startswith("past_key_values.")}
-    value = ort.OrtValue.ortvalue_from_numpy
-
-    def begin(_capacity: int) -> Step:
-        past = {name: value(np.zeros((1, shape[1], 0, shape[3]), np.float32)) for name, shape in caches.items()}
-        length = 0
-
-        def step(ids: list[int]) -> int:
-            nonlocal length, past
-            tokens = {"input_ids": np.array([ids]), "position_ids": np.arange(length, length + len(ids))[None]}
-            length += len(ids)
-            tokens["attention_mask"] = np.ones((1, length), np.int64)
-            feeds = {**past, **{name: value(array) for name, array in tokens.items() if name in inputs}}
-            logits, *present = session.run_with_ort_values(None, feeds)
-            past = dict(zip(next_past, present, strict=True))
-            return int(logits.numpy()[0, -1].argmax())
-
-        return step
-
-    inputs = {value.name for value in session.get_inputs()}
-    return begin
+    graph = Graph.of(ort.InferenceSession(f"{model}/model.onnx", options), Package.open(model), uses_provider=True)
+    return lambda capacity: stepping(SequenceDecoder(graph, capacity, 512))
 
 
 def genai_lpc(model: str, threads: int) -> Callable[[int], Step]:

@@ -6,6 +6,7 @@ MemFree is never used: it leaves out what the page cache gives back.
 from __future__ import annotations
 
 import re
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,27 +41,42 @@ class GroupLimit:
 
 @dataclass(frozen=True)
 class Available:
-    """What a new process may take, in bytes: `mem_available` of the machine, and `cgroup_room` where a group limits."""
+    """What this process may take, in bytes: `mem_available` of the machine, and what limits leave, where there are any.
+
+    `cgroup_room` is what its control groups leave, `address_room` what is left of its address space.
+    """
 
     mem_available: int
     cgroup_room: int | None
+    address_room: int | None = None
 
     @property
     def bytes(self) -> int:
-        """The smaller of the two."""
-        return self.mem_available if self.cgroup_room is None else min(self.mem_available, self.cgroup_room)
+        """The smallest of them."""
+        limits = (self.cgroup_room, self.address_room)
+        return min([self.mem_available, *(room for room in limits if room is not None)])
 
 
 def available(root: Path = _ROOT) -> Available:
-    """Read /proc/meminfo and the control groups of this process below `root`.
+    """Read /proc/meminfo and the control groups of this process below `root`; the system's own also limits addresses.
 
+    The provider looks at the same for a session without options (native/base/machine_memory.cc).
     Raises BoardError where /proc/meminfo has no MemAvailable (kernels before 3.14, or no Linux).
     """
-    return Available(meminfo(root, "MemAvailable"), cgroup_room(root))
+    return Available(meminfo(root, "MemAvailable"), cgroup_room(root), address_room() if root == _ROOT else None)
+
+
+def address_room() -> int | None:
+    """Return the bytes left of this process's address space (`ulimit -v`), or None where it has no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    pages = _read(_ROOT / "proc/self/statm").partition(" ")[0]
+    return max(0, limit - int(pages or 0) * resource.getpagesize())
 
 
 def available_bytes(root: Path = _ROOT) -> int:
-    """Return what MemAvailable and the control groups leave, in bytes; raises BoardError."""
+    """Return what MemAvailable, control groups and address space leave, in bytes; raises BoardError."""
     return available(root).bytes
 
 
