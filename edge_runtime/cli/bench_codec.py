@@ -1,4 +1,4 @@
-"""`lpc-bench codec`: bits a weight and speed of the codecs on files or random weights, beside memcpy and peers."""
+"""`lpc-bench codec`: bits per weight and speed of the codecs on files or random weights, beside memcpy and peers."""
 
 from __future__ import annotations
 
