@@ -25,11 +25,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_runtime.bench.comparison import Comparison, compare
-from edge_runtime.bench.results import load_result
+from edge_runtime.bench.result_file import load_result
+from edge_runtime.bench.results import Result
 from edge_runtime.bench.summing import busy_share
 
 
-def run(model: Path, out: Path, options: list[str]) -> dict[str, Any]:
+def run(model: Path, out: Path, options: list[str]) -> Result:
     """Run `lpc-bench run` in a process of its own and return its result."""
     code = "from edge_runtime.cli.bench import main; main()"
     command = [sys.executable, "-c", code, "run", str(model), "-q", "-o", str(out), *options]

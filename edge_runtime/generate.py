@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.sampling import FloatRow, Sampler
 from edge_runtime.tokens import TextStream
+
+FinishReason: TypeAlias = Literal["stop", "length", "interrupted"]
 
 
 class Cancelled(Exception):  # noqa: N818 (a request that was granted, not an error)
@@ -56,7 +58,7 @@ class GenerationReport:
     prompt_seconds: float
     generation_seconds: float
     steps: int
-    finish_reason: str | None
+    finish_reason: FinishReason | None
     seed: int | None
 
     @property
@@ -98,7 +100,7 @@ class Generation(Iterator[Piece]):
         self._prompt_seconds = 0.0
         self._generation_seconds = 0.0
         self._steps = 0
-        self._finish_reason: str | None = None
+        self._finish_reason: FinishReason | None = None
         self._cancelled = False
         self._pieces = self._run()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edge_runtime.bench.result_file import from_json
+from edge_runtime.bench.results import Result, Test
+
 
 def make_test(kind: str, speeds: Sequence[float], /, **changes: Any) -> dict[str, Any]:
     """A test; of its repetitions, `rounds` in a row are of one round each, and `waits` are shares waited for a CPU."""
@@ -67,3 +70,13 @@ def make_result(*tests: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "plan": {"budget_bytes": 2_500_000_000}, "warnings": [],
     }  # fmt: skip
     return {**result, **changes}
+
+
+def a_result(*tests: dict[str, Any], **changes: Any) -> Result:
+    """`make_result`, read."""
+    return from_json(make_result(*tests, **changes))
+
+
+def a_test(kind: str, speeds: Sequence[float], /, **changes: Any) -> Test:
+    """`make_test`, read."""
+    return a_result(make_test(kind, speeds, **changes)).tests[0]

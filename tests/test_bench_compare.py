@@ -6,17 +6,19 @@ import json
 import math
 import random
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_results import make_result, make_test
+from bench_results import a_result, make_test
 from hypothesis import given
 from hypothesis import strategies as st
 from real_models import RunPython
 
 from edge_runtime.bench.comparison import compare, differences
-from edge_runtime.bench.results import save_result
+from edge_runtime.bench.result_file import save_result
+from edge_runtime.bench.results import Result
 from edge_runtime.bench.statistics import Estimate, Ratio, estimate, ratio, student_quantile, summarise
 
 LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
@@ -25,7 +27,7 @@ POSITIVE = st.lists(st.floats(0.1, 1e4), min_size=2, max_size=7)
 ROUNDS = 5
 
 
-def noisy(rng: random.Random, factor: float, noise: float, mood: float = 0.004) -> dict[str, Any]:
+def noisy(rng: random.Random, factor: float, noise: float, mood: float = 0.004) -> Result:
     """A run of two tests in rounds; each round has a mood of its own that its repetitions share."""
 
     def test(kind: str, speed: float) -> dict[str, Any]:
@@ -33,14 +35,14 @@ def noisy(rng: random.Random, factor: float, noise: float, mood: float = 0.004) 
         speeds = [speed * factor * one * rng.lognormvariate(0, noise) for one in moods for _ in range(5)]
         return make_test(kind, speeds, rounds=ROUNDS, waits=[0.002] * len(speeds))
 
-    return make_result(test("pp", 400), test("tg", 20))
+    return a_result(test("pp", 400), test("tg", 20))
 
 
-def braked(rng: random.Random, factor: float, share: float, others: float) -> dict[str, Any]:
+def braked(rng: random.Random, factor: float, share: float, others: float) -> Result:
     """A run beside programs that take a CPU away in a `share` of the repetitions, for about half of the time."""
     waits = [rng.uniform(0.3, 0.7) if rng.random() < share else 0.003 for _ in range(40)]
     speeds = [factor * 400 * (1 - wait) * rng.lognormvariate(0, 0.01) for wait in waits]
-    return make_result(make_test("pp", speeds, rounds=8, waits=waits, others=others))
+    return a_result(make_test("pp", speeds, rounds=8, waits=waits, others=others))
 
 
 @pytest.mark.parametrize(("noise", "mood"), [(0.002, 0.004), (0.02, 0.02), (0.2, 0.004)])
@@ -104,19 +106,19 @@ def test_compare_of_recorded_runs(a: str, b: str, verdict: str) -> None:
         assert any("is disturbed" in warning for warning in found.warnings)
 
 
-def recorded(name: str) -> dict[str, Any]:
+def recorded(name: str) -> Result:
     """A run whose repetitions were recorded on a real machine, quiet or not."""
     names, runs = RECORDED["columns"], RECORDED["runs"]
     test = make_test("pp", [1.0])
     test["repetitions"] = [dict(zip(names, values, strict=True)) for values in runs[name]]
     for repetition in test["repetitions"]:
         repetition["tokens_per_s"] = 64 / repetition["seconds"]
-    return make_result(test)
+    return a_result(test)
 
 
 def test_compare_beside_a_busy_neighbour_widens_the_interval() -> None:
     def width(others: float) -> float:
-        a = make_result(make_test("tg", [10.0, 10.1, 9.9] * 5, rounds=5, waits=[0.001] * 15, others=others))
+        a = a_result(make_test("tg", [10.0, 10.1, 9.9] * 5, rounds=5, waits=[0.001] * 15, others=others))
         found = compare(a, a)[0]
         return math.log(found.high or 0)
 
@@ -130,48 +132,48 @@ def test_compare_of_a_run_with_itself_has_ratio_one() -> None:
 
 
 def test_compare_finds_faster_and_warns_of_noise() -> None:
-    quiet = make_result(make_test("tg", [10.0, 10.1, 9.9]))
-    assert compare(quiet, make_result(make_test("tg", [20.0, 20.1, 19.9])))[0].verdict == "faster"
-    wild = compare(quiet, make_result(make_test("tg", [5.0, 10.0, 20.0])))[0]
+    quiet = a_result(make_test("tg", [10.0, 10.1, 9.9]))
+    assert compare(quiet, a_result(make_test("tg", [20.0, 20.1, 19.9])))[0].verdict == "faster"
+    wild = compare(quiet, a_result(make_test("tg", [5.0, 10.0, 20.0])))[0]
     assert wild.verdict == "no difference"
     assert "B is noisy: its repetitions deviate by 65%" in wild.warnings
     assert any("only a difference above" in warning for warning in wild.warnings)
 
 
 def test_compare_small_sure_difference_is_none() -> None:
-    a, b = make_result(make_test("tg", [100.0, 100.001])), make_result(make_test("tg", [101.0, 101.001]))
+    a, b = a_result(make_test("tg", [100.0, 100.001])), a_result(make_test("tg", [101.0, 101.001]))
     assert compare(a, b)[0].verdict == "no difference"
 
 
 def test_compare_of_runs_beside_other_programs_takes_only_large_differences() -> None:
-    a, b = make_result(make_test("tg", [10.0, 10.1])), make_result(make_test("tg", [8.0, 8.1]))
+    a, b = a_result(make_test("tg", [10.0, 10.1])), a_result(make_test("tg", [8.0, 8.1]))
     assert compare(a, b)[0].verdict == "slower"
-    a["environment"]["cpu_busy_others"] = 0.2
+    a = replace(a, environment=replace(a.environment, cpu_busy_others=0.2))
     assert compare(a, b)[0].verdict == "no difference"
-    assert compare(a, make_result(make_test("tg", [4.0, 4.1])))[0].verdict == "slower"
+    assert compare(a, a_result(make_test("tg", [4.0, 4.1])))[0].verdict == "slower"
 
 
 def test_compare_one_repetition_gives_no_verdict() -> None:
-    found = compare(make_result(make_test("tg", [10.0])), make_result(make_test("tg", [20.0])))[0]
+    found = compare(a_result(make_test("tg", [10.0])), a_result(make_test("tg", [20.0])))[0]
     assert (found.verdict, found.low) == ("unknown", None)
     assert found.ratio == pytest.approx(2)
     assert "A has one repetition: measure with -r 5 or more" in found.warnings
 
 
 def test_compare_matches_only_the_same_configuration() -> None:
-    a = make_result(make_test("tg", [1.0, 2.0], threads=1), make_test("tg", [1.0, 2.0], threads=2))
-    b = make_result(make_test("tg", [1.0, 2.0], threads=2), make_test("tg", [1.0, 2.0], threads=2, mode="cold"))
+    a = a_result(make_test("tg", [1.0, 2.0], threads=1), make_test("tg", [1.0, 2.0], threads=2))
+    b = a_result(make_test("tg", [1.0, 2.0], threads=2), make_test("tg", [1.0, 2.0], threads=2, mode="cold"))
     assert [item.test for item in compare(a, b)] == ["tg128, lpc, 2 threads, warm"]
 
 
 def test_compare_leaves_failed_tests_out() -> None:
-    a = make_result(make_test("tg", [], failed="killed"))
-    assert compare(a, make_result(make_test("tg", [1.0, 2.0]))) == []
+    a = a_result(make_test("tg", [], failed="killed"))
+    assert compare(a, a_result(make_test("tg", [1.0, 2.0]))) == []
 
 
 def test_differences_name_what_else_changed() -> None:
-    a = make_result(make_test("tg", [1.0]))
-    b = make_result(make_test("tg", [1.0]), build={"version": "0.1.0", "isa": "avx2"}, check={"token_ids": [9]})
+    a = a_result(make_test("tg", [1.0]))
+    b = a_result(make_test("tg", [1.0]), build={"version": "0.1.0", "isa": "avx2"}, check={"token_ids": [9]})
     assert differences(a, a) == []
     assert differences(a, b) == [
         "build.isa: neon -> avx2",
@@ -248,8 +250,8 @@ def test_summarise_one_sample_has_no_deviation() -> None:
 
 
 def test_command_prints_verdicts_and_fails_when_asked(tmp_path: Path, run_python: RunPython) -> None:
-    save_result(tmp_path / "a.json", make_result(make_test("tg", [10.0, 10.1, 9.9])))
-    save_result(tmp_path / "b.json", make_result(make_test("tg", [5.0, 5.1, 4.9])))
+    save_result(tmp_path / "a.json", a_result(make_test("tg", [10.0, 10.1, 9.9])))
+    save_result(tmp_path / "b.json", a_result(make_test("tg", [5.0, 5.1, 4.9])))
     arguments = ("compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"))
     done = run_python(LPC_BENCH, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
@@ -261,8 +263,8 @@ def test_command_prints_verdicts_and_fails_when_asked(tmp_path: Path, run_python
 
 
 def test_command_without_a_common_test_says_what_to_do(tmp_path: Path, run_python: RunPython) -> None:
-    save_result(tmp_path / "a.json", make_result(make_test("tg", [1.0])))
-    save_result(tmp_path / "b.json", make_result(make_test("pp", [1.0])))
+    save_result(tmp_path / "a.json", a_result(make_test("tg", [1.0])))
+    save_result(tmp_path / "b.json", a_result(make_test("pp", [1.0])))
     done = run_python(LPC_BENCH, "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"))
     assert done.returncode == 1
     assert "have no test in common: measure both with the same options" in done.stderr

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from bench_results import make_result, make_test
+from bench_results import a_result, make_test
 from real_models import RunPython
 
 from edge_runtime.bench.page import page
-from edge_runtime.bench.results import save_result
+from edge_runtime.bench.result_file import save_result
 
 LPC_BENCH = "from edge_runtime.cli.bench import main; main()"
 VOID = {"meta", "link", "br"}
@@ -63,7 +63,7 @@ def test_page_shows_every_plot_and_needs_no_other_file() -> None:
     layers = [
         {"name": f"layers.{i}", "read_s": 0.1, "decode_s": 0.02, "compute_s": 0.05, "wait_s": 0.03} for i in range(4)
     ]
-    result = make_result(make_test("pp", [100.0, 105.0]), make_test("tg", [10.0, 11.0]), layers=layers)
+    result = a_result(make_test("pp", [100.0, 105.0]), make_test("tg", [10.0, 11.0]), layers=layers)
     text = checked(page([("board", result)]))
     for part in ("tg128, lpc, 4 threads, warm", "layers.3", "memory budget", "rail VDD_IN", "hottest zone", "0.75"):
         assert part in text
@@ -77,35 +77,35 @@ def test_page_without_power_heat_and_counters_says_why() -> None:
     }  # fmt: skip
     test = make_test("tg", [10.0], energy={"unavailable": "no sensor"})
     test["repetitions"][0]["counters"] = {}
-    text = checked(page([("desk", make_result(test, telemetry=telemetry, plan=None))]))
+    text = checked(page([("desk", a_result(test, telemetry=telemetry, plan=None))]))
     assert "desk: unavailable: no sensor" in text
     assert "desk: unavailable (thermal zones: none here)" in text
     assert "desk: not attributed: the provider kept no counters." in text
 
 
 def test_page_escapes_what_results_contain() -> None:
-    result = make_result(make_test("tg", [10.0]), warnings=["<script>alert(1)</script>"])
-    result["model"]["name"] = '"><img src=x>'
+    model = {"name": '"><img src=x>'}
+    result = a_result(make_test("tg", [10.0]), warnings=["<script>alert(1)</script>"], model=model)
     text = checked(page([("<b>name", result)]))
     assert "<script>alert(1)</script>" in text
     assert '"><img src=x>' in text
 
 
 def test_page_of_several_results_groups_the_same_tests() -> None:
-    results = [(name, make_result(make_test("tg", [speed]))) for name, speed in (("a", 10.0), ("b", 20.0))]
+    results = [(name, a_result(make_test("tg", [speed]))) for name, speed in (("a", 10.0), ("b", 20.0))]
     html = page(results)
     checked(html)
     assert html.count(">tg128, lpc, 4 threads, warm</text>") == 3  # once for both speeds, once a result's attribution
 
 
 def test_page_of_a_failed_test_shows_the_reason() -> None:
-    result = make_result(make_test("tg", [10.0]), make_test("pp", [], failed="was killed by SIGKILL"))
+    result = a_result(make_test("tg", [10.0]), make_test("pp", [], failed="was killed by SIGKILL"))
     assert "failed: was killed by SIGKILL" in checked(page([("a", result)]))
 
 
 def test_command_writes_the_page(tmp_path: Path, run_python: RunPython) -> None:
     for name in ("one", "two"):
-        save_result(tmp_path / f"{name}.json", make_result(make_test("tg", [10.0, 11.0])))
+        save_result(tmp_path / f"{name}.json", a_result(make_test("tg", [10.0, 11.0])))
     arguments = [str(tmp_path / "one.json"), str(tmp_path / "two.json"), "-o", str(tmp_path / "report.html")]
     done = run_python(LPC_BENCH, "report", *arguments)
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'report.html'}\n")
@@ -124,7 +124,7 @@ def test_page_opens_in_a_browser_without_network(tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium installed")
-    (tmp_path / "r.html").write_text(page([("a", make_result(make_test("tg", [10.0, 12.0])))]), encoding="utf-8")
+    (tmp_path / "r.html").write_text(page([("a", a_result(make_test("tg", [10.0, 12.0])))]), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'p'}"]
     picture = tmp_path / "r.png"
     done = subprocess.run(

@@ -7,32 +7,34 @@ import io
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_results import make_result, make_test
+from bench_results import a_result, a_test, make_result, make_test
 from mutate import json_
 
 from edge_runtime.bench.comparison import compare, differences, sheet
 from edge_runtime.bench.page import page
-from edge_runtime.bench.results import label, load_result, parse_result, save_result, summary, validate
+from edge_runtime.bench.result_file import from_json, load_result, parse_result, save_result
 from edge_runtime.bench.tables import COLUMNS, FORMATS, to_csv, to_jsonl, to_markdown
 from edge_runtime.errors import ConfigError, FormatError
 
 
 def test_result_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
-    result = make_result(make_test("tg", [10.0, 11.0]))
+    result = a_result(make_test("tg", [10.0, 11.0]))
     save_result(tmp_path / "r.json", result)
     assert load_result(tmp_path / "r.json") == result
     assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
 
 
 def test_result_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    save_result(tmp_path / "r.json", make_result(make_test("tg", [10.0])))
+    result = a_result(make_test("tg", [10.0]))
+    save_result(tmp_path / "r.json", result)
     with pytest.raises(TypeError):
-        save_result(tmp_path / "r.json", make_result(make_test("tg", [10.0]), board={"id": object()}))
-    assert load_result(tmp_path / "r.json")["board"]["id"] == "jetson-orin-nano-8gb"
+        save_result(tmp_path / "r.json", replace(result, created=object()))  # type: ignore[arg-type]
+    assert load_result(tmp_path / "r.json").board.id == "jetson-orin-nano-8gb"
     assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
 
 
@@ -88,7 +90,7 @@ def test_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 )
 def test_field_of_a_wrong_kind_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        validate(make_result(**change))
+        from_json(make_result(**change))
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "9", None, True])
@@ -96,18 +98,18 @@ def test_speed_that_is_no_positive_number_is_named(value: Any) -> None:
     test = make_test("tg", [1.0, 2.0])
     test["repetitions"][1]["tokens_per_s"] = value
     with pytest.raises(FormatError, match=r"tests\[0\].repetitions\[1\].tokens_per_s is .*expected a number above 0"):
-        validate(make_result(test))
+        from_json(make_result(test))
 
 
 def test_summary_is_of_the_repetitions() -> None:
-    found = summary(make_test("tg", [8.0, 10.0, 12.0]))
+    found = a_test("tg", [8.0, 10.0, 12.0]).summary
     assert found is not None
     assert (found.n, found.mean, found.deviation, found.median) == (3, 10.0, 2.0, 10.0)
-    assert summary(make_test("tg", [], failed="x")) is None
+    assert a_test("tg", [], failed="x").summary is None
 
 
 def test_tables_have_the_same_columns_and_every_sample() -> None:
-    result = make_result(make_test("pp", [100.0, 110.0]), make_test("tg", [], failed="killed"))
+    result = a_result(make_test("pp", [100.0, 110.0]), make_test("tg", [], failed="killed"))
     lines = [json.loads(line) for line in to_jsonl(result).splitlines()]
     table = list(csv.DictReader(io.StringIO(to_csv(result))))
     assert [tuple(line) for line in lines] == [COLUMNS, COLUMNS]
@@ -119,7 +121,7 @@ def test_tables_have_the_same_columns_and_every_sample() -> None:
 
 def test_markdown_says_what_is_excluded_unavailable_and_doubtful() -> None:
     test = make_test("tg", [10.0, 12.0], energy={"unavailable": "no power sensor is readable"})
-    text = to_markdown(make_result(test, warnings=["the machine was busy"]))
+    text = to_markdown(a_result(test, warnings=["the machine was busy"]))
     assert "| a model | 1.50 GB | lpc | 4 | warm | tg128 | 11.00 ± 1.41 | 2.00 GB | unavailable |" in text
     assert "Not in the figures: opening the model." in text
     assert "J/token unavailable: no power sensor is readable." in text
@@ -127,16 +129,17 @@ def test_markdown_says_what_is_excluded_unavailable_and_doubtful() -> None:
 
 
 def test_label_tells_configurations_apart() -> None:
-    assert label(make_test("tg", [1.0], threads=1)) == "tg128, lpc, 1 thread, warm"
-    test = make_test("tg", [1.0], threads=0, load={"memory_budget": "4GiB"})
-    assert label(test) == "tg128, lpc, automatic threads, warm, memory_budget=4GiB"
+    assert a_test("tg", [1.0], threads=1).label == "tg128, lpc, 1 thread, warm"
+    test = a_test("tg", [1.0], threads=0, load={"memory_budget": "4GiB"})
+    assert test.label == "tg128, lpc, automatic threads, warm, memory_budget=4GiB"
 
 
 def test_result_changed_anywhere_is_shown_or_refused_in_a_line() -> None:
-    result = make_result(make_test("tg", [10.0, 11.0]), make_test("pp", [100.0]))
+    original = make_result(make_test("tg", [10.0, 11.0]), make_test("pp", [100.0]))
+    result = from_json(original)
     shown, refusals = 0, []
     for seed in range(250):
-        text, _ = json_.mutated(result, random.Random(seed))
+        text, _ = json_.mutated(original, random.Random(seed))
         try:
             changed = parse_result(text.encode("utf-8", "surrogatepass"), "r.json")
         except FormatError as error:
@@ -152,12 +155,12 @@ def test_result_changed_anywhere_is_shown_or_refused_in_a_line() -> None:
 
 
 def test_cells_that_a_spreadsheet_would_run_are_quoted() -> None:
-    result = make_result(make_test("tg", [10.0]), model={"name": "=cmd|' /C calc'!A0"}, board={"id": " @SUM(1)"})
+    result = a_result(make_test("tg", [10.0]), model={"name": "=cmd|' /C calc'!A0"}, board={"id": " @SUM(1)"})
     row = next(csv.DictReader(io.StringIO(to_csv(result))))
     assert row["model"] == "'=cmd|' /C calc'!A0"
     assert row["board"] == "' @SUM(1)"
 
 
 def test_cells_of_a_table_stay_cells() -> None:
-    line = to_markdown(make_result(make_test("tg", [10.0]), model={"name": "a | b\x1b[2J\nc"})).splitlines()[2]
+    line = to_markdown(a_result(make_test("tg", [10.0]), model={"name": "a | b\x1b[2J\nc"})).splitlines()[2]
     assert line.startswith(r"| a \| b\x1b[2J\nc | ")

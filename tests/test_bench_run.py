@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -18,9 +17,10 @@ from real_models import ROOT, ExportModel, RunPython
 
 from edge_runtime.bench import page_cache
 from edge_runtime.bench.layers import PARTS, by_layer
-from edge_runtime.bench.results import load_result, validate
+from edge_runtime.bench.result_file import from_json, load_result, to_json
+from edge_runtime.bench.results import LayerTime, Result
 from edge_runtime.bench.workers import Configuration, Worker
-from edge_runtime.cli.bench_options import arguments_of, measure_options
+from edge_runtime.cli.bench_options import MeasureOptions, measure_options
 from edge_runtime.errors import LpcError
 from edge_runtime.session import load
 
@@ -35,48 +35,63 @@ def folder(export_model: ExportModel) -> Path:
 
 
 @pytest.fixture(scope="module")
-def warm(folder: Path, run_python: RunPython, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A run over two thread counts and both providers, read back from its file."""
+def warm_file(folder: Path, run_python: RunPython, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a run over two thread counts and both providers."""
     out = tmp_path_factory.mktemp("bench") / "warm.json"
     done = run_python(
         LPC_BENCH, "run", str(folder), *SMALL, "--threads", "1,2", "--provider", "lpc,cpu", "-d", "0,5", "-o", str(out)
     )
     assert done.returncode == 0, done.stderr
     assert "| demo_model | " in done.stdout
-    return load_result(out)
+    return out
 
 
-def test_run_measures_every_combination(warm: dict[str, Any]) -> None:
-    tests = [(test["name"], test["provider"], test["threads"]) for test in warm["tests"]]
+@pytest.fixture(scope="module")
+def warm(warm_file: Path) -> Result:
+    return load_result(warm_file)
+
+
+def test_run_measures_every_combination(warm: Result) -> None:
+    tests = [(test.name, test.provider, test.threads) for test in warm.tests]
     names = ["pp24", "pp24 @ d5", "tg6", "tg6 @ d5"]
     assert tests == [(name, provider, threads) for provider in ("lpc", "cpu") for threads in (1, 2) for name in names]
 
 
-def test_run_keeps_every_raw_sample(warm: dict[str, Any]) -> None:
-    for test in warm["tests"]:
-        assert len(test["repetitions"]) == 2
-        for repetition in test["repetitions"]:
-            assert len(repetition["pass_seconds"]) == (1 if test["kind"] == "pp" else 6)
-            assert repetition["seconds"] == pytest.approx(sum(repetition["pass_seconds"]))
-            assert repetition["tokens_per_s"] == pytest.approx(test["tokens"] / repetition["seconds"])
-            assert 0 <= repetition["started_s"] < repetition["ended_s"]
-            assert repetition["ended_s"] - repetition["started_s"] >= repetition["seconds"] * 0.999
+def test_run_file_read_and_written_again_is_the_same_text(warm_file: Path, warm: Result) -> None:
+    """Nothing that the writer knows is lost, renamed or reordered when it is read."""
+    assert json.dumps(to_json(warm), indent=1) + "\n" == warm_file.read_text(encoding="utf-8")
 
 
-def test_run_tells_what_others_took_of_each_repetition(warm: dict[str, Any]) -> None:
-    for test in warm["tests"]:
-        for repetition in test["repetitions"]:
-            assert 0 < repetition["cpu_seconds"] < 3 * repetition["seconds"] + 0.01
-            assert repetition["wait_seconds"] >= 0
-            assert repetition["machine_seconds"] >= 0
-            assert repetition["round"] == 0
+def test_run_keeps_every_raw_sample(warm: Result) -> None:
+    for test in warm.tests:
+        assert len(test.repetitions) == 2
+        for repetition in test.repetitions:
+            assert len(repetition.pass_seconds) == (1 if test.kind == "pp" else 6)
+            assert repetition.seconds == pytest.approx(sum(repetition.pass_seconds))
+            assert repetition.tokens_per_s == pytest.approx(test.tokens / repetition.seconds)
+            assert repetition.started_s is not None
+            assert repetition.ended_s is not None
+            assert 0 <= repetition.started_s < repetition.ended_s
+            assert repetition.ended_s - repetition.started_s >= repetition.seconds * 0.999
 
 
-def test_run_interleaves_the_configurations(warm: dict[str, Any]) -> None:
+def test_run_tells_what_others_took_of_each_repetition(warm: Result) -> None:
+    for test in warm.tests:
+        for repetition in test.repetitions:
+            times = repetition.times
+            assert 0 < (times.cpu_seconds or 0) < 3 * repetition.seconds + 0.01
+            assert times.wait_seconds is not None
+            assert times.wait_seconds >= 0
+            assert times.machine_seconds is not None
+            assert times.machine_seconds >= 0
+            assert repetition.round == 0
+
+
+def test_run_interleaves_the_configurations(warm: Result) -> None:
     starts = sorted(
-        (repetition["started_s"], number, test["provider"], test["threads"])
-        for test in warm["tests"]
-        for number, repetition in enumerate(test["repetitions"])
+        (repetition.started_s, number, test.provider, test.threads)
+        for test in warm.tests
+        for number, repetition in enumerate(test.repetitions)
     )
     assert [number for _, number, _, _ in starts] == [0] * 16 + [1] * 16
     assert {(provider, threads) for _, _, provider, threads in starts[:16]} == {
@@ -84,62 +99,63 @@ def test_run_interleaves_the_configurations(warm: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-def test_run_counts_what_the_provider_did(warm: dict[str, Any], folder: Path) -> None:
+def test_run_counts_what_the_provider_did(warm: Result, folder: Path) -> None:
     layers = len(json.loads((folder / "lpc.json").read_text(encoding="utf-8"))["layers"])
-    for test in warm["tests"]:
-        counters = test["repetitions"][0]["counters"]
-        if test["provider"] == "cpu":
+    for test in warm.tests:
+        counters = test.repetitions[0].counters
+        if test.provider == "cpu":
             assert counters == {}
-            assert test["bytes_read_per_token"] is None
+            assert test.bytes_read_per_token is None
             continue
-        assert counters["runs"] == (1 if test["kind"] == "pp" else 6)
+        assert counters["runs"] == (1 if test.kind == "pp" else 6)
         assert counters["nodes_unclaimed"] == 0
         assert counters["nodes_claimed"] > layers
-        assert test["bytes_read_per_token"] >= 0
+        assert test.bytes_read_per_token is not None
+        assert test.bytes_read_per_token >= 0
 
 
-def test_run_describes_machine_model_and_build(warm: dict[str, Any], folder: Path) -> None:
+def test_run_describes_machine_model_and_build(warm: Result, folder: Path) -> None:
     manifest = json.loads((folder / "lpc.json").read_text(encoding="utf-8"))
-    assert warm["model"]["blob_bytes"] == manifest["totals"]["blob_bytes"]
-    assert warm["model"]["codec_bytes"] == {"lz4": sum(tensor["bytes"] for tensor in manifest["tensors"])}
-    assert warm["environment"]["cpus"] == os.cpu_count()
-    assert warm["environment"]["memory_total_bytes"] > 1e8
-    assert warm["build"]["isa"] in warm["build"]["isa_available"]
-    assert len(warm["build"]["library_sha256"]) == 64
-    assert warm["board"]
-    assert "opening the model (load_seconds has it)" in warm["excluded"]
-    assert warm["settings"]["order"] == "interleaved"
+    assert warm.model.blob_bytes == manifest["totals"]["blob_bytes"]
+    assert warm.model.codec_bytes == {"lz4": sum(tensor["bytes"] for tensor in manifest["tensors"])}
+    assert warm.environment.cpus == os.cpu_count()
+    assert (warm.environment.memory_total_bytes or 0) > 1e8
+    assert warm.build.isa in (warm.build.isa_available or ())
+    assert len(warm.build.library_sha256 or "") == 64
+    assert warm.board.id or warm.board.unavailable
+    assert "opening the model (load_seconds has it)" in warm.excluded
+    assert warm.settings.order == "interleaved"
 
 
-def test_run_memory_is_of_each_configuration(warm: dict[str, Any]) -> None:
-    for test in warm["tests"]:
-        assert 20e6 < test["peak_rss_bytes"] < 1e9
-    assert any("rss_bytes" in sample for sample in warm["telemetry"]["samples"])
+def test_run_memory_is_of_each_configuration(warm: Result) -> None:
+    for test in warm.tests:
+        assert 20e6 < (test.peak_rss_bytes or 0) < 1e9
+    assert any(sample.rss_bytes for sample in warm.telemetry.samples)
 
 
-def test_run_energy_is_a_figure_or_a_reason_never_zero(warm: dict[str, Any]) -> None:
-    for test in warm["tests"]:
-        energy = test["energy"]
-        assert energy.get("joules_per_token", 1) > 0
-        assert ("joules_per_token" in energy) != bool(energy.get("unavailable"))
+def test_run_energy_is_a_figure_or_a_reason_never_zero(warm: Result) -> None:
+    for test in warm.tests:
+        assert test.energy is not None
+        assert test.energy.joules_per_token != 0
+        assert (test.energy.joules_per_token is None) == bool(test.energy.unavailable)
 
 
-def test_run_check_tokens_are_those_of_the_model(warm: dict[str, Any], folder: Path) -> None:
+def test_run_check_tokens_are_those_of_the_model(warm: Result, folder: Path) -> None:
     decoder = load(folder).decoder(64)
-    logits = decoder.prefill(warm["check"]["prompt_ids"])
+    logits = decoder.prefill(warm.check.prompt_ids or ())
     ids = []
     for _ in range(16):
         ids.append(int(logits.argmax()))
         logits = decoder.step(ids[-1])
-    assert warm["check"]["token_ids"] == ids
-    assert not [warning for warning in warm["warnings"] if "other tokens" in warning]
+    assert warm.check.token_ids == tuple(ids)
+    assert not [warning for warning in warm.warnings if "other tokens" in warning]
 
 
 def test_run_json_on_stdout_is_the_whole_result(folder: Path, run_python: RunPython) -> None:
     done = run_python(LPC_BENCH, "run", str(folder), "-p", "8", "-n", "0", "-r", "1", "--json", "-q", "--sequential")
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
-    validate(result)
+    from_json(result)
     assert [test["name"] for test in result["tests"]] == ["pp8"]
     assert (result["settings"]["order"], result["settings"]["warm_up"]) == ("sequential", True)
 
@@ -169,11 +185,11 @@ def test_run_precision_repeats_in_rounds_of_new_processes(folder: Path, run_pyth
     done = run_python(LPC_BENCH, "run", str(folder), *options)
     assert done.returncode == 0, done.stderr
     result = load_result(tmp_path / "a.json")
-    rounds = [repetition["round"] for repetition in result["tests"][0]["repetitions"]]
+    rounds = [repetition.round for repetition in result.tests[0].repetitions]
     assert max(rounds) >= 1
     assert rounds == [number for number in range(max(rounds) + 1) for _ in range(2)]
     assert done.stderr.count("warm-up") == max(rounds) + 1
-    assert result["settings"]["precision"] == 0.5
+    assert result.settings.precision == 0.5
 
 
 def test_run_precision_out_of_reach_stops_in_time_and_says_so(folder: Path, run_python: RunPython) -> None:
@@ -210,7 +226,7 @@ def test_worker_that_is_killed_says_how_it_ended(folder: Path) -> None:
     with Worker(folder, Configuration("lpc", 1)) as worker:
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(LpcError, match=r"the measuring process was killed by SIGKILL \(out of memory\?"):
-            worker.ask("check")
+            worker.check()
 
 
 def test_worker_of_a_damaged_model_gives_its_message(folder: Path, tmp_path: Path) -> None:
@@ -266,8 +282,8 @@ def test_layers_leave_out_the_first_pass(tmp_path: Path) -> None:
     ]  # fmt: skip
     (tmp_path / "trace.json").write_text(json.dumps({"traceEvents": events}), encoding="utf-8")
     assert by_layer(tmp_path / "trace.json", {1: "layers.0"}) == [
-        {"name": "layers.0", "read_s": 0.0, "decode_s": 0.0, "compute_s": 3.0, "wait_s": 0.0},
-        {"name": "layer 2", "read_s": 4.0, "decode_s": 0.0, "compute_s": 1.0, "wait_s": 2.0},
+        LayerTime(name="layers.0", read_s=0.0, decode_s=0.0, compute_s=3.0, wait_s=0.0),
+        LayerTime(name="layer 2", read_s=4.0, decode_s=0.0, compute_s=1.0, wait_s=2.0),
     ]
 
 
@@ -330,8 +346,8 @@ def test_run_ctrl_c_keeps_what_was_measured(folder: Path, tmp_path: Path) -> Non
     assert time.monotonic() - started < WAIT_SECONDS
     assert process.returncode == 130
     result = load_result(out)
-    assert 2 <= len(result["tests"][0]["repetitions"]) < 100_000
-    assert "interrupted: not all repetitions were made" in result["warnings"]
+    assert 2 <= len(result.tests[0].repetitions) < 100_000
+    assert "interrupted: not all repetitions were made" in result.warnings
 
 
 def test_help_of_the_group_and_of_run_load_nothing_heavy(run_python: RunPython) -> None:
@@ -354,18 +370,18 @@ def test_help_of_the_group_and_of_run_load_nothing_heavy(run_python: RunPython) 
 
 
 def test_arguments_for_a_board_give_the_same_options_there() -> None:
-    given: list[dict[str, Any]] = []
+    given: list[MeasureOptions] = []
 
     @click.command()
     @measure_options
-    def command(**options: Any) -> None:
-        given.append(options)
+    def command(measure: MeasureOptions) -> None:
+        given.append(measure)
 
     words = ["-p", "8,16", "-d", "0,4", "--precision", "2.5%", "--at-most", "60", "--memory-budget", "1.5GiB", "--cold"]
     words += ["--bus-limit", "1.5GB/s", "--load", "prefill_chunk=64", "-t", "1,2", "--interval", "0.2", "-r", "7"]
     for arguments in (words, []):
         command.main(arguments, standalone_mode=False)
-        command.main(arguments_of(given[-1]), standalone_mode=False)
+        command.main(given[-1].arguments(), standalone_mode=False)
         assert given[-1] == given[-2]
 
 

@@ -34,6 +34,10 @@ def test_api_page_lists_the_python_names() -> None:
     assert sorted(first_column(API, "Python")) == sorted(edge_runtime.__all__)
 
 
+def test_api_page_lists_the_names_of_bench() -> None:
+    assert sorted(first_column(API, "`edge_runtime.bench`")) == sorted(edge_runtime.bench.__all__)
+
+
 def test_api_page_lists_the_codec_functions() -> None:
     public = [
         name for name, value in inspect.getmembers(codec, inspect.isfunction)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +15,37 @@ PROMPT = "Once upon a time"
 SCRIPT = """
 import edge_runtime
 from edge_runtime import Model, Piece
+from edge_runtime.bench import load_result
 
-def text(model: Model) -> str:
-    pieces: list[Piece] = list(model.generate("Once", max_new_tokens=2))
-    return "".join(piece.text for piece in pieces)
+def pieces(model: Model) -> list[Piece]:
+    return list(model.generate("Once upon a time", max_new_tokens=2))
 
 with edge_runtime.load("folder", memory_budget="1GB") as model:
     generation = model.generate("Once")
-    reveal_type(generation.report.token_ids)
-    print(text(model), edge_runtime.__version__)
+    print(pieces(model), generation.report, edge_runtime.__version__)
+result = load_result("result.json")
+test = result.tests[0]
+"""
+TYPES = """
+from collections.abc import Mapping
+from typing import Literal
+from typing_extensions import assert_type
+from edge_runtime.bench import Repetition, Result
+
+assert_type(model, Model)
+assert_type(next(generation), Piece)
+assert_type(next(generation).token_id, int | None)
+assert_type(generation.report.token_ids, tuple[int, ...])
+assert_type(generation.report.finish_reason, Literal["stop", "length", "interrupted"] | None)
+assert_type(generation.report.generation_tokens_per_s, float | None)
+assert_type(result, Result)
+assert_type(result.model.bits_per_weight, float | None)
+assert_type(result.telemetry.samples[0].power_w, float | None)
+assert_type(test.kind, Literal["pp", "tg"])
+assert_type(test.repetitions[0], Repetition)
+assert_type(test.repetitions[0].tokens_per_s, float)
+assert_type(test.repetitions[0].counters, Mapping[str, int])
+assert_type(test.repetitions[0].times.wait_seconds, float | None)
 """
 
 
@@ -68,15 +89,20 @@ def test_version_is_the_projects() -> None:
     assert f'version = "{edge_runtime.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
-def test_user_script_sees_types(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+def test_user_script_sees_types_of_models_pieces_and_results(tmp_path: Path) -> None:
+    """Its last lines are mistakes, which are all that mypy complains of."""
+    pytest.importorskip("mypy")
+    mistakes = ("result['tests']", "test.speed", "result.created.year", "result.tests.append(test)")
+    text = SCRIPT + TYPES + "\n".join(mistakes)
+    (tmp_path / "script.py").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache", "script.py"],
         cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert 'Revealed type is "tuple[int, ...]"' in done.stdout, done.stdout
-    assert "Success" in done.stdout, done.stdout
+    errors = [line.split(": error: ") for line in done.stdout.splitlines() if ": error: " in line]
+    last = text.count("\n") + 1
+    assert [place for place, _ in errors] == [f"script.py:{last - count}" for count in (3, 2, 1, 0)], done.stdout
+    assert [what.rpartition("[")[2] for _, what in errors] == ["index]", *["attr-defined]"] * 3]
 
 
 def test_export_without_onnx_names_the_extra(run_python: RunPython, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ssh_board import (
     invoke,
 )
 
+from edge_runtime.bench.result_file import load_result
 from edge_runtime.cli.bench_remote import _Results
 from edge_runtime.remote.board.lock import Lock, uptime
 from edge_runtime.remote.board.place import MARK
@@ -220,14 +222,15 @@ def test_remote_shared_home_of_two_boards_keeps_them_apart(
 
 
 def test_results_of_boards_with_similar_names_are_files_of_their_own(tmp_path: Path, first_run: FirstRun) -> None:
-    result = json.loads(first_run.out.read_text(encoding="utf-8"))
+    result = load_result(first_run.out)
+    assert result.remote is not None
     names = ["a:1", "a_1", "a_1-2", "u@a:1", ".a"]
     files = []
     for order in (names, names[::-1]):
         out = tmp_path / f"out-{order[0]}"
         results = _Results(out, None, names)
         for name in order:
-            results.keep(Outcome(name, {**result, "remote": {**result["remote"], "target": name}}))
+            results.keep(Outcome(name, replace(result, remote=replace(result.remote, target=name))))
         assert not results.errors
         files.append({path.name: json.loads(path.read_text())["remote"]["target"] for path in out.iterdir()})
     assert files[0] == files[1]

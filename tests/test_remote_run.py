@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ from ssh_board import (
     wait_for_line,
 )
 
-from edge_runtime.bench.results import load_result
+from edge_runtime.bench.result_file import load_result, to_json
+from edge_runtime.io.typed_json import write
 
 LONG = ("-p", "256", "-n", "0", "-r", "40")
 LARGE_BYTES = 6_000_000
@@ -64,14 +66,15 @@ def test_remote_gives_what_a_local_run_gives(
     done = run_python(LPC_BENCH, "run", str(folder), *SMALL, "--layers", "-q", "-o", str(local))
     assert done.returncode == 0, done.stderr
     here, there = load_result(local), load_result(first)
-    assert there["check"]["token_ids"] == here["check"]["token_ids"]
-    assert set(there) == {*here, "remote"}
-    assert [sorted(test) for test in there["tests"]] == [sorted(test) for test in here["tests"]]
-    assert there["model"] == {**here["model"], "folder": there["model"]["folder"]}
-    assert there["layers"]
-    assert there["remote"]["target"] == "127.0.0.1"
-    assert there["remote"]["before"]["machine"] == os.uname().machine
-    assert there["remote"]["uploaded"]["sent_bytes"] == there["remote"]["uploaded"]["total_bytes"] > 1e6
+    assert there.check.token_ids == here.check.token_ids
+    assert set(to_json(there)) == {*to_json(here), "remote"}
+    assert [sorted(write(test)) for test in there.tests] == [sorted(write(test)) for test in here.tests]
+    assert replace(there.model, folder=here.model.folder) == here.model
+    assert there.layers
+    assert there.remote is not None
+    assert there.remote.target == "127.0.0.1"
+    assert there.remote.before.machine == os.uname().machine
+    assert there.remote.uploaded.sent_bytes == there.remote.uploaded.total_bytes > 1e6
     compared = run_python(LPC_BENCH, "compare", str(local), str(first), "--json")
     assert len(json.loads(compared.stdout)["tests"]) == 2
     assert first.with_suffix(".html").read_text(encoding="utf-8").count("<svg") >= 4
@@ -143,8 +146,10 @@ def test_remote_killed_command_is_resumed(board: SshBoard, folder: Path, tmp_pat
         out = tmp_path / "resumed.json"
         done = invoke(board, *command, "--resume", "-o", str(out))
     assert done.returncode == 0, done.stderr
-    assert len(load_result(out)["tests"][0]["repetitions"]) == int(LONG[-1])
-    assert load_result(out)["remote"]["attached"] is True
+    result = load_result(out)
+    assert len(result.tests[0].repetitions) == int(LONG[-1])
+    assert result.remote is not None
+    assert result.remote.attached is True
     assert kept(board) == before
     again = invoke(board, *command, "--resume")
     assert again.returncode == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.bench.telemetry import Reading, Sampler, Sources, discover, energy_between
 from edge_runtime.bench.telemetry.sampler import CPU_LIMIT
+from edge_runtime.io.typed_json import write
 
 WAIT_SECONDS = 20
 
@@ -96,7 +97,7 @@ def test_sampler_power_gives_joules_of_a_stretch() -> None:
         end = time.monotonic()
     energy = sampler.telemetry().energy([(start, end)])
     assert energy.joules == pytest.approx(4.0 * (end - start), rel=1e-6)
-    assert sampler.telemetry().to_json(start)["power"] == {"basis": "test bench"}
+    assert sampler.telemetry().record(start).power.basis == "test bench"
 
 
 def test_sampler_without_power_gives_the_reason_and_no_figure(tmp_path: Path) -> None:
@@ -106,8 +107,9 @@ def test_sampler_without_power_gives_the_reason_and_no_figure(tmp_path: Path) ->
     energy = telemetry.energy([(0.0, time.monotonic())])
     assert energy.joules is None
     assert "tegrastats: not installed" in (energy.reason or "")
-    values = telemetry.to_json(0.0)
+    values = write(telemetry.record(0.0))
     assert values["power"] == {"unavailable": energy.reason}
+    assert isinstance(values["samples"], list)
     assert all(set(item) == {"t_s"} for item in values["samples"])
 
 

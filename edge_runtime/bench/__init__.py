@@ -2,3 +2,10 @@
 
 Knows no command and no remote board.
 """
+
+from __future__ import annotations
+
+from edge_runtime.bench.result_file import load_result, save_result
+from edge_runtime.bench.results import Repetition, Result, Test
+
+__all__ = ["Repetition", "Result", "Test", "load_result", "save_result"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from edge_runtime.bench.codec_peers import Bytes, Peer
 from edge_runtime.bench.codec_sources import Source, bitmap_bound, order_0_bound
 from edge_runtime.errors import CodecError
 from edge_runtime.io.terminal import ROUNDS, Progress
+from edge_runtime.io.typed_json import KEPT
 
 _COPY = "memcpy"
 BUSES_GB_PER_S = (1, 2, 4)
@@ -36,9 +37,35 @@ class Side:
     decode_seconds: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One codec on one source. Rates are medians, in GB/s of decoded bytes, beside those of a memcpy.
+
+    `ratio_to_bound` is None where the bound is 0 bits. `bitmap_bound_bits_per_weight` is of codec bitmap alone;
+    `predicted_decode_gb_per_s` and `fraction_for_bus` (by GB/s of the bus) follow from the codec whole and at "@0".
+    """
+
+    source: str
+    codec: str
+    impl: str
+    threads: int
+    bits_per_weight: float
+    bound_bits_per_weight: float
+    ratio_to_bound: Annotated[float | None, KEPT] = None
+    ratio: float
+    encode_gb_per_s: float
+    decode_gb_per_s: float
+    memcpy_gb_per_s: float
+    decode_seconds: tuple[float, ...]
+    memcpy_seconds: tuple[float, ...]
+    bitmap_bound_bits_per_weight: float | None = None
+    predicted_decode_gb_per_s: float | None = None
+    fraction_for_bus: Mapping[str, float] = field(default_factory=dict)
+
+
 def measure(
     source: Source, codecs: list[str], threads: int, peers: list[Peer], samples: int, encodes: int = 2
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Rows of `lpc-bench codec` for one source; CodecError if anything comes back changed.
 
     A codec may end in "@" and the fraction of its segments that is encoded, such as "ans@0.25".
@@ -58,31 +85,24 @@ def measure(
                 side.decode_seconds.append(_timed(side.decode))
             progress.advance(1)
     bound = sum(order_0_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
-    rows = [_row(source, side, copy, bound) for side in sides]
     bitmap = sum(bitmap_bound(tensor) * tensor.size for tensor in source.tensors) / source.elements
-    for row in rows:
-        known = facts.codecs().get(row["codec"].partition("@")[0].partition(":")[0])
-        if known is not None and known.is_sparse:
-            row["bitmap_bound_bits_per_weight"] = bitmap
-    _predict(rows)
-    return rows
+    rows = [_row(source, side, copy, bound, bitmap) for side in sides]
+    by_name = {row.codec: row for row in rows}
+    return [_with_prediction(row, by_name) for row in rows]
 
 
-def _predict(rows: list[dict[str, Any]]) -> None:
+def _with_prediction(row: Row, by_name: Mapping[str, Row]) -> Row:
     """Add what the rates of a codec whole and at fraction 0 say about it in between, and its fractions for a bus."""
-    by_name = {row["codec"]: row for row in rows}
-    for row in rows:
-        base, _, fraction = row["codec"].partition("@")
-        whole, raw = by_name.get(base), by_name.get(f"{base}@0")
-        if whole is None or raw is None:
-            continue
-        share = float(fraction or 1)
-        decode, copy = whole["decode_gb_per_s"], raw["decode_gb_per_s"]
-        row["predicted_decode_gb_per_s"] = 1 / (share / decode + (1 - share) / copy)
-        if row is whole:
-            row["fraction_for_bus"] = {
-                str(bus): codec.partial_fraction(bus, decode, whole["ratio"], copy) for bus in BUSES_GB_PER_S
-            }
+    base, _, fraction = row.codec.partition("@")
+    whole, raw = by_name.get(base), by_name.get(f"{base}@0")
+    if whole is None or raw is None:
+        return row
+    share, decode, copy = float(fraction or 1), whole.decode_gb_per_s, raw.decode_gb_per_s
+    predicted = replace(row, predicted_decode_gb_per_s=1 / (share / decode + (1 - share) / copy))
+    if row is not whole:
+        return predicted
+    buses = {str(bus): codec.partial_fraction(bus, decode, whole.ratio, copy) for bus in BUSES_GB_PER_S}
+    return replace(predicted, fraction_for_bus=buses)
 
 
 def _timed(call: Callable[[], Any]) -> float:
@@ -91,26 +111,28 @@ def _timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _row(source: Source, side: Side, copy: Side, bound: float) -> dict[str, Any]:
+def _row(source: Source, side: Side, copy: Side, bound: float, bitmap: float) -> Row:
     def rate(seconds: list[float]) -> float:
         return source.nbytes / statistics.median(seconds) / 1e9
 
     bits = 8 * side.stored / source.elements
-    return {
-        "source": source.name,
-        "codec": side.name,
-        "impl": side.impl,
-        "threads": side.threads,
-        "bits_per_weight": bits,
-        "bound_bits_per_weight": bound,
-        "ratio_to_bound": bits / bound if bound else None,
-        "ratio": side.stored / source.nbytes,
-        "encode_gb_per_s": rate(side.encode_seconds),
-        "decode_gb_per_s": rate(side.decode_seconds),
-        "memcpy_gb_per_s": rate(copy.decode_seconds),
-        "decode_seconds": side.decode_seconds,
-        "memcpy_seconds": copy.decode_seconds,
-    }
+    known = facts.codecs().get(side.name.partition("@")[0].partition(":")[0])
+    return Row(
+        source=source.name,
+        codec=side.name,
+        impl=side.impl,
+        threads=side.threads,
+        bits_per_weight=bits,
+        bound_bits_per_weight=bound,
+        ratio_to_bound=bits / bound if bound else None,
+        ratio=side.stored / source.nbytes,
+        encode_gb_per_s=rate(side.encode_seconds),
+        decode_gb_per_s=rate(side.decode_seconds),
+        memcpy_gb_per_s=rate(copy.decode_seconds),
+        decode_seconds=tuple(side.decode_seconds),
+        memcpy_seconds=tuple(copy.decode_seconds),
+        bitmap_bound_bits_per_weight=bitmap if known is not None and known.is_sparse else None,
+    )
 
 
 def _flat(tensor: npt.NDArray[Any]) -> Bytes:

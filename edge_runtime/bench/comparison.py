@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from edge_runtime.bench.results import identity, label
+from edge_runtime.bench.results import Result
 from edge_runtime.bench.samples import CONFIDENCE, Sample, sample
 from edge_runtime.bench.statistics import ratio, summarise
 from edge_runtime.bench.summing import NOISE_LIMIT, busy_share
@@ -35,18 +35,16 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def compare(
-    a: dict[str, Any], b: dict[str, Any], *, confidence: float = CONFIDENCE, minimum: float = MINIMUM
-) -> list[Comparison]:
+def compare(a: Result, b: Result, *, confidence: float = CONFIDENCE, minimum: float = MINIMUM) -> list[Comparison]:
     """Return a comparison for each test that both results have.
 
     The confidence is shared out among the tests (Bonferroni), so that it holds for all verdicts together.
     """
-    others = {identity(test): test for test in b["tests"] if test["repetitions"]}
-    pairs = [(test, others[identity(test)]) for test in a["tests"] if test["repetitions"] and identity(test) in others]
+    others = {test.identity: test for test in b.tests if test.repetitions}
+    pairs = [(test, others[test.identity]) for test in a.tests if test.repetitions and test.identity in others]
     each = 1 - (1 - confidence) / max(1, len(pairs))
     before = busy_share(a), busy_share(b)
-    return [_compare_test(sample(test, before[0]), sample(other, before[1]), label(test), each, minimum)
+    return [_compare_test(sample(test, before[0]), sample(other, before[1]), test.label, each, minimum)
             for test, other in pairs]  # fmt: skip
 
 
@@ -92,23 +90,28 @@ def _noise(a: Sample, b: Sample, low: float | None, high: float | None) -> list[
     return warnings
 
 
-def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def differences(a: Result, b: Result) -> list[str]:
     """Return what else differs between two results, in words: a ratio may come from there."""
-    found = []
-    for place, name in (
-        ("environment", "cpu"), ("environment", "governor"), ("environment", "power_mode"), ("environment", "kernel"),
-        ("environment", "packages"), ("board", "id"), ("build", "isa"), ("build", "commit"),
-        ("build", "library_sha256"), ("model", "name"), ("model", "manifest_sha256"),
-    ):  # fmt: skip
-        one, other = a[place].get(name), b[place].get(name)
-        if one != other:
-            found.append(f"{place}.{name}: {_short(one)} -> {_short(other)}")
-    if a["check"].get("token_ids") != b["check"].get("token_ids"):
+    here, there = _told(a), _told(b)
+    found = [f"{name}: {_short(here[name])} -> {_short(there[name])}" for name in here if here[name] != there[name]]
+    if a.check.token_ids != b.check.token_ids:
         found.append("the generated token ids differ: the two did not do the same work")
     return found
 
 
-def _short(value: Any) -> str:
+def _told(result: Result) -> dict[str, object]:
+    """What speeds may come from, by its place in a result."""
+    environment, build, model = result.environment, result.build, result.model
+    return {
+        "environment.cpu": environment.cpu, "environment.governor": environment.governor,
+        "environment.power_mode": environment.power_mode, "environment.kernel": environment.kernel,
+        "environment.packages": environment.packages, "board.id": result.board.id, "build.isa": build.isa,
+        "build.commit": build.commit, "build.library_sha256": build.library_sha256, "model.name": model.name,
+        "model.manifest_sha256": model.manifest_sha256,
+    }  # fmt: skip
+
+
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."
 

@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.io.typed_json import Json
 from edge_runtime.session import Model
 
 WINDOW = 256
@@ -68,7 +68,7 @@ class Evaluation:
     kl: Estimate | None = None
     top1_agreement: Estimate | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """For JSON; figures rounded to six significant digits, an interval that is not known is null."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
@@ -217,7 +217,7 @@ def _log_softmax(logits: npt.NDArray[np.float32]) -> Floats:
     return np.asarray(wide - np.log(np.exp(wide).sum(1, keepdims=True)), np.float64)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, float):

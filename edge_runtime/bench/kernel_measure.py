@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import ml_dtypes
@@ -18,11 +19,42 @@ from edge_runtime.facts import packed_layouts
 from edge_runtime.io.sheet import Column, Sheet, Table
 from edge_runtime.io.terminal import ROUNDS, Progress
 
-Row = dict[str, object]
-
 SAMPLE_BYTES = 64 << 20  # of bf16 that one sample goes through, at least
 TILE_BYTES = 256 << 10  # decoded
 WARM_UP = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One shape in one layout. Speedups are ratios of the packed side's rates to bf16's; rates in GB/s.
+
+    `packed_seconds` and `bf16_seconds` are those of each sample, a matrix.
+    """
+
+    shape: str
+    layout: str
+    impl: str
+    threads: int
+    batch: int
+    bits_per_weight: float
+    speedup_median: float
+    speedup_p90: float
+    bf16_fraction_of_read_ceiling: float
+    bf16_gb_per_s: float
+    read_gb_per_s: float
+    samples: int
+    packed_seconds: tuple[float, ...]
+    bf16_seconds: tuple[float, ...]
+    decode_tile_gb_per_s: float
+    decode_over_memcpy: float
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Rate of decoding a cached tile in GB/s, and the share of memcpy's rate from DRAM to DRAM."""
+
+    tile_gb_per_s: float
+    over_memcpy: float
 
 
 def check_layouts(layouts: Sequence[str]) -> None:
@@ -107,12 +139,12 @@ def measure(
             times = _interleave(sides, warm_up, samples, progress.advance)
         for layout in layouts:
             bits = len(blobs[layout]) * 8 / weights.size
-            figures = _figures(times, layout, weights.nbytes)
-            rows.append({**_identity(shape, layout, count, batch, bits), **figures, **decoding[layout]})
+            case = _Case(f"{shape[0]}x{shape[1]}", layout, count, batch, round(bits, 3))
+            rows.append(_row(case, times, weights.nbytes, decoding[layout]))
     return rows
 
 
-def _decoding(weights: npt.NDArray[np.generic], packed: list[Matrix], plain: list[Matrix], layout: str) -> Row:
+def _decoding(weights: npt.NDArray[np.generic], packed: list[Matrix], plain: list[Matrix], layout: str) -> _Decoding:
     """Decoding to memory: the best rate from and to a cached tile on one thread, and the share of memcpy's from DRAM.
 
     The latter with two threads, matrix after matrix, in turns with a copy.
@@ -127,10 +159,7 @@ def _decoding(weights: npt.NDArray[np.generic], packed: list[Matrix], plain: lis
         decode = _timed(partial(packed[i % len(packed)].decode, outs[0], 2))
         copy = _timed(partial(plain[i % len(plain)].decode, outs[1], 2))
         ratios.append(copy / decode)
-    return {
-        "decode_tile_gb_per_s": round(tile.nbytes / seconds * 1e-9, 1),
-        "decode_over_memcpy": round(float(np.median(ratios[WARM_UP:])), 3),
-    }
+    return _Decoding(round(tile.nbytes / seconds * 1e-9, 1), round(float(np.median(ratios[WARM_UP:])), 3))
 
 
 def _timed(call: Callable[[], object]) -> float:
@@ -151,30 +180,39 @@ def _sides(
     return sides
 
 
-def _identity(shape: tuple[int, int], layout: str, threads: int, batch: int, bits: float) -> Row:
-    return {
-        "shape": f"{shape[0]}x{shape[1]}",
-        "layout": layout,
-        "impl": native.implementation(),
-        "threads": threads,
-        "batch": batch,
-        "bits_per_weight": round(bits, 3),
-    }
+@dataclass(frozen=True)
+class _Case:
+    """What a row is of."""
+
+    shape: str
+    layout: str
+    threads: int
+    batch: int
+    bits_per_weight: float
 
 
-def _figures(times: dict[str, npt.NDArray[np.float64]], layout: str, plain_bytes: int) -> Row:
+def _row(case: _Case, times: dict[str, npt.NDArray[np.float64]], plain_bytes: int, decoding: _Decoding) -> Row:
     median = {name: float(np.median(values)) for name, values in times.items()}
     fast = {name: float(np.quantile(values, 0.1)) for name, values in times.items()}  # 90 % of the rates are below
-    return {
-        "speedup_median": round(median["bf16"] / median[layout], 3),
-        "speedup_p90": round(fast["bf16"] / fast[layout], 3),
-        "bf16_fraction_of_read_ceiling": round(median["read"] / median["bf16"], 3),
-        "bf16_gb_per_s": round(plain_bytes / median["bf16"] * 1e-9, 2),
-        "read_gb_per_s": round(plain_bytes / median["read"] * 1e-9, 2),
-        "samples": len(times[layout]),
-        "packed_seconds": [float(f"{value:.4g}") for value in times[layout]],
-        "bf16_seconds": [float(f"{value:.4g}") for value in times["bf16"]],
-    }
+    packed = times[case.layout]
+    return Row(
+        shape=case.shape,
+        layout=case.layout,
+        impl=native.implementation(),
+        threads=case.threads,
+        batch=case.batch,
+        bits_per_weight=case.bits_per_weight,
+        speedup_median=round(median["bf16"] / median[case.layout], 3),
+        speedup_p90=round(fast["bf16"] / fast[case.layout], 3),
+        bf16_fraction_of_read_ceiling=round(median["read"] / median["bf16"], 3),
+        bf16_gb_per_s=round(plain_bytes / median["bf16"] * 1e-9, 2),
+        read_gb_per_s=round(plain_bytes / median["read"] * 1e-9, 2),
+        samples=len(packed),
+        packed_seconds=tuple(float(f"{value:.4g}") for value in packed),
+        bf16_seconds=tuple(float(f"{value:.4g}") for value in times["bf16"]),
+        decode_tile_gb_per_s=decoding.tile_gb_per_s,
+        decode_over_memcpy=decoding.over_memcpy,
+    )
 
 
 def sheet(rows: Sequence[Row]) -> Sheet:
@@ -185,4 +223,4 @@ def sheet(rows: Sequence[Row]) -> Sheet:
     short = {"bf16_fraction_of_read_ceiling": "bf16/read", "bits_per_weight": "bits", "threads": "thr"}
     short |= {"decode_tile_gb_per_s": "decode_gb_per_s", "decode_over_memcpy": "decode/memcpy"}
     columns = [Column(short.get(head, head), right=True) for head in heads]
-    return Sheet([Table(columns, [[str(row[head]) for head in heads] for row in rows])])
+    return Sheet([Table(columns, [[str(getattr(row, head)) for head in heads] for row in rows])])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Any
 
 from edge_runtime.bench.layers import PARTS
-from edge_runtime.bench.results import identity, label, speeds, summary
+from edge_runtime.bench.records import Open, TelemetrySample
+from edge_runtime.bench.results import Result
 from edge_runtime.bench.tables import rows
 from edge_runtime.chart import STYLE, Axis, Bar, Key, Line, bars, legend, plane, stacked
+from edge_runtime.io.typed_json import Json, write
 from edge_runtime.io.units import format_bytes
 
-Named = tuple[str, dict[str, Any]]
+Named = tuple[str, Result]
 
 _COLOURS = 8  # of results beside each other; the ninth is drawn as the first
 _STYLE = """
@@ -63,18 +64,18 @@ def _warnings(results: list[Named]) -> str:
     return "".join(
         f'<p class="warn">{escape(name)}: {escape(warning)}</p>\n'
         for name, result in results
-        for warning in result["warnings"]
+        for warning in result.warnings
     )
 
 
 def _speed(results: list[Named]) -> str:
-    groups: dict[Any, tuple[str, list[Bar]]] = {}
+    groups: dict[tuple[str | int, ...], tuple[str, list[Bar]]] = {}
     for index, (name, result) in enumerate(results):
-        for test in result["tests"]:
-            speed = summary(test)
+        for test in result.tests:
+            speed = test.summary
             if speed is not None:
-                _, found = groups.setdefault(identity(test), (label(test), []))
-                found.append(Bar(speed.mean, speeds(test), _style(index), name))
+                _, found = groups.setdefault(test.identity, (test.label, []))
+                found.append(Bar(speed.mean, test.speeds, _style(index), name))
     by_kind = [
         bars([group for key, group in groups.items() if key[0] == kind], f"tokens/s ({what})").inline()
         for kind, what in (("tg", "one token at a time"), ("pp", "prompt in one go"))
@@ -88,14 +89,13 @@ def _table(results: list[Named]) -> str:
     head = ("result", "test", "tokens/s", "±", "peak memory", "read/token", "J/token", "opening")
     cells = []
     for name, result in results:
-        for test, row in zip(result["tests"], rows(result), strict=True):
-            speed = row["tokens_per_s_mean"]
+        for test, row in zip(result.tests, rows(result), strict=True):
+            speed, deviation = row.tokens_per_s_mean, row.tokens_per_s_deviation
             cells.append((
-                name, label(test), f"failed: {row['failed']}" if speed is None else f"{speed:.2f}",
-                _or_dash(row["tokens_per_s_deviation"], lambda value: f"{value:.2f}"),
-                _or_dash(row["peak_rss_bytes"], format_bytes), _or_dash(row["bytes_read_per_token"], format_bytes),
-                "unavailable" if row["joules_per_token"] is None else f"{row['joules_per_token']:.3g}",
-                _or_dash(row["load_seconds"], lambda value: f"{value:.2f} s"),
+                name, test.label, f"failed: {row.failed}" if speed is None else f"{speed:.2f}",
+                "-" if deviation is None else f"{deviation:.2f}", row.peak_memory,
+                "-" if row.bytes_read_per_token is None else format_bytes(row.bytes_read_per_token), row.joules,
+                "-" if row.load_seconds is None else f"{row.load_seconds:.2f} s",
             ))  # fmt: skip
     return _html_table(head, cells, numbers_from=2)
 
@@ -103,9 +103,10 @@ def _table(results: list[Named]) -> str:
 def _attribution(results: list[Named]) -> str:
     parts = []
     for name, result in results:
-        layers = result.get("layers")
-        if layers:
-            table = [(layer["name"], [layer.get(f"{part}_s") or 0.0 for part in PARTS]) for layer in layers]
+        if result.layers:
+            table = [
+                (layer.name, [layer.read_s, layer.decode_s, layer.compute_s, layer.wait_s]) for layer in result.layers
+            ]
             note = "By layer; reading and decoding go on beside computing, so the parts overlap."
             plot = _milliseconds(table, PARTS)
             parts.append(f'<p>{escape(name)} <span class="soft">{note}</span></p>{plot}')
@@ -118,21 +119,21 @@ def _milliseconds(table: Sequence[tuple[str, Sequence[float]]], parts: Sequence[
     return stacked(scaled, parts, "milliseconds per token").inline()
 
 
-def _waits(name: str, result: dict[str, Any]) -> str:
+def _waits(name: str, result: Result) -> str:
     """What the provider's counters tell where no layer was timed."""
     table, background = [], []
-    for test in result["tests"]:
-        counters = [repetition.get("counters") or {} for repetition in test["repetitions"]]
-        if test["kind"] != "tg" or not counters or not all({"wait_ns", "compute_ns"} <= set(item) for item in counters):
+    for test in result.tests:
+        counters = [repetition.counters for repetition in test.repetitions]
+        if test.kind != "tg" or not counters or not all({"wait_ns", "compute_ns"} <= set(item) for item in counters):
             continue
-        tokens = test["tokens"] * len(counters)
+        tokens = test.tokens * len(counters)
         compute, wait, read, decode = (
             sum(item.get(f"{part}_ns", 0) for item in counters) / 1e9 / tokens
             for part in ("compute", "wait", "read", "decode")
         )
-        seconds = sum(repetition["seconds"] for repetition in test["repetitions"]) / tokens
-        table.append((label(test), [compute, wait, max(0.0, seconds - compute - wait)]))
-        background.append(f"{label(test)}: reading {read * 1000:.3g} ms, decoding {decode * 1000:.3g} ms")
+        seconds = sum(repetition.seconds for repetition in test.repetitions) / tokens
+        table.append((test.label, [compute, wait, max(0.0, seconds - compute - wait)]))
+        background.append(f"{test.label}: reading {read * 1000:.3g} ms, decoding {decode * 1000:.3g} ms")
     if not table:
         return f'<p class="soft">{escape(name)}: not attributed: the provider kept no counters.</p>'
     plot = _milliseconds(table, ("matrix multiplications", "waiting for weights", "everything else"))
@@ -143,53 +144,50 @@ def _waits(name: str, result: dict[str, Any]) -> str:
 def _tokens(results: list[Named]) -> str:
     series: list[Line] = []
     for name, result in results:
-        for test in result["tests"]:
-            passes = [repetition.get("pass_seconds") or [] for repetition in test["repetitions"]]
-            if test["kind"] == "tg" and passes and all(passes):
+        for test in result.tests:
+            passes = [repetition.pass_seconds for repetition in test.repetitions]
+            if test.kind == "tg" and passes and all(passes):
                 middle = [sorted(values)[len(values) // 2] for values in zip(*passes, strict=False)]
                 points = [(float(number), seconds * 1000) for number, seconds in enumerate(middle, 1)]
-                series.append(Line(points, _style(len(series)), f"{name}: {label(test)}"))
+                series.append(Line(points, _style(len(series)), f"{name}: {test.label}"))
     if not series:
         return '<p class="soft">No test generated tokens.</p>'
     note = "<figcaption>Median over the repetitions.</figcaption>"
     return _lines(series, "token", "milliseconds") + note
 
 
-def _samples(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The samples whose time is known."""
-    return [sample for sample in result["telemetry"].get("samples") or [] if sample.get("t_s") is not None]
+def _samples(result: Result) -> list[tuple[float, TelemetrySample]]:
+    """The samples whose time is known, with their seconds since the start."""
+    return [(max(0.0, sample.t_s), sample) for sample in result.telemetry.samples if sample.t_s is not None]
 
 
-def _memory_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
-    samples = [sample for sample in _samples(result) if sample.get("rss_bytes") is not None]
-    points = [(max(0.0, sample["t_s"]), sample["rss_bytes"] / 1e6) for sample in samples]
+def _memory_lines(index: int, name: str, result: Result) -> Iterable[Line]:
+    points = [(seconds, sample.rss_bytes / 1e6) for seconds, sample in _samples(result) if sample.rss_bytes is not None]
     if points:
         yield Line(points, _style(index), f"{name}: resident memory of the measured process")
-    budget = (result.get("plan") or {}).get("budget_bytes")
+    budget = result.plan.budget_bytes if result.plan is not None else None
     if budget and points:
         ends = [(points[0][0], budget / 1e6), (points[-1][0], budget / 1e6)]
         yield Line(ends, _style(index), f"{name}: memory budget", dashed=True)
 
 
-def _power_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
-    telemetry = result["telemetry"]
-    samples = [sample for sample in _samples(result) if sample.get("power_w") is not None]
-    points = [(max(0.0, sample["t_s"]), sample["power_w"]) for sample in samples]
+def _power_lines(index: int, name: str, result: Result) -> Iterable[Line]:
+    points = [(seconds, sample.power_w) for seconds, sample in _samples(result) if sample.power_w is not None]
     if points:
-        yield Line(points, _style(index), f"{name}: {(telemetry.get('power') or {}).get('basis') or 'power'}")
+        yield Line(points, _style(index), f"{name}: {result.telemetry.power.basis or 'power'}")
 
 
-def _temperature_lines(index: int, name: str, result: dict[str, Any]) -> Iterable[Line]:
+def _temperature_lines(index: int, name: str, result: Result) -> Iterable[Line]:
     """The hottest zone of each moment: boards have up to a dozen zones, and the hottest one throttles."""
-    zones = [(sample["t_s"], list((sample.get("temperatures_c") or {}).values())) for sample in _samples(result)]
-    points = [(max(0.0, seconds), max(zone)) for seconds, zone in zones if zone and None not in zone]
+    zones = [(seconds, sample.temperatures_c.values()) for seconds, sample in _samples(result)]
+    points = [(seconds, max(zone)) for seconds, zone in zones if zone]
     if points:
         yield Line(points, _style(index), f"{name}: hottest zone")
 
 
 def _over_time(
     results: list[Named],
-    lines_of: Callable[[int, str, dict[str, Any]], Iterable[Line]],
+    lines_of: Callable[[int, str, Result], Iterable[Line]],
     unit: str,
     from_zero: bool,
 ) -> str:
@@ -199,9 +197,7 @@ def _over_time(
         found = list(lines_of(index, name, result))
         series += found
         if not found:
-            missing = "; ".join(
-                f"{source}: {why}" for source, why in (result["telemetry"].get("missing") or {}).items()
-            )
+            missing = "; ".join(f"{source}: {why}" for source, why in result.telemetry.missing.items())
             notes += f'<p class="soft">{escape(name)}: unavailable ({escape(missing or "no samples")})</p>'
     plot = _lines(series, "seconds since the start", unit, from_zero) if series else ""
     return plot + notes
@@ -210,9 +206,9 @@ def _over_time(
 def _power(results: list[Named]) -> str:
     series = [line for index, (name, result) in enumerate(results) for line in _power_lines(index, name, result)]
     notes = "".join(
-        f'<p class="soft">{escape(name)}: unavailable: {escape(result["telemetry"]["power"]["unavailable"])}</p>'
+        f'<p class="soft">{escape(name)}: unavailable: {escape(result.telemetry.power.unavailable)}</p>'
         for name, result in results
-        if (result["telemetry"].get("power") or {}).get("unavailable")
+        if result.telemetry.power.unavailable
     )
     return (_lines(series, "seconds since the start", "W") if series else "") + notes
 
@@ -222,21 +218,28 @@ def _lines(series: Sequence[Line], x: str, y: str, from_zero: bool = True) -> st
 
 
 def _facts(results: list[Named]) -> str:
-    keys: dict[tuple[str, str], None] = {}
-    for _, result in results:
-        for place in ("model", "board", "environment", "build", "settings"):
-            keys |= dict.fromkeys((place, name) for name in result[place])
+    facts = [_told(result) for _, result in results]
+    keys = dict.fromkeys(key for told in facts for key in told)
     table = [
-        (f"{place}: {name.replace('_', ' ')}", *(_fact(name, result[place].get(name)) for _, result in results))
+        (f"{place}: {name.replace('_', ' ')}", *(_fact(name, told.get((place, name))) for told in facts))
         for place, name in keys
     ]
-    table.append(("measured at", *(result["created"] for _, result in results)))
-    table.append(("command", *(" ".join(map(str, result["command"])) for _, result in results)))
-    table.append(("not in the figures", *("; ".join(result["excluded"]) for _, result in results)))
+    table.append(("measured at", *(result.created for _, result in results)))
+    table.append(("command", *(" ".join(result.command) for _, result in results)))
+    table.append(("not in the figures", *("; ".join(result.excluded) for _, result in results)))
     return _html_table(("", *(name for name, _ in results)), table, numbers_from=len(results) + 1)
 
 
-def _fact(name: str, value: Any) -> str:
+def _told(result: Result) -> dict[tuple[str, str], Json]:
+    """All that a result says of what was measured and on what, by place and name."""
+    places: dict[str, Open] = {
+        "model": result.model, "board": result.board, "environment": result.environment, "build": result.build,
+        "settings": result.settings,
+    }  # fmt: skip
+    return {(place, name): value for place, record in places.items() for name, value in write(record).items()}
+
+
+def _fact(name: str, value: Json) -> str:
     if value is None:
         return "-"
     if isinstance(value, int) and not isinstance(value, bool) and name.endswith("bytes"):
@@ -247,10 +250,6 @@ def _fact(name: str, value: Any) -> str:
         return ", ".join(map(str, value))
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 60 or " " in text else f"{text[:16]}..."
-
-
-def _or_dash(value: Any, form: Callable[[Any], str]) -> str:
-    return "-" if value is None else form(value)
 
 
 def _html_table(head: Iterable[str], table: Iterable[Iterable[str]], numbers_from: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edge_runtime.bench.disturbance import disturbed, others_share
+from edge_runtime.bench.results import Repetition, Test
 from edge_runtime.bench.statistics import LEAST_ROUNDS, Estimate, estimate
 
 CONFIDENCE = 0.99
@@ -46,18 +46,18 @@ class Sample:
         return math.exp(self.estimate.log_mean)
 
 
-def sample(test: dict[str, Any], others: float = 0.0) -> Sample:
+def sample(test: Test, others: float = 0.0) -> Sample:
     """Return what a test with at least one repetition says.
 
     `others` is the share of the CPUs that other programs had, for results that do not tell it by repetition.
     """
-    repetitions = test["repetitions"]
-    kept = [repetition for repetition in repetitions if not disturbed(repetition)]
+    repetitions: Sequence[Repetition] = test.repetitions
+    kept: Sequence[Repetition] = [repetition for repetition in repetitions if not disturbed(repetition)]
     alone = len(kept) >= min(LEAST_UNDISTURBED, len(repetitions))
     kept = kept if alone else repetitions
     rounds = list(_rounds(kept))
     share = others_share(kept)
-    told = any(repetition.get("wait_seconds") is not None for repetition in kept)
+    told = any(repetition.times.wait_seconds is not None for repetition in kept)
     deviation = math.hypot(
         RUN_DEVIATION if len(rounds) >= LEAST_ROUNDS else PROCESS_DEVIATION,
         (DEVIATION_BESIDE if alone and told else DEVIATION_DISTURBED) * (others if share is None else share),
@@ -71,9 +71,9 @@ def sample(test: dict[str, Any], others: float = 0.0) -> Sample:
     )
 
 
-def _rounds(repetitions: list[dict[str, Any]]) -> Iterable[list[float]]:
+def _rounds(repetitions: Sequence[Repetition]) -> Iterable[list[float]]:
     """Tokens per second of the repetitions of each round."""
     found: dict[int, list[float]] = {}
     for repetition in repetitions:
-        found.setdefault(repetition.get("round", 0), []).append(float(repetition["tokens_per_s"]))
+        found.setdefault(repetition.round, []).append(float(repetition.tokens_per_s))
     return found.values()

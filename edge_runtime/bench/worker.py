@@ -12,10 +12,15 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
 
 from edge_runtime.bench.disturbance import Disturbance
+from edge_runtime.bench.messages import Checked, Failed, Opened, Request, Timed
+from edge_runtime.bench.records import PlanRecord
 from edge_runtime.errors import ConfigError, LpcError
+from edge_runtime.io.typed_json import Record, read, write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,32 +38,27 @@ _RESET_PEAK = "5"
 class Runner:
     """The model, and what can be asked of it."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: Request) -> None:
         from edge_runtime.session import load
 
         known = inspect.signature(load).parameters
-        unknown = [name for name in request["load"] if name not in known]
+        unknown = [name for name in request.load if name not in known]
         if unknown:
             raise ConfigError(
                 f"--load {unknown[0]}: unknown; expected one of {', '.join(sorted(set(known) - {'path'}))}"
             )
+        opening: Callable[..., Model] = load  # it checks what users have typed
         started = time.perf_counter()
-        self._model: Model = load(
-            request["path"], provider=request["provider"], threads=request["threads"], **request["load"]
-        )
+        self._model = opening(request.path, provider=request.provider, threads=request.threads, **request.load)
         self._load_seconds = time.perf_counter() - started
 
-    def opened(self) -> dict[str, Any]:
+    def opened(self) -> Opened:
         """Say what was opened."""
         plan = self._model.placement.plan if self._model.placement is not None else None
-        return {
-            "load_seconds": self._load_seconds,
-            "context_length": self._model.context_length,
-            "vocab_size": self._model.package.vocab_size,
-            "plan": plan.as_dict() if plan is not None else None,
-        }
+        record = None if plan is None else read(PlanRecord, plan.as_dict(), "plan")
+        return Opened(load_seconds=self._load_seconds, plan=record)
 
-    def check(self) -> dict[str, Any]:
+    def check(self) -> Checked:
         """Generate a few tokens greedily from fixed ids: what other configurations must give as well."""
         import numpy as np
 
@@ -74,17 +74,22 @@ class Runner:
             logits = decoder.step(ids[-1])
         if not finite:
             raise LpcError("the logits are not finite: this model or configuration computes garbage, nothing was timed")
-        return {"prompt_ids": prompt, "token_ids": ids}
+        return Checked(prompt_ids=tuple(prompt), token_ids=tuple(ids))
 
-    def prompt(self, tokens: int, depth: int) -> dict[str, Any]:
+    def time(self, request: Request) -> Timed:
+        """Time a test."""
+        timed = self._prompt if request.kind == "pp" else self._generate
+        return timed(request.tokens, request.depth)
+
+    def _prompt(self, tokens: int, depth: int) -> Timed:
         """Time one pass over `tokens` prompt tokens behind `depth` others."""
         ids = self._tokens(depth + tokens)
         decoder = self._model.decoder(depth + tokens)
         if depth:
             decoder.prefill(ids[:depth])
-        return self._timed(lambda: [_seconds(lambda: decoder.prefill(ids[depth:]))], tokens)
+        return self._timed(lambda: [_seconds(lambda: decoder.prefill(ids[depth:]))])
 
-    def generate(self, tokens: int, depth: int) -> dict[str, Any]:
+    def _generate(self, tokens: int, depth: int) -> Timed:
         """Time `tokens` passes of one token each, behind `depth` others."""
         ids = self._tokens(depth + tokens)
         decoder = self._model.decoder(depth + tokens)
@@ -94,27 +99,26 @@ class Runner:
         def passes() -> list[float]:
             first = 0 if depth else 1
             seconds = [] if depth else [_seconds(lambda: decoder.prefill(ids[:1]))]
-            return seconds + [_seconds(lambda token=token: decoder.step(token)) for token in ids[depth + first :]]
+            return seconds + [_seconds(partial(decoder.step, token)) for token in ids[depth + first :]]
 
-        return {**self._timed(passes, tokens), "per_token": True}
+        return self._timed(passes)
 
-    def _timed(self, measured: Any, tokens: int) -> dict[str, Any]:
+    def _timed(self, measured: Callable[[], list[float]]) -> Timed:
         _reset_peak()
         before, surroundings = self._model.stats(), Disturbance.now()
         started = time.monotonic()
         seconds = measured()
         ended = time.monotonic()
-        disturbance = Disturbance.now().seconds(surroundings)
+        times = Disturbance.now().seconds(surroundings)
         after = self._model.stats()
-        return {
-            "tokens": tokens,
-            "started": started,
-            "ended": ended,
-            "pass_seconds": seconds,
-            "counters": after.since(before) if after is not None and before is not None else {},
-            "peak_rss_bytes": _peak_rss(),
-            **disturbance,
-        }
+        return Timed(
+            started=started,
+            ended=ended,
+            pass_seconds=tuple(seconds),
+            counters=after.since(before) if after is not None and before is not None else {},
+            peak_rss_bytes=_peak_rss(),
+            times=times,
+        )
 
     def _tokens(self, count: int) -> list[int]:
         """The same ids whoever asks; spread over the vocabulary, so that embedding rows are not all in one place."""
@@ -124,7 +128,7 @@ class Runner:
         return [int(token) for token in ids]
 
 
-def _seconds(call: Any) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
@@ -145,24 +149,23 @@ def _reset_peak() -> None:
         return
 
 
-def _answer(replies: TextIO, values: dict[str, Any]) -> None:
-    replies.write(json.dumps(values) + "\n")
+def _answer(replies: TextIO, answer: Record) -> None:
+    replies.write(json.dumps(write(answer)) + "\n")
     replies.flush()
 
 
 def _serve(requests: TextIO, replies: TextIO) -> None:
     runner: Runner | None = None
     for line in requests:
-        request = json.loads(line)
-        operation = request.pop("do")
         try:
-            if operation == "open":
+            request = read(Request, json.loads(line), "request")
+            if request.do == "open":
                 runner = Runner(request)
                 _answer(replies, runner.opened())
             elif runner is not None:
-                _answer(replies, getattr(runner, operation)(**request))
+                _answer(replies, runner.check() if request.do == "check" else runner.time(request))
         except LpcError as error:
-            _answer(replies, {"error": str(error), "kind": type(error).__name__})
+            _answer(replies, Failed(error=str(error)))
 
 
 def main() -> None:

@@ -8,15 +8,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
+from edge_runtime.bench.messages import Checked, Failed, Opened, Request, Timed
+from edge_runtime.bench.results import Kind
 from edge_runtime.errors import LpcError
+from edge_runtime.io.typed_json import Json, Record, read, write
 
 _END_SECONDS = 10.0
 _LAST_CHARACTERS = 400
+_Answer = TypeVar("_Answer", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Configuration:
 
     provider: str
     threads: int
-    load: dict[str, Any] = field(default_factory=dict)
+    load: Mapping[str, Json] = field(default_factory=dict)
 
     def describe(self) -> str:
         """Return it for people."""
@@ -51,12 +56,15 @@ class Worker:
             encoding="utf-8",
         )
         try:
-            self.opened = self.ask(
-                "open",
-                path=str(folder),
-                provider=configuration.provider,
-                threads=configuration.threads,
-                load=configuration.load,
+            self.opened = self._ask(
+                Opened,
+                Request(
+                    do="open",
+                    path=str(folder),
+                    provider=configuration.provider,
+                    threads=configuration.threads,
+                    load=configuration.load,
+                ),
             )
         except LpcError:
             self.close()
@@ -81,22 +89,29 @@ class Worker:
         else:
             self.kill()
 
-    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Return the answer; raises LpcError with the worker's own message, or with how it ended."""
+    def check(self) -> Checked:
+        """Let it generate a few tokens greedily; raises LpcError with the worker's own message, or how it ended."""
+        return self._ask(Checked, Request(do="check"))
+
+    def time(self, kind: Kind, tokens: int, depth: int) -> Timed:
+        """Time `tokens` tokens behind `depth` others; raises LpcError as `check`."""
+        return self._ask(Timed, Request(do="time", kind=kind, tokens=tokens, depth=depth))
+
+    def _ask(self, kind: type[_Answer], request: Request) -> _Answer:
         if self._process.stdin is None or self._process.stdout is None:
             raise LpcError(f"{self._what}: the process has no pipes")
         try:
-            self._process.stdin.write(json.dumps({"do": operation, **arguments}) + "\n")
+            self._process.stdin.write(json.dumps(write(request)) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise LpcError(self._death()) from None
         line = self._process.stdout.readline()
         if not line:
             raise LpcError(self._death())
-        answer: dict[str, Any] = json.loads(line)
+        answer = json.loads(line)
         if "error" in answer:
-            raise LpcError(answer["error"])
-        return answer
+            raise LpcError(read(Failed, answer, self._what).error)
+        return read(kind, answer, self._what)
 
     def close(self) -> None:
         """End the process: its stdin ends, and if that is not enough it is killed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,13 @@ from edge_runtime.cli.options import debug_option
 from edge_runtime.errors import ConfigError
 from edge_runtime.io.screen import show
 from edge_runtime.io.sheet import Column, Part, Sheet, Table
+from edge_runtime.io.typed_json import write
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edge_runtime.bench.codec_measure import Row
+    from edge_runtime.bench.codec_peers import Peer
 
 _EPILOG = """\b
 Examples:
@@ -84,14 +91,14 @@ def command(
     names = codecs.split(",") if codecs else [codec.name for codec in facts.codecs().values() if not codec.is_sparse]
     if not all(0 <= fraction <= 1 for fraction in map(_fraction, names)):
         raise click.BadParameter(f"{codecs!r}: expected a fraction of 0 to 1 after @", param_hint="--codec")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for spec in files:
         source = codec_sources.load(spec, dtype, sparsity)
         for count in threads:
             others = _peers(source.tensors[0].dtype) if peers and count == threads[0] else []
             rows += codec_measure.measure(source, names, count, others, samples)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([write(row) for row in rows], indent=1))
     else:
         show(sheet(rows))
 
@@ -103,7 +110,7 @@ def _fraction(name: str) -> float:
         return -1.0
 
 
-def _peers(dtype: Any) -> list[Any]:
+def _peers(dtype: np.dtype[np.generic]) -> list[Peer]:
     from edge_runtime import codec
     from edge_runtime.bench import codec_peers
 
@@ -122,37 +129,34 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def sheet(rows: list[dict[str, Any]]) -> Sheet:
+def sheet(rows: list[Row]) -> Sheet:
     """The rows for people: a table a source."""
     parts: list[Part] = []
-    for source, group in groupby(rows, key=lambda row: row["source"]):
+    for source, group in groupby(rows, key=lambda row: row.source):
         found = list(group)
-        parts.append(f"{source}  (bound {found[0]['bound_bits_per_weight']:.3f} bits, {os.cpu_count()} processors)")
+        parts.append(f"{source}  (bound {found[0].bound_bits_per_weight:.3f} bits, {os.cpu_count()} processors)")
         notes = {index: _notes(row) for index, row in enumerate(found)}
         parts.append(Table(_COLUMNS, list(map(_cells, found)), gap=" ", indent="  ", notes=notes))
     return Sheet(parts)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    to_bound = f"{row['ratio_to_bound'] - 1:+.2%}" if row["ratio_to_bound"] else "-"
-    decode, memcpy = row["decode_gb_per_s"], row["memcpy_gb_per_s"]
+def _cells(row: Row) -> list[str]:
+    to_bound = f"{row.ratio_to_bound - 1:+.2%}" if row.ratio_to_bound else "-"
+    decode, memcpy = row.decode_gb_per_s, row.memcpy_gb_per_s
     return [
-        row["codec"], row["impl"] or "-", str(row["threads"]), f"{row['bits_per_weight']:.3f}", to_bound,
-        f"{row['encode_gb_per_s']:.2f}", f"{decode:.2f}", f"{memcpy:.2f}", f"{decode / memcpy:.2f}",
+        row.codec, row.impl or "-", str(row.threads), f"{row.bits_per_weight:.3f}", to_bound,
+        f"{row.encode_gb_per_s:.2f}", f"{decode:.2f}", f"{memcpy:.2f}", f"{decode / memcpy:.2f}",
     ]  # fmt: skip
 
 
-def _notes(row: dict[str, Any]) -> list[str]:
+def _notes(row: Row) -> list[str]:
     notes = []
-    if "bitmap_bound_bits_per_weight" in row:
-        bound = row["bitmap_bound_bits_per_weight"]
-        notes.append(
-            f"1 + (1 - s) x bound of the non-zeros: {bound:.3f} bits ({row['bits_per_weight'] / bound - 1:+.2%})"
-        )
-    if "predicted_decode_gb_per_s" in row and "@" in row["codec"]:
-        predicted = row["predicted_decode_gb_per_s"]
-        notes.append(f"predicted decode {predicted:.2f} GB/s ({row['decode_gb_per_s'] / predicted - 1:+.1%})")
-    if "fraction_for_bus" in row:
-        chosen = ", ".join(f"{fraction:.3f} at {bus} GB/s" for bus, fraction in row["fraction_for_bus"].items())
+    bound, predicted = row.bitmap_bound_bits_per_weight, row.predicted_decode_gb_per_s
+    if bound is not None:
+        notes.append(f"1 + (1 - s) x bound of the non-zeros: {bound:.3f} bits ({row.bits_per_weight / bound - 1:+.2%})")
+    if predicted is not None and "@" in row.codec:
+        notes.append(f"predicted decode {predicted:.2f} GB/s ({row.decode_gb_per_s / predicted - 1:+.1%})")
+    if row.fraction_for_bus:
+        chosen = ", ".join(f"{fraction:.3f} at {bus} GB/s" for bus, fraction in row.fraction_for_bus.items())
         notes.append(f"fraction to encode so that decoding keeps up with the bus: {chosen}")
     return notes

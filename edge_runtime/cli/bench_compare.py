@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from edge_runtime.bench.comparison import MINIMUM, compare, differences, sheet
-from edge_runtime.bench.results import load_result
+from edge_runtime.bench.result_file import load_result
 from edge_runtime.bench.samples import CONFIDENCE
 from edge_runtime.bench.summing import BUSY_LIMIT, busy_share
 from edge_runtime.cli.fence import EXIT_ERROR

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_runtime.cli.options import debug_option
 from edge_runtime.io.screen import show
+from edge_runtime.io.typed_json import read, write
+
+if TYPE_CHECKING:
+    from edge_runtime.bench.kernel_measure import Row
 
 _EPILOG = """\b
 Examples:
@@ -106,7 +111,7 @@ def command(
 
     layouts = layouts or tuple(packed_layouts())
     kernel_measure.check_layouts(layouts)
-    rows: list[dict[str, object]] = []
+    rows: list[kernel_measure.Row] = []
     if impl and (len(impl) > 1 or os.environ.get(_IMPLEMENTATION) != impl[0]):
         for name in impl:
             rows += _other_process(name)
@@ -115,12 +120,12 @@ def command(
         for shape in shapes:
             rows += kernel_measure.measure(shape, layouts, threads, batch, samples, working_set << 20)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([write(row) for row in rows], indent=1))
     else:
         show(kernel_measure.sheet(rows))
 
 
-def _other_process(implementation: str) -> list[dict[str, object]]:
+def _other_process(implementation: str) -> list[Row]:
     """The same command with one implementation, which a process chooses only once."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
     done = subprocess.run(
@@ -131,5 +136,6 @@ def _other_process(implementation: str) -> list[dict[str, object]]:
     )
     if done.returncode != 0:
         sys.exit(done.returncode)
-    rows: list[dict[str, object]] = json.loads(done.stdout)
-    return rows
+    from edge_runtime.bench.kernel_measure import Row
+
+    return [read(Row, row, f"rows of {implementation}") for row in json.loads(done.stdout)]

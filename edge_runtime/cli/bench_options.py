@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from edge_runtime.cli.options import parsed
+from edge_runtime.cli.options import gathered, parsed
 from edge_runtime.io.screen import is_terminal
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+from edge_runtime.io.typed_json import Json
 
 DEFAULT_PROMPT = 512
 DEFAULT_GENERATE = 128
@@ -150,36 +150,65 @@ _OPTIONS = (
 )
 
 
-def measure_options(function: _Command) -> _Command:
-    """Give a command the options of a measurement."""
+@dataclass(frozen=True)
+class MeasureOptions:
+    """The values of the options of a measurement; None where the model decides."""
+
+    prompt: tuple[int, ...] | None
+    generate: tuple[int, ...] | None
+    depth: tuple[int, ...]
+    repetitions: int
+    precision: float | None
+    at_most: float
+    threads: tuple[int, ...]
+    provider: tuple[str, ...]
+    memory_budget: int | None
+    bus_limit: float | None
+    layers: bool
+    load: tuple[str, ...]
+    cold: bool
+    sequential: bool
+    no_warmup: bool
+    interval: float
+
+    def arguments(self) -> list[str]:
+        """Return the command line of `lpc-bench run` that they come from."""
+        words: list[str] = []
+        lists = {
+            "prompt": self.prompt, "generate": self.generate, "depth": self.depth, "threads": self.threads,
+            "provider": self.provider,
+        }  # fmt: skip
+        for name, values in lists.items():
+            if values is not None:
+                words += [f"--{name}", ",".join(map(str, values))]
+        numbers = {
+            "repetitions": self.repetitions, "precision": self.precision, "at-most": self.at_most,
+            "interval": self.interval, "memory-budget": self.memory_budget, "bus-limit": self.bus_limit,
+        }  # fmt: skip
+        for name, value in numbers.items():
+            if value is not None:
+                words += [f"--{name}", str(value)]
+        for text in self.load:
+            words += ["--load", text]
+        flags = {"layers": self.layers, "cold": self.cold, "sequential": self.sequential, "no-warmup": self.no_warmup}
+        return words + [f"--{name}" for name, given in flags.items() if given]
+
+    def load_arguments(self) -> dict[str, Json]:
+        """Return the arguments of edge_runtime.load that they give; raises click.UsageError."""
+        load = dict(_load_option(text) for text in self.load)
+        limits: dict[str, Json] = {"memory_budget": self.memory_budget, "bus_limit": self.bus_limit}
+        return load | {name: value for name, value in limits.items() if value is not None}
+
+
+def measure_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a measurement, as one argument `measure`."""
+    function = gathered(MeasureOptions, "measure")(function)
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def arguments_of(options: dict[str, Any]) -> list[str]:
-    """Return the command line of `lpc-bench run` that these values of the options come from."""
-    words: list[str] = []
-    for name in ("prompt", "generate", "depth", "threads", "provider"):
-        if options[name] is not None:
-            words += [f"--{name}", ",".join(map(str, options[name]))]
-    for name in ("repetitions", "precision", "at_most", "interval", "memory_budget", "bus_limit"):
-        if options[name] is not None:
-            words += [f"--{name.replace('_', '-')}", str(options[name])]
-    for text in options["load"]:
-        words += ["--load", text]
-    return words + [
-        f"--{name.replace('_', '-')}" for name in ("layers", "cold", "sequential", "no_warmup") if options[name]
-    ]
-
-
-def load_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of edge_runtime.load that the options give; raises click.UsageError."""
-    load = dict(_load_option(text) for text in options["load"])
-    return load | {name: options[name] for name in ("memory_budget", "bus_limit") if options[name] is not None}
-
-
-def _load_option(text: str) -> tuple[str, Any]:
+def _load_option(text: str) -> tuple[str, Json]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise click.UsageError(f"--load {text}: expected NAME=VALUE, such as prefill_chunk=128")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_runtime.cli.bench_options import arguments_of, is_drawn, load_arguments, measure_options
+from edge_runtime.cli.bench_options import MeasureOptions, is_drawn, measure_options
 from edge_runtime.cli.fence import EXIT_ERROR
-from edge_runtime.cli.options import check_place, debug_option
+from edge_runtime.cli.options import check_place, debug_option, gathered
 from edge_runtime.io.screen import show
 
 if TYPE_CHECKING:
+    from edge_runtime.bench.results import Result
+    from edge_runtime.remote.connection import Policy
     from edge_runtime.remote.hosts import Target
+    from edge_runtime.remote.runtime import Packages
     from edge_runtime.remote.table import Outcome
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+    from edge_runtime.remote.visit import Request
 
 _EPILOG = """\b
 Examples:
@@ -36,8 +40,37 @@ changed. If the connection is lost the run goes on there: --resume fetches it.
 """
 
 
-def _options(function: _Command) -> _Command:
+@dataclass(frozen=True)
+class RemoteOptions:
+    """The values of the options that are about boards; None where it is found out."""
+
+    hosts: Path | None
+    group: str | None
+    serial: str | None
+    baud: int | None
+    user: str | None
+    port: int | None
+    identity: str | None
+    jump: str | None
+    ask_password: bool
+    accept_new: bool
+    known_hosts: Path | None
+    ssh_config: Path
+    wheel: Path | None
+    packages: Packages
+    python: str | None
+    board_folder: str | None
+    profile: str | None
+    keep: bool
+    resume: bool
+    clean: bool
+    timeout: float
+    reconnect: float
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     folder = click.Path(path_type=Path)
+    function = gathered(RemoteOptions, "options")(function)
     for option in reversed((
         click.option("--hosts", type=folder, metavar="FILE", help="Boards: an Ansible inventory, or one per line."),
         click.option("--group", metavar="NAME", help="Measure only this group of --hosts."),
@@ -90,24 +123,29 @@ def _options(function: _Command) -> _Command:
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page with plots.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 @debug_option
-def command(words: tuple[str, ...], **options: Any) -> int:
+def command(
+    words: tuple[str, ...], output: str, as_json: bool, out: Path | None, report: Path | None, quiet: bool,
+    debug: bool, measure: MeasureOptions, options: RemoteOptions,
+) -> int:  # fmt: skip
     """Measure MODEL, a folder written by lpc-export, on boards reached over SSH."""
     from edge_runtime.remote.many import run_all
     from edge_runtime.remote.table import sheet, to_text
 
-    _check_places(options)
-    say = (lambda line: None) if options["quiet"] else (lambda line: click.echo(line, err=True))
-    request = _request(Path() if options["clean"] else _model(words), options)
+    check_place("--out", out)
+    check_place("--report", report)
+    _check_options(options)
+    say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
+    request = _request(Path() if options.clean else _model(words), measure, options)
     policy = _policy(options)
-    targets = _targets(words if options["clean"] else words[:-1], options)
-    results = _Results(options["out"], options["report"], [str(target) for target in targets])
+    targets = _targets(words if options.clean else words[:-1], options)
+    results = _Results(out, report, [str(target) for target in targets])
     outcomes = run_all(targets, policy, request, say, results.keep)
     results.write_report()
     for error in [*filter(None, (outcome.error for outcome in outcomes)), *results.errors]:
         click.echo(f"lpc-bench: {error}", err=True)
-    if any(outcome.result for outcome in outcomes) or (options["as_json"] and not request.clean):
-        if options["as_json"] or not is_drawn():
-            click.echo(to_text(outcomes, "json" if options["as_json"] else options["output"]))
+    if any(outcome.result for outcome in outcomes) or (as_json and not request.clean):
+        if as_json or not is_drawn():
+            click.echo(to_text(outcomes, "json" if as_json else output))
         else:
             show(sheet(outcomes))
     failed = any(outcome.error or _failed(outcome) for outcome in outcomes)
@@ -126,20 +164,18 @@ def _model(words: tuple[str, ...]) -> Path:
     return model
 
 
-def _check_places(options: dict[str, Any]) -> None:
-    for name in ("out", "report"):
-        check_place(f"--{name}", options[name])
-    if options["group"] and not options["hosts"]:
+def _check_options(options: RemoteOptions) -> None:
+    if options.group and not options.hosts:
         raise click.UsageError("--group needs --hosts")
-    if options["clean"] and options["resume"]:
+    if options.clean and options.resume:
         raise click.UsageError("--clean and --resume exclude each other")
-    folder = options["board_folder"]
+    folder = options.board_folder
     if folder is not None and (not folder or _shown(folder) != folder or ":" in folder):
         raise click.UsageError(f"--board-folder {folder!r}: expected a path without ':' and control characters")
     if folder is not None and folder.startswith("~") and not folder.startswith("~/") and folder != "~":
         raise click.UsageError(f"--board-folder {folder!r}: ~ is the home on the board; homes of others need a path")
-    if options["python"] is not None and (not options["python"] or _shown(options["python"]) != options["python"]):
-        raise click.UsageError(f"--python {options['python']!r}: expected a path without control characters")
+    if options.python is not None and (not options.python or _shown(options.python) != options.python):
+        raise click.UsageError(f"--python {options.python!r}: expected a path without control characters")
 
 
 def _shown(text: str) -> str:
@@ -148,19 +184,19 @@ def _shown(text: str) -> str:
     return printable(text)
 
 
-def _policy(options: dict[str, Any]) -> Any:
+def _policy(options: RemoteOptions) -> Policy:
     from edge_runtime.remote.connection import Policy
 
     return Policy(
-        identity=options["identity"],
-        port=options["port"],
-        jump=options["jump"],
-        accept_new=options["accept_new"],
-        known_hosts=options["known_hosts"],
-        config=(options["ssh_config"].expanduser(),),
-        timeout_s=options["timeout"],
+        identity=options.identity,
+        port=options.port,
+        jump=options.jump,
+        accept_new=options.accept_new,
+        known_hosts=options.known_hosts,
+        config=(options.ssh_config.expanduser(),),
+        timeout_s=options.timeout,
         ask=_ask if sys.stdin.isatty() else None,
-        password=options["ask_password"],
+        password=options.ask_password,
     )
 
 
@@ -169,47 +205,43 @@ def _ask(what: str) -> str:
     return answer
 
 
-def _targets(words: tuple[str, ...], options: dict[str, Any]) -> list[Target]:
-    from dataclasses import replace
-
+def _targets(words: tuple[str, ...], options: RemoteOptions) -> list[Target]:
     from edge_runtime.remote.hosts import distinct, parse_target, read_hosts
     from edge_runtime.remote.serial_host import find_target
 
     found = [parse_target(word) for word in words]
-    if options["hosts"] is not None:
-        found += read_hosts(options["hosts"], options["group"], _warn)
-    if options["serial"] is not None:
-        found.append(
-            find_target(options["serial"], options["baud"], options["user"], _ask if sys.stdin.isatty() else None)
-        )
+    if options.hosts is not None:
+        found += read_hosts(options.hosts, options.group, _warn)
+    if options.serial is not None:
+        found.append(find_target(options.serial, options.baud, options.user, _ask if sys.stdin.isatty() else None))
     if not found:
         raise click.UsageError("no board is named: USER@HOST, --hosts FILE or --serial DEV")
-    if options["user"]:
-        found = [target if target.user else replace(target, user=options["user"]) for target in found]
-    return distinct([replace(target, port=target.port or options["port"]) for target in found], _warn)
+    if options.user:
+        found = [target if target.user else replace(target, user=options.user) for target in found]
+    return distinct([replace(target, port=target.port or options.port) for target in found], _warn)
 
 
 def _warn(line: str) -> None:
     click.echo(f"lpc-bench: {line}", err=True)
 
 
-def _request(model: Path, options: dict[str, Any]) -> Any:
+def _request(model: Path, measure: MeasureOptions, options: RemoteOptions) -> Request:
     from edge_runtime.machine.board import load_profile
     from edge_runtime.remote.visit import Request
 
     return Request(
         model=model,
-        arguments=tuple(arguments_of(options)),
-        load=load_arguments(options),
-        wheel=options["wheel"],
-        packages=options["packages"],
-        python=options["python"],
-        folder=options["board_folder"],
-        keep=options["keep"],
-        resume=options["resume"],
-        clean=options["clean"],
-        profile=load_profile(options["profile"]) if options["profile"] else None,
-        reconnect_s=options["reconnect"],
+        arguments=tuple(measure.arguments()),
+        load=measure.load_arguments(),
+        wheel=options.wheel,
+        packages=options.packages,
+        python=options.python,
+        folder=options.board_folder,
+        keep=options.keep,
+        resume=options.resume,
+        clean=options.clean,
+        profile=load_profile(options.profile) if options.profile else None,
+        reconnect_s=options.reconnect,
     )
 
 
@@ -221,12 +253,12 @@ class _Results:
         self._out = out
         self._in_folder = out is not None and (len(names) > 1 or out.is_dir())
         self._report = report
-        self._kept: list[tuple[str, dict[str, Any]]] = []
+        self._kept: list[tuple[str, Result]] = []
         self._files = _files_of(names)
 
     def keep(self, outcome: Outcome) -> None:
         """Write a board's result; what goes wrong is said at the end, the other boards go on."""
-        from edge_runtime.bench.results import save_result
+        from edge_runtime.bench.result_file import save_result
         from edge_runtime.errors import LpcError
 
         if outcome.result is None:
@@ -249,7 +281,7 @@ class _Results:
         if self._report is None or not self._kept:
             return
         try:
-            write_whole(self._report, page(sorted(self._kept)))
+            write_whole(self._report, page(sorted(self._kept, key=itemgetter(0))))
         except OSError as error:
             self.errors.append(f"{self._report}: the page cannot be written ({error})")
 
@@ -268,4 +300,4 @@ def _files_of(names: list[str]) -> dict[str, str]:
 
 
 def _failed(outcome: Outcome) -> bool:
-    return outcome.result is not None and any(test.get("failed") for test in outcome.result["tests"])
+    return outcome.result is not None and outcome.result.failed

@@ -25,7 +25,7 @@ The page needs no network and no other file: mail it, or open it from disk.
 def command(results: tuple[Path, ...], out: Path, debug: bool) -> None:
     """Write a page from RESULTS, files of `lpc-bench run -o`."""
     from edge_runtime.bench.page import page
-    from edge_runtime.bench.results import load_result
+    from edge_runtime.bench.result_file import load_result
     from edge_runtime.io.files import write_whole
 
     check_place("-o", out)

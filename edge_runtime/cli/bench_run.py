@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, is_drawn, load_arguments, measure_options
+from edge_runtime.cli.bench_options import DEFAULT_GENERATE, DEFAULT_PROMPT, MeasureOptions, is_drawn, measure_options
 from edge_runtime.cli.fence import EXIT_ERROR, EXIT_INTERRUPTED
 from edge_runtime.cli.options import check_place, debug_option
 from edge_runtime.io.screen import show
+
+if TYPE_CHECKING:
+    from edge_runtime.bench.measure import Settings
 
 _EPILOG = """\b
 Examples:
@@ -38,14 +41,16 @@ every sample, for `lpc-bench compare` and `lpc-bench report`.
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 @debug_option
-def command(model: Path, output: str, as_json: bool, out: Path | None, **options: Any) -> int:
+def command(
+    model: Path, output: str, as_json: bool, out: Path | None, quiet: bool, debug: bool, measure: MeasureOptions
+) -> int:
     """Measure MODEL, a folder written by lpc-export: tokens/s, memory, energy."""
     from edge_runtime.bench.measure import Benchmark
-    from edge_runtime.bench.results import save_result
+    from edge_runtime.bench.result_file import save_result
     from edge_runtime.bench.tables import FORMATS, sheet
 
     check_place("-o", out)
-    benchmark = Benchmark(model, _settings(model, options), ["lpc-bench", *sys.argv[1:]])
+    benchmark = Benchmark(model, _settings(model, measure, quiet), ["lpc-bench", *sys.argv[1:]])
     result = benchmark.run()
     if out is not None:
         save_result(out, result)
@@ -55,42 +60,43 @@ def command(model: Path, output: str, as_json: bool, out: Path | None, **options
         show(sheet(result))
     if benchmark.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_ERROR if any(test.get("failed") for test in result["tests"]) else 0
+    return EXIT_ERROR if result.failed else 0
 
 
-def _settings(model: Path, options: dict[str, Any]) -> Any:
-    from edge_runtime.bench.measure import Settings, Spec
+def _settings(model: Path, options: MeasureOptions, quiet: bool) -> Settings:
+    from edge_runtime.bench.measure import Settings
     from edge_runtime.bench.precision import Precision
+    from edge_runtime.bench.running import Spec
     from edge_runtime.bench.workers import Configuration
 
-    load = load_arguments(options)
+    load = options.load_arguments()
     prompt, generate = _defaults(model, options)
-    specs = [Spec("pp", tokens, depth) for depth in options["depth"] for tokens in prompt if tokens]
-    specs += [Spec("tg", tokens, depth) for depth in options["depth"] for tokens in generate if tokens]
+    specs = [Spec("pp", tokens, depth) for depth in options.depth for tokens in prompt if tokens]
+    specs += [Spec("tg", tokens, depth) for depth in options.depth for tokens in generate if tokens]
     if not specs:
         raise click.UsageError("nothing to measure: give -p or -n above 0")
     return Settings(
         specs=tuple(specs),
         configurations=tuple(
-            Configuration(provider, threads, load) for provider in options["provider"] for threads in options["threads"]
+            Configuration(provider, threads, load) for provider in options.provider for threads in options.threads
         ),
-        repetitions=options["repetitions"],
-        cold=options["cold"],
-        interleave=not options["sequential"],
-        warm_up=not options["no_warmup"],
-        layers=options["layers"],
-        interval_s=options["interval"],
-        precision=None if options["precision"] is None else Precision(options["precision"], options["at_most"]),
-        say=(lambda line: None) if options["quiet"] else _say,
+        repetitions=options.repetitions,
+        cold=options.cold,
+        interleave=not options.sequential,
+        warm_up=not options.no_warmup,
+        layers=options.layers,
+        interval_s=options.interval,
+        precision=None if options.precision is None else Precision(options.precision, options.at_most),
+        say=(lambda line: None) if quiet else _say,
     )
 
 
-def _defaults(model: Path, options: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _defaults(model: Path, options: MeasureOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What was asked for, or llama-bench's 512 and 128 as far as the model's context holds them."""
     from edge_runtime.package import Package
 
-    room = Package.open(model).context_length - max(options["depth"])
-    prompt, generate = options["prompt"], options["generate"]
+    room = Package.open(model).context_length - max(options.depth)
+    prompt, generate = options.prompt, options.generate
     if prompt is None:
         prompt = (max(1, min(DEFAULT_PROMPT, room)),)
     if generate is None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from edge_runtime.cli.fence import run_command
-from edge_runtime.cli.options import check_place, debug_option, parsed, version_option
+from edge_runtime.cli.options import check_place, debug_option, gathered, parsed, version_option
 from edge_runtime.io.screen import show
 from edge_runtime.io.sheet import Column, Sheet, Table
+from edge_runtime.io.typed_json import Json
 from edge_runtime.io.units import format_bytes
 
 if TYPE_CHECKING:
@@ -139,7 +141,9 @@ def detect_command(root: Path, as_json: bool, debug: bool) -> int:
 )
 @_json_option
 @debug_option
-def measure_command(save: Path | None, as_json: bool, debug: bool, **options: Any) -> None:
+def measure_command(
+    save: Path | None, folder: Path, file: Path | None, seconds: float, threads: int, as_json: bool, debug: bool
+) -> None:
     """Measure this machine: memory, storage, decoding. Takes under a minute; let nothing else run."""
     from boards.dump import to_toml
     from edge_runtime.io.files import write_whole
@@ -147,7 +151,7 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
     from edge_runtime.machine.measure import Settings, measure
 
     check_place("--save", save)
-    profile = measure(Settings(**options), step)
+    profile = measure(Settings(folder=folder, file=file, seconds=seconds, threads=threads), step)
     text = to_toml(profile)
     if save is not None:
         write_whole(save, text)
@@ -156,6 +160,20 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
         click.echo(json.dumps(_profile_json(profile)))
     elif save is None:
         click.echo(text, nl=False)
+
+
+@dataclass(frozen=True)
+class _PlanOptions:
+    """The values of the options of `plan`; None where the board or the model decides."""
+
+    board: str | None
+    storage: str | None
+    memory_budget: int | None
+    bus_limit: float | None
+    context: int | None
+    kv_dtype: str
+    prefill_chunk: int | None
+    threads: int | None
 
 
 @command.command("plan", context_settings=_HELP)
@@ -192,7 +210,8 @@ def measure_command(save: Path | None, as_json: bool, debug: bool, **options: An
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to plan for.  [default: the board's cores]")
 @_json_option
 @debug_option
-def plan_command(model: str, as_json: bool, debug: bool, **options: Any) -> int:
+@gathered(_PlanOptions, "options")
+def plan_command(model: str, as_json: bool, debug: bool, options: _PlanOptions) -> int:
     """Plan how MODEL, a folder written by lpc-export, would run. Nothing is loaded. Exits 1 if it cannot run."""
     from edge_runtime.plan import sheet
 
@@ -204,7 +223,7 @@ def plan_command(model: str, as_json: bool, debug: bool, **options: Any) -> int:
     return 1 if made.verdict == "impossible" else 0
 
 
-def _plan(model: str, options: dict[str, Any]) -> Plan:
+def _plan(model: str, options: _PlanOptions) -> Plan:
     from edge_runtime.package import Package
     from edge_runtime.plan import plan_for
 
@@ -214,28 +233,28 @@ def _plan(model: str, options: dict[str, Any]) -> Plan:
         package,
         figures,
         budget,
-        context_length=options["context"],
-        kv_dtype=options["kv_dtype"],
-        prefill_chunk=options["prefill_chunk"],
+        context_length=options.context,
+        kv_dtype=options.kv_dtype,
+        prefill_chunk=options.prefill_chunk,
     )
 
 
-def _figures_and_budget(options: dict[str, Any]) -> tuple[Figures, int]:
+def _figures_and_budget(options: _PlanOptions) -> tuple[Figures, int]:
     """The board's, this machine's where none is named; a given budget or bus limit wins."""
     from boards.detect import detect
     from edge_runtime.machine import memory
     from edge_runtime.machine.board import budget_of, figures_of, limited, load_profile
 
-    here = options["board"] is None
-    profile = detect().profile if here else load_profile(options["board"])
+    here = options.board is None
+    profile = detect().profile if options.board is None else load_profile(options.board)
     if profile is None:
         raise click.UsageError(
             "no profile fits this machine: give --board NAME or a file of `lpc-board measure --save`"
         )
-    threads = options["threads"] or (_own_threads() if here else None)
-    figures = limited(figures_of(profile, options["storage"], threads), options["bus_limit"])
-    if options["memory_budget"] is not None:
-        return figures, options["memory_budget"]
+    threads = options.threads or (_own_threads() if here else None)
+    figures = limited(figures_of(profile, options.storage, threads), options.bus_limit)
+    if options.memory_budget is not None:
+        return figures, options.memory_budget
     if here:
         return figures, memory.default_budget()
     budget, source = budget_of(profile)
@@ -249,7 +268,7 @@ def _own_threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _figure_json(figure: Figure) -> dict[str, Any]:
+def _figure_json(figure: Figure) -> dict[str, Json]:
     values = {
         "value": figure.value,
         "unit": figure.unit,
@@ -260,7 +279,7 @@ def _figure_json(figure: Figure) -> dict[str, Any]:
     return {name: value for name, value in {**values, "note": figure.note}.items() if value is not None}
 
 
-def _profile_json(profile: Profile) -> dict[str, Any]:
+def _profile_json(profile: Profile) -> dict[str, Json]:
     return {
         "id": profile.id,
         "name": profile.name,

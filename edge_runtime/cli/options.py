@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,24 @@ def parsed(parser: str) -> Callable[[click.Context, click.Parameter, str | None]
             raise click.BadParameter(str(error), context, parameter) from error
 
     return callback
+
+
+def gathered(kind: type[Any], name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options that the dataclass `kind` has fields for as one argument called `name`.
+
+    It stands below the options.
+    """
+    fields = [field.name for field in dataclasses.fields(kind)]
+
+    def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(*arguments: Any, **values: Any) -> Any:
+            chosen = kind(**{field: values.pop(field) for field in fields})
+            return function(*arguments, **values, **{name: chosen})
+
+        return command
+
+    return decorator
 
 
 def check_place(option: str, path: Path | None) -> None:

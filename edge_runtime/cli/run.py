@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
 from click.core import ParameterSource
 
 from edge_runtime.cli.fence import EXIT_INTERRUPTED, run_command
 from edge_runtime.cli.library_choice import LibraryChoice
-from edge_runtime.cli.options import debug_option, parsed, version_option
+from edge_runtime.cli.options import debug_option, gathered, parsed, version_option
 from edge_runtime.facts import packed_layouts
 from edge_runtime.io.printable import printable
 from edge_runtime.io.screen import say, show
 from edge_runtime.io.streams import write_raw
+from edge_runtime.io.typed_json import Json
 from edge_runtime.io.units import format_bytes, format_rate, format_seconds
 from edge_runtime.machine.memory import peak_rss_bytes
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from edge_runtime.cli.generation import Progress
     from edge_runtime.generate import Generation, GenerationReport
     from edge_runtime.provider import SessionStats
-    from edge_runtime.session import Model
+    from edge_runtime.sampling import SamplingParams
+    from edge_runtime.session import Model, ProviderName, ReadMode
 
 _EPILOG = """\b
 Examples:
@@ -42,6 +45,33 @@ The generated text goes to stdout, everything else to stderr.
 Ctrl-C stops and keeps the text so far; a second one ends at once.
 """
 _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--top-p"}
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """The values of the options that choose tokens."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """The values of the options that say how the model is opened, or planned; None where it is found out."""
+
+    threads: int
+    provider: ProviderName
+    context: int | None
+    memory_budget: int | None
+    board: str | None
+    storage: str | None
+    bus_limit: float | None
+    read_mode: ReadMode
+    transcode: str
+    trace: str | None
+    debug: bool
 
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,6 +168,8 @@ _NOT_GREEDY = {"temperature": "--temperature", "top_k": "--top-k", "top_p": "--t
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
+@gathered(_Sampling, "sampling")
+@gathered(_Loading, "loading")
 @click.pass_context
 def command(
     context_: click.Context,
@@ -149,25 +181,29 @@ def command(
     raw: bool | None,
     as_json: bool,
     plan_only: bool,
-    **options: Any,
+    sampling: _Sampling,
+    loading: _Loading,
 ) -> int:
     """Continue a prompt with MODEL, a folder written by lpc-export."""
     if plan_only:
-        return _print_plan(model, options, as_json)
+        return _print_plan(model, loading, as_json)
     if prompt is None:
         raise click.UsageError("Missing option '-p' / '--prompt'.")
     if greedy:
         _refuse_sampling_options(context_)
-    sampling = _sampling(options, greedy)
-    loaded = _load(model, options)
-    generation = loaded.generate(prompt, max_new_tokens=max_tokens, **sampling)
+    chosen = _sampling(sampling, greedy)
+    loaded = _load(model, loading)
+    generation = loaded.generate(
+        prompt, max_new_tokens=max_tokens, temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p,
+        seed=chosen.seed,
+    )  # fmt: skip
     show = _no_text if as_json else write_raw if raw or (raw is None and not sys.stdout.isatty()) else _write_shown
     progress = _stream(loaded, generation, show)
     report, stats = generation.report, loaded.stats()
     plan = loaded.placement.plan if loaded.placement is not None else None
     time = progress.token_time()
     if as_json:
-        timing = {
+        timing: dict[str, Json] = {
             "token_seconds": progress.token_seconds,
             "token_time": time.as_dict() if time else None,
             "planned_seconds_per_token": plan.seconds_per_token if plan else None,
@@ -185,7 +221,7 @@ def main() -> NoReturn:
     run_command(command, "lpc-run", ends_at_once=True)
 
 
-def result(report: GenerationReport, stats: SessionStats | None, provider: str) -> dict[str, Any]:
+def result(report: GenerationReport, stats: SessionStats | None, provider: str) -> dict[str, Json]:
     """Return what `--json` prints. Counts that provider "cpu" does not keep are None, and so is a rate without a time.
 
     Sizes in bytes, rates in tokens a second; `token_ids` and `text` are the generated ones alone.
@@ -241,19 +277,18 @@ def attribution(time: TokenTime, planned: float) -> str:
     )
 
 
-def _print_plan(path: str, options: dict[str, Any], as_json: bool) -> int:
+def _print_plan(path: str, options: _Loading, as_json: bool) -> int:
     from edge_runtime.machine.board import figures_for
     from edge_runtime.machine.memory import default_budget
     from edge_runtime.package import Package
     from edge_runtime.plan import plan_for, sheet
 
-    given = {name: options[name] for name in ("storage", "threads", "bus_limit")}
     plan = plan_for(
         Package.open(path),
-        figures_for(options["board"], **given),
-        options["memory_budget"] or default_budget(),
-        context_length=options["context"],
-        transcode=options["transcode"] != "off",
+        figures_for(options.board, storage=options.storage, threads=options.threads, bus_limit=options.bus_limit),
+        options.memory_budget or default_budget(),
+        context_length=options.context,
+        transcode=options.transcode != "off",
     )
     if as_json:
         click.echo(json.dumps(plan.as_dict()))
@@ -270,37 +305,35 @@ def _refuse_sampling_options(context: click.Context) -> None:
         raise click.UsageError(f"--greedy always takes the most likely token: leave out {' and '.join(given)}")
 
 
-def _sampling(options: dict[str, Any], greedy: bool) -> dict[str, Any]:
-    """The arguments of `Model.generate` for sampling, checked: an infinite temperature passes click's ranges."""
+def _sampling(options: _Sampling, greedy: bool) -> SamplingParams:
+    """How to choose tokens, checked: an infinite temperature passes click's ranges."""
     from edge_runtime.errors import ConfigError
     from edge_runtime.sampling import SamplingParams
 
-    chosen = {name: options[name] for name in ("temperature", "top_k", "top_p", "seed")}
-    chosen["temperature"] = 0.0 if greedy else chosen["temperature"]
+    temperature = 0.0 if greedy else options.temperature
     try:
-        SamplingParams(**chosen)
+        return SamplingParams(temperature, options.top_k, options.top_p, options.seed)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    return chosen
 
 
-def _load(path: str, options: dict[str, Any]) -> Model:
+def _load(path: str, options: _Loading) -> Model:
     from edge_runtime.package.loss import lossy_line
     from edge_runtime.session import load
 
     model = load(
         path,
-        provider=options["provider"],
-        threads=options["threads"],
-        context_length=options["context"],
-        memory_budget=options["memory_budget"],
-        board=options["board"],
-        storage=options["storage"],
-        bus_limit=options["bus_limit"],
-        read_mode=options["read_mode"],
-        transcode=options["transcode"],
-        trace=options["trace"],
-        debug=options["debug"],
+        provider=options.provider,
+        threads=options.threads,
+        context_length=options.context,
+        memory_budget=options.memory_budget,
+        board=options.board,
+        storage=options.storage,
+        bus_limit=options.bus_limit,
+        read_mode=options.read_mode,
+        transcode=options.transcode,
+        trace=options.trace,
+        debug=options.debug,
     )
     lossy = lossy_line(model.package.manifest)
     if lossy:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.facts import codecs
+from edge_runtime.io.typed_json import Json
 
 ASSUMED = "assumed"
 _ASSUMED_DRAM = 8e9
@@ -26,7 +27,7 @@ class Rate:
         if not 0 < self.bytes_per_s < float("inf"):
             raise ConfigError(f"rate is {self.bytes_per_s} bytes/s; expected a positive number ({self.source})")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """For JSON: the rate in GB/s (10^9), kind and source."""
         return {"gb_per_s": self.bytes_per_s / 1e9, "kind": self.kind, "source": self.source}
 
@@ -67,7 +68,7 @@ class Figures:
         rate = min(codecs()[codec].assumed_decode_bytes_per_s * self.threads, self.dram.bytes_per_s / 2)
         return Rate(rate, ASSUMED, f"no decode rate of {codec} for {self.name}: run lpc-board measure there")
 
-    def as_dict(self, codecs: list[str]) -> dict[str, Any]:
+    def as_dict(self, codecs: list[str]) -> dict[str, Json]:
         """For JSON: name, threads and rates, those of `codecs` among them."""
         return {
             "name": self.name,

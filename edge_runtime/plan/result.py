@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from edge_runtime.errors import BudgetError
+from edge_runtime.io.typed_json import Json
 from edge_runtime.io.units import format_allowed, format_needed, format_seconds
 from edge_runtime.plan.figures import Figures
 
@@ -149,7 +150,7 @@ class Plan:
         """
         return provider_option((layer.index, layer.state) for layer in self.layers)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """For JSON: sizes in bytes, times in seconds."""
         return {
             "model": self.model,

@@ -10,11 +10,13 @@ import shlex
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.files import parse_json
 from edge_runtime.io.printable import printable
+from edge_runtime.io.typed_json import Json, Record
+from edge_runtime.remote.answers import Answer, Busy, Holder, Refusal, nonsense
 from edge_runtime.remote.frames import Token
 from edge_runtime.remote.shell import Command, started
 
@@ -23,6 +25,7 @@ SILENCE_SECONDS = 60.0
 
 _BOARD = Path(__file__).with_name("board")
 _PACKAGE = "edge_runtime.remote.board"
+_Kind = TypeVar("_Kind", bound=Record)
 _MODULES = ("common", "place", "lock", "files", "runtime", "jobs", "main")
 _BOOT = """
 import base64, json, sys, types, zlib
@@ -43,7 +46,7 @@ class BoardFullError(RemoteError):
 class BusyError(RemoteError):
     """Somebody else has the board; `holder` is what it says of them."""
 
-    def __init__(self, message: str, holder: dict[str, Any]) -> None:
+    def __init__(self, message: str, holder: Holder) -> None:
         super().__init__(message)
         self.holder = holder
 
@@ -64,24 +67,25 @@ class Agent:
         self._request = {"root": root, "is_default": is_default, "lock": lock}
 
     async def call(
-        self, operation: str, *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None, **arguments: Any
-    ) -> dict[str, Any]:
+        self, operation: str, kind: type[_Kind], *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None,
+        **arguments: Json,
+    ) -> _Kind:  # fmt: skip
         """Carry out an operation and return its last answer."""
-        last: dict[str, Any] = {}
+        last = Answer(self.name, {})
         async for answer in self.answers(operation, silence_s=silence_s, total_s=total_s, **arguments):
             last = answer
-        return last
+        return last.read(kind)
 
     async def answers(
-        self, operation: str, *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None, **arguments: Any
-    ) -> AsyncGenerator[dict[str, Any], None]:
+        self, operation: str, *, silence_s: float = SILENCE_SECONDS, total_s: float | None = None, **arguments: Json
+    ) -> AsyncGenerator[Answer, None]:
         """Yield an operation's answers as they come; raises RemoteError, LostConnectionError, BoardFullError."""
         async with self.process(operation, **arguments) as process:
             async for answer in self.read(process, silence_s, total_s):
                 yield answer
 
     @contextlib.asynccontextmanager
-    async def process(self, operation: str, **arguments: Any) -> AsyncIterator[Command]:
+    async def process(self, operation: str, **arguments: Json) -> AsyncIterator[Command]:
         """Start an operation; its stdin takes bytes."""
         token = Token()
         question = {"token": token.halves, "operation": operation, "arguments": arguments}
@@ -93,46 +97,37 @@ class Agent:
 
     async def read(
         self, command: Command, silence_s: float = SILENCE_SECONDS, total_s: float | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[Answer]:
         """Yield the answers of a started operation to its end."""
         async for line in command.answers(silence_s, total_s):
             answer = self._answer(line)
             self.heard += 1
-            if answer.get("end") is True:
+            if answer.values.get("end") is True:
                 await command.over()
                 return
             yield answer
         raise await command.ended()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _answer(self, line: bytes) -> Answer:
         try:
-            answer = parse_json(line)
+            values = parse_json(line)
         except ValueError as error:
-            raise self.nonsense(line.decode("utf-8", "replace"), str(error)) from None
-        if not isinstance(answer, dict):
-            raise self.nonsense(answer, "expected an object")
-        if "error" not in answer:
-            return answer
-        text = f"{self.name}: {printable(' '.join(str(answer['error']).split()))[:1000]}"
-        if answer.get("kind") == "full":
-            raise BoardFullError(f"{text}: free some space there, or name another place with --board-folder")
-        if answer.get("kind") == "busy":
-            holder = answer.get("holder")
-            raise BusyError(text, holder if isinstance(holder, dict) else {})
-        raise RemoteError(text)
+            raise nonsense(self.name, line.decode("utf-8", "replace"), str(error)) from None
+        if not isinstance(values, dict):
+            raise nonsense(self.name, values, "expected an object")
+        answer = Answer(self.name, values)
+        if "error" in answer:
+            raise self._error(answer)
+        return answer
 
-    def nonsense(self, answer: Any, why: str) -> RemoteError:
-        """The error for an answer that no operation gives."""
-        return RemoteError(
-            f"{self.name}: the board's answer makes no sense ({printable(why)[:100]}): {printable(repr(answer))[:100]}"
-        )
-
-    def field(self, answer: dict[str, Any], key: str, kind: type) -> Any:
-        """Return a part of an answer; raises RemoteError if it is missing or of another type."""
-        value = answer.get(key)
-        if type(value) is not kind:
-            raise self.nonsense(answer, f"{key}: expected a {kind.__name__}")
-        return value
+    def _error(self, answer: Answer) -> RemoteError:
+        refusal = answer.read(Refusal)
+        text = f"{self.name}: {printable(' '.join(refusal.error.split()))[:1000]}"
+        if refusal.kind == "full":
+            return BoardFullError(f"{text}: free some space there, or name another place with --board-folder")
+        if refusal.kind == "busy":
+            return BusyError(text, answer.read(Busy).holder)
+        return RemoteError(text)
 
 
 @functools.cache

@@ -139,11 +139,11 @@ def _asyncssh() -> Any:
     return asyncssh
 
 
-def _options(asyncssh: Any, target: Target, policy: Policy, is_jump: bool) -> dict[str, Any]:
+def _options(asyncssh: Any, target: Target, policy: Policy, is_jump: bool) -> dict[str, object]:
     """What was asked for; what was not is left to the user's SSH configuration."""
     port = target.port or (None if is_jump else policy.port)
     identity = target.identity or policy.identity
-    options: dict[str, Any] = {"config": _files(policy)}
+    options: dict[str, object] = {"config": _files(policy)}
     if target.user:
         options["username"] = target.user
     if port:

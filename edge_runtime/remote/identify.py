@@ -14,6 +14,7 @@ from typing import Any
 
 from boards import Profile
 from boards.detect import Identity, detect, power_mode
+from edge_runtime.bench.records import BoardBefore
 from edge_runtime.bench.telemetry.procfs import meminfo
 from edge_runtime.io.printable import printable
 from edge_runtime.io.units import format_bytes
@@ -111,25 +112,24 @@ class Board:
     temperature_c: float | None
     clock_skew_s: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def before(self) -> BoardBefore:
         """For the result: what was seen before the run."""
-        values = {
-            "machine": self.machine,
-            "os": self.os_name,
-            "python": self.python_version,
-            "libc": self.libc,
-            "onnxruntime": self.onnxruntime,
-            "free_bytes": self.free_bytes,
-            "memory_available_bytes": self.memory_available,
-            "board": self.profile.id if self.profile else None,
-            "jetpack": self.identity.jetpack,
-            "power_mode": self.power_mode,
-            "governor": self.governor,
-            "clock_mhz": self.clock_mhz,
-            "temperature_c": self.temperature_c,
-            "clock_skew_s": round(self.clock_skew_s, 1),
-        }
-        return {name: value for name, value in values.items() if value not in (None, "")}
+        return BoardBefore(
+            machine=self.machine,
+            os=self.os_name,
+            python=self.python_version,
+            libc=self.libc,
+            onnxruntime=self.onnxruntime,
+            free_bytes=self.free_bytes,
+            memory_available_bytes=self.memory_available,
+            board=self.profile.id if self.profile else None,
+            jetpack=self.identity.jetpack,
+            power_mode=self.power_mode,
+            governor=self.governor,
+            clock_mhz=self.clock_mhz,
+            temperature_c=self.temperature_c,
+            clock_skew_s=round(self.clock_skew_s, 1),
+        )
 
     def describe(self) -> str:
         """One line for people."""

@@ -7,12 +7,23 @@ import contextlib
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-from edge_runtime.bench.results import MOST_RESULT_BYTES, parse_result
+from edge_runtime.bench.result_file import MOST_RESULT_BYTES, parse_result
+from edge_runtime.bench.results import Result
 from edge_runtime.errors import FormatError, RemoteError
 from edge_runtime.io.printable import printable
 from edge_runtime.remote.agent import Agent
+from edge_runtime.remote.answers import (
+    Answer,
+    Done,
+    Ended,
+    Log,
+    Lost,
+    ResultDigest,
+    ResultPiece,
+    ResultSize,
+    nonsense,
+)
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.upload import Say
 
@@ -44,8 +55,8 @@ async def start(agent: Agent, job: Job, command: list[str], path: str, made: lis
 
     `made` is what is to be removed from the board once its result is fetched.
     """
-    answer = await agent.call("start", job=job.folder, command=command, path=path, made=made)
-    if not answer.get("done"):
+    answer = await agent.call("start", Done, job=job.folder, command=command, path=path, made=made)
+    if not answer.done:
         raise RemoteError(f"{agent.name}: the run could not be started on the board")
 
 
@@ -54,13 +65,14 @@ async def follow(agent: Agent, job: Job, say: Say) -> None:
     async with contextlib.aclosing(agent.answers("follow", job=job.folder, offset=job.offset)) as answers:
         async for answer in answers:
             if "log" in answer:
-                _show(job, agent.field(answer, "log", str), say)
-                job.offset = agent.field(answer, "offset", int)
+                log = answer.read(Log)
+                _show(job, log.log, say)
+                job.offset = log.offset
             elif "ended" in answer:
-                job.code = agent.field(answer, "ended", int)
+                job.code = answer.read(Ended).ended
                 return
             elif "lost" in answer:
-                why = printable(agent.field(answer, "lost", str))
+                why = printable(answer.read(Lost).lost)
                 raise RemoteError(f"{agent.name}: the run did not end by itself: {why}; start it again")
     raise LostConnectionError(f"{agent.name}: the connection ended")
 
@@ -71,7 +83,7 @@ def _show(job: Job, text: str, say: Say) -> None:
         say(line)
 
 
-async def fetch(agent: Agent, job: Job) -> dict[str, Any]:
+async def fetch(agent: Agent, job: Job) -> Result:
     """Return the result, checked; raises RemoteError with the run's last words if there is none.
 
     A second call goes on where a lost connection ended the first, within the time that both have together.
@@ -92,34 +104,34 @@ async def fetch(agent: Agent, job: Job) -> dict[str, Any]:
             words = " ".join(job.last.split("\n")[-4:]).removeprefix("lpc-bench: ").strip()
             raise RemoteError(f"{agent.name}: the run failed with exit code {job.code}: {words or 'it said nothing'}")
         if "size" in answer:
-            job.size = _size(agent, answer)
+            job.size = _size(answer)
             limit = _FETCH_SECONDS + job.size / _SLOWEST_LINK
         elif "data" in answer:
-            job.data += _bytes(agent, answer)
+            job.data += _bytes(answer)
         elif "sha256" in answer:
-            return _checked(agent, job, agent.field(answer, "sha256", str))
+            return _checked(agent, job, answer.read(ResultDigest).sha256)
         if len(job.data) > job.size:
-            raise agent.nonsense(len(job.data), f"a result of {job.size} bytes")
+            raise nonsense(agent.name, len(job.data), f"a result of {job.size} bytes")
         if time.monotonic() - began > limit:
             raise LostConnectionError(f"{agent.name}: the result comes too slowly")
     raise LostConnectionError(f"{agent.name}: the result did not arrive whole")
 
 
-def _size(agent: Agent, answer: dict[str, Any]) -> int:
-    size: int = agent.field(answer, "size", int)
+def _size(answer: Answer) -> int:
+    size = answer.read(ResultSize).size
     if not 0 <= size <= MOST_RESULT_BYTES:
-        raise agent.nonsense(size, f"a result of at most {MOST_RESULT_BYTES} bytes")
+        raise nonsense(answer.name, size, f"a result of at most {MOST_RESULT_BYTES} bytes")
     return size
 
 
-def _bytes(agent: Agent, answer: dict[str, Any]) -> bytes:
+def _bytes(answer: Answer) -> bytes:
     try:
-        return base64.b64decode(agent.field(answer, "data", str), validate=True)
+        return base64.b64decode(answer.read(ResultPiece).data, validate=True)
     except ValueError as error:
-        raise agent.nonsense(answer, str(error)) from None
+        raise nonsense(answer.name, answer.values, str(error)) from None
 
 
-def _checked(agent: Agent, job: Job, digest: str) -> dict[str, Any]:
+def _checked(agent: Agent, job: Job, digest: str) -> Result:
     """The result: whole, of the schema, with nothing in its texts that steers a terminal."""
     data, job.data = bytes(job.data), bytearray()
     if hashlib.sha256(data).hexdigest() != digest:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.errors import BoardError, BudgetError, RemoteError
 from edge_runtime.io.printable import printable
-from edge_runtime.io.units import format_bytes
+from edge_runtime.io.typed_json import Json
+from edge_runtime.io.units import format_bytes, parse_size
 from edge_runtime.machine.board import figures_of
 from edge_runtime.machine.memory import RESERVE_BYTES
 from edge_runtime.package import Package
@@ -81,11 +82,11 @@ def check_room(board: Board, name: str, needed: int) -> None:
         )
 
 
-def check_memory(board: Board, name: str, model: Path, load: dict[str, Any]) -> None:
+def check_memory(board: Board, name: str, model: Path, load: Mapping[str, Json]) -> None:
     """Raise BudgetError if not even the smallest plan of the model fits the board's memory."""
     if board.memory_available is None:
         return
-    budget = load.get("memory_budget")
+    budget = _bytes(load.get("memory_budget"))
     if budget is not None and budget > board.memory_available:
         raise BudgetError(
             f"{name}: --memory-budget is {format_bytes(budget)}, but the board has "
@@ -96,9 +97,15 @@ def check_memory(board: Board, name: str, model: Path, load: dict[str, Any]) -> 
     room = budget or max(1, board.memory_available - RESERVE_BYTES)
     if budget is None and int(package.manifest["data"]["bytes"]) + PROCESS_BYTES <= room:
         return
-    plan = plan_for(package, _figures(board), room, context_length=load.get("context_length"))
+    context = load.get("context_length")
+    plan = plan_for(package, _figures(board), room, context_length=context if type(context) is int else None)
     if plan.verdict == "impossible":
         raise BudgetError(f"{name}: too little memory: {plan.headline()}. Nothing was uploaded")
+
+
+def _bytes(budget: Json) -> int | None:
+    """A memory budget as `edge_runtime.load` takes it; None for what it will refuse."""
+    return parse_size(budget) if isinstance(budget, str) else budget if type(budget) is int else None
 
 
 def _figures(board: Board) -> Figures:

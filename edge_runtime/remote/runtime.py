@@ -8,6 +8,7 @@ from typing import Literal
 
 from edge_runtime.errors import RemoteError
 from edge_runtime.remote.agent import Agent
+from edge_runtime.remote.answers import Log
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.identify import Board
 from edge_runtime.remote.upload import Say, Transfer, upload
@@ -79,6 +80,6 @@ async def _install(
         carried=carried,
         shared=shared,
     ):
-        line = str(answer.get("log", ""))
+        line = answer.read(Log).log if "log" in answer else ""
         if line.startswith(("Collecting", "Installing", "Successfully")):
             say(line[:100])

@@ -10,13 +10,15 @@ import getpass
 import os
 import secrets
 import socket
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.printable import printable
+from edge_runtime.io.typed_json import Json, write
 from edge_runtime.io.units import format_age
 from edge_runtime.remote.agent import Agent, BusyError
-from edge_runtime.remote.board.common import living, number, this_process
+from edge_runtime.remote.answers import Answer, Begun, Client, Holder, TakenOver
+from edge_runtime.remote.board.common import living, this_process
 from edge_runtime.remote.upload import Say
 
 _SPARE_SECONDS = 60.0
@@ -34,7 +36,7 @@ class Tenure:
         self.token = secrets.token_hex(8)
         self._lease_s = reconnect_s + _SPARE_SECONDS
 
-    async def begin(self, agent: Agent, say: Say, resume: bool) -> dict[str, Any]:
+    async def begin(self, agent: Agent, say: Say, resume: bool) -> Begun:
         """Take the board and return what is there; raises RemoteError that says who has it."""
         self._ours[self.token] = asyncio.Event()
         replaces = ""
@@ -42,26 +44,28 @@ class Tenure:
             try:
                 return await self._take(agent, say, resume, replaces)
             except BusyError as error:
-                holder = str(error.holder.get("token"))
+                holder = str(error.holder.token)
                 if holder in self._ours:
                     say("waits: another name in this command is the same board")
                     await self._ours[holder].wait()
-                elif holder != replaces and _is_dead(error.holder.get("client")):
+                elif holder != replaces and _is_dead(error.holder.client):
                     replaces = holder
                 else:
                     raise RemoteError(f"{agent.name}: {_refusal(error.holder)}") from None
         raise RemoteError(f"{agent.name}: the board stays taken")
 
-    async def _take(self, agent: Agent, say: Say, resume: bool, replaces: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    async def _take(self, agent: Agent, say: Say, resume: bool, replaces: str) -> Begun:
+        found: dict[str, Json] = {}
         async for answer in agent.answers(
-            "begin", client=client(), lease_s=self._lease_s, resume=resume, replaces=replaces
+            "begin", client=write(client()), lease_s=self._lease_s, resume=resume, replaces=replaces
         ):
             if "took_over" in answer:
-                say(f"took the board over from {who(answer['took_over'])}, of whom nothing is heard any more")
-            found |= answer
-        agent.base = agent.field(found, "base", str)
-        return found
+                other = answer.read(TakenOver).took_over
+                say(f"took the board over from {who(other)}, of whom nothing is heard any more")
+            found |= answer.values
+        begun = Answer(agent.name, found).read(Begun)
+        agent.base = begun.base
+        return begun
 
     def end(self) -> None:
         """Let others of this process go on."""
@@ -70,32 +74,36 @@ class Tenure:
             event.set()
 
 
-def client() -> dict[str, Any]:
-    """Who asks: `who` for people; user, host and process, by which this machine finds out whether it still runs."""
+def client() -> Client:
+    """Return who asks."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an account without a name
         user = str(os.getuid())
     host = socket.gethostname()
-    return {"who": f"{user}@{host}, process {os.getpid()}", "user": user, "host": host, **this_process()}
+    me = this_process()
+    return Client(
+        who=f"{user}@{host}, process {os.getpid()}", user=user, host=host, pid=me["pid"], start=me["start"],
+        boot=me["boot"],
+    )  # fmt: skip
 
 
-def _is_dead(other: Any) -> bool:
+def _is_dead(other: Client | None) -> bool:
     """Whether a client was of this machine and user, and is no more. Within this process `_ours` knows the living."""
     me = client()
-    if not isinstance(other, dict) or any(other.get(key) != me[key] or not me[key] for key in ("user", "host", "boot")):
+    ours = (me.user, me.host, me.boot)
+    if other is None or (other.user, other.host, other.boot) != ours or not all(ours):
         return False
-    return (other.get("pid"), other.get("start")) == (me["pid"], me["start"]) or not living(other)
+    return (other.pid, other.start) == (me.pid, me.start) or not living(write(other))
 
 
-def _refusal(holder: dict[str, Any]) -> str:
+def _refusal(holder: Holder) -> str:
     goes_on = "its run goes on there: attach to it with --resume, or end it with --clean"
     waits = "try again later, or end its work there and remove everything with --clean"
-    return f"{who(holder)} is at work on this board; {goes_on if holder.get('holds') == 'run' else waits}"
+    return f"{who(holder)} is at work on this board; {goes_on if holder.holds == 'run' else waits}"
 
 
-def who(holder: Any) -> str:
+def who(holder: Holder) -> str:
     """An owner and for how long."""
-    values = holder if isinstance(holder, dict) else {}
-    name, age = printable(str(values.get("who", "somebody"))), number(values.get("age_s"))
+    name, age = printable(holder.who), holder.age_s
     return name if age is None or not 0 <= age < _OLDEST else f"{name} (since {format_age(age)})"

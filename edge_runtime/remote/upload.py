@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_runtime.bench.records import Uploaded
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.units import format_bytes
 from edge_runtime.remote.agent import SILENCE_SECONDS, Agent
+from edge_runtime.remote.answers import Hashes, Stored, nonsense
 from edge_runtime.remote.connection import LostConnectionError
 from edge_runtime.remote.shell import Command, lost
 
@@ -33,10 +35,10 @@ class Transfer:
     sent_bytes: int = 0
     seconds: float = 0.0
 
-    def as_dict(self) -> dict[str, float]:
+    def uploaded(self) -> Uploaded:
         """For the result."""
         total = sum(self.folders.values())
-        return {"total_bytes": total, "sent_bytes": self.sent_bytes, "seconds": round(self.seconds, 3)}
+        return Uploaded(total_bytes=total, sent_bytes=self.sent_bytes, seconds=round(self.seconds, 3))
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ async def _missing(agent: Agent, files: list[Path], folder: str, say: Say) -> li
         names = [path.name for path in files]
         limit = SILENCE_SECONDS + sum(path.stat().st_size for path in files) / _SLOWEST_HASHING
         async for answer in agent.answers("hash", total_s=limit, folder=folder, names=names, chunk=CHUNK):
-            if "file" in answer and answer["file"] in there:
-                there[answer["file"]] += agent.field(answer, "chunks", list)
+            if "file" in answer:
+                hashes = answer.read(Hashes)
+                there.get(hashes.file, []).extend(hashes.chunks)
     finally:
         chunks = await here
     return [
@@ -119,8 +122,8 @@ async def _send(
                     ready.set()
                 if "stored" in answer:
                     chunk = next(left, None)
-                    if chunk is None or answer["stored"] != chunk.size:
-                        raise agent.nonsense(answer, "expected the size of the chunk that was sent")
+                    if chunk is None or answer.read(Stored).stored != chunk.size:
+                        raise nonsense(agent.name, answer.values, "expected the size of the chunk that was sent")
                     progress.add(chunk.size)
                 done = done or "done" in answer
             if not done:

@@ -9,18 +9,22 @@ import importlib.metadata
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from boards import Profile
+from edge_runtime.bench.records import BoardRecord, RemoteRecord
+from edge_runtime.bench.results import Result
 from edge_runtime.errors import RemoteError
 from edge_runtime.io.printable import printable
+from edge_runtime.io.typed_json import Json
 from edge_runtime.io.units import format_bytes
 from edge_runtime.native import DISTRIBUTION
 from edge_runtime.remote import job as jobs
 from edge_runtime.remote.agent import Agent
+from edge_runtime.remote.answers import Begun, Cleaned, Done, LeftBehind
 from edge_runtime.remote.connection import LostConnectionError, Policy, connected
 from edge_runtime.remote.hosts import Target
 from edge_runtime.remote.identify import CLOCK_LIMIT_S, Board, identify
@@ -52,7 +56,7 @@ class Request:
 
     model: Path = Path()
     arguments: tuple[str, ...] = ()
-    load: dict[str, Any] = field(default_factory=dict)
+    load: Mapping[str, Json] = field(default_factory=dict)
     wheel: Path | None = None
     packages: Packages = "auto"
     python: str | None = None
@@ -87,7 +91,7 @@ class Visit:
         self._reconnects = 0
         self._give_up = 0.0
 
-    async def run(self) -> dict[str, Any]:
+    async def run(self) -> Result:
         """Measure there and return the result, with what is known of the board; raises LpcError.
 
         The board is as it was afterwards, whatever happened, unless it cannot be reached or `keep` was asked for.
@@ -112,11 +116,10 @@ class Visit:
         async with self._stack:
             board = await self._meet()
             agent = self._ready(board)
-            done = await agent.call("clean", total_s=_CLEAN_SECONDS)
-            holder = done.get("holder")
-            if holder:
-                self._say(f"ended the work of {who(holder)}")
-            left = [printable(str(name)) for name in agent.field(done, "left", list)]
+            done = await agent.call("clean", Cleaned, total_s=_CLEAN_SECONDS)
+            if done.holder is not None:
+                self._say(f"ended the work of {who(done.holder)}")
+            left = list(map(printable, done.left))
             if left:
                 raise RemoteError(f"{agent.name}: these are still there: {', '.join(left[:_MOST_NAMED])}")
             self._say(f"nothing of ours is left in {board.root}")
@@ -145,7 +148,7 @@ class Visit:
         check_root(board, self._agent.name)
         return self._agent
 
-    async def _begin(self, board: Board) -> dict[str, Any]:
+    async def _begin(self, board: Board) -> Begun:
         """Take the board and return what is there already."""
         agent = self._ready(board)
         check_room(board, agent.name, 0)
@@ -153,7 +156,7 @@ class Visit:
         self._base = agent.base
         return there
 
-    async def _measure(self, board: Board) -> dict[str, Any]:
+    async def _measure(self, board: Board) -> Result:
         request, name = self._request, str(self._target)
         machine = check_machine(board, name)
         check_root(board, name)
@@ -176,34 +179,31 @@ class Visit:
         await jobs.start(self._agent, self._job, [*command, *request.arguments, "-o", "result.json"], environment, made)
         return await self._finish(self._job)
 
-    async def _prepare(self, board: Board, runtime: Runtime, model: str, size: int, there: dict[str, Any]) -> bool:
+    async def _prepare(self, board: Board, runtime: Runtime, model: str, size: int, there: Begun) -> bool:
         """See whether the rest has room, and write down what is made; returns whether the runtime is complete."""
         assert self._agent is not None
-        ready, models = self._agent.field(there, "complete", list), self._agent.field(there, "models", dict)
-        inherited = [str(name) for name in self._agent.field(there, "inherited", list)]
-        missing = [name for name in (model, runtime.folder, runtime.wheels) if name not in ready]
-        self._made = list(dict.fromkeys([*inherited, *missing]))
-        complete = runtime.folder in ready
+        missing = [name for name in (model, runtime.folder, runtime.wheels) if name not in there.complete]
+        self._made = list(dict.fromkeys([*there.inherited, *missing]))
+        complete = runtime.folder in there.complete
         space = SHARED_RUNTIME_BYTES if runtime.packages == "system" else RUNTIME_BYTES
-        stored = models.get(model, 0)
-        needed = max(0, size - (stored if type(stored) is int else 0)) + (0 if complete else space)
+        needed = max(0, size - there.models.get(model, 0)) + (0 if complete else space)
         check_room(board, self._agent.name, needed + _AGENT_BYTES)
-        await self._agent.call("making", paths=[] if self._request.keep else self._made)
+        await self._agent.call("making", Done, paths=[] if self._request.keep else self._made)
         return complete
 
-    async def _attach(self, board: Board) -> dict[str, Any]:
+    async def _attach(self, board: Board) -> Result:
         """Go on with the newest run on the board."""
         there = await self._begin(board)
         assert self._agent is not None
-        found = self._agent.field(there, "jobs", list)
-        if not found or not isinstance(found[-1], dict):
+        if not there.jobs:
             raise RemoteError(f"{self._agent.name}: there is no run to attach to; start one without --resume")
-        self._job = jobs.Job(self._agent.field(found[-1], "job", str))
-        self._made = [str(name) for name in self._agent.field(found[-1], "made", list)]
-        self._say(f"attached to {self._job.folder}" + ("" if found[-1].get("alive") else ", which has ended"))
+        newest = there.jobs[-1]
+        self._job = jobs.Job(newest.job)
+        self._made = list(newest.made)
+        self._say(f"attached to {self._job.folder}" + ("" if newest.alive else ", which has ended"))
         return await self._finish(self._job)
 
-    async def _finish(self, job: jobs.Job) -> dict[str, Any]:
+    async def _finish(self, job: jobs.Job) -> Result:
         await self._persist(lambda agent: jobs.follow(agent, job, self._say))
         return await self._persist(lambda agent: jobs.fetch(agent, job))
 
@@ -230,7 +230,7 @@ class Visit:
                 connection = await self._stack.enter_async_context(connected(self._target, self._policy))
                 assert self._board is not None
                 self._agent = self._agent_of(connection, self._board)
-                await self._agent.call("again")
+                await self._agent.call("again", Done)
             except LostConnectionError as error:
                 reason = str(error)
                 continue
@@ -265,34 +265,43 @@ class Visit:
             return
         paths = [] if self._request.keep else self._made
         job = self._job.folder if self._job is not None else None
-        done = await self._agent.call("leave", paths=paths, job=job, stop=stop)
-        left = [printable(str(name)) for name in self._agent.field(done, "left", list)]
+        done = await self._agent.call("leave", LeftBehind, paths=paths, job=job, stop=stop)
+        left = list(map(printable, done.left))
         if left:
             self._leave_behind(f"still has {', '.join(left[:_MOST_NAMED])} in {self._base}")
-        elif done.get("taken"):
+        elif done.taken:
             self._say("somebody else has the board by now: nothing was removed from it")
 
-    def _described(self, result: dict[str, Any], board: Board) -> dict[str, Any]:
+    def _described(self, result: Result, board: Board) -> Result:
         """The result with what only this side knows."""
-        result["remote"] = {
-            "target": str(self._target),
-            "before": board.as_dict(),
-            "uploaded": self.transfer.as_dict(),
-            "reconnects": self._reconnects,
-            "attached": self._request.resume,
-            "client": importlib.metadata.version(DISTRIBUTION),
-        }
-        if self._request.profile is not None:
-            named = {"id": self._request.profile.id, "name": self._request.profile.name, "exact": False}
-            result["board"] = {**named, "reasons": ["--profile"], "identity": result["board"].get("identity", {})}
+        remote = RemoteRecord(
+            target=str(self._target),
+            before=board.before(),
+            uploaded=self.transfer.uploaded(),
+            reconnects=self._reconnects,
+            attached=self._request.resume,
+            client=importlib.metadata.version(DISTRIBUTION),
+        )
+        result = replace(result, remote=remote)
+        profile = self._request.profile
+        if profile is not None:
+            named = BoardRecord(id=profile.id, name=profile.name, exact=False, reasons=("--profile",))
+            result = replace(result, board=replace(named, identity=result.board.identity))
         if abs(board.clock_skew_s) > CLOCK_LIMIT_S:
-            result["warnings"].append(_clock_warning(board))
-            with contextlib.suppress(ValueError, OverflowError):
-                there = datetime.datetime.fromisoformat(result["created"])
-                here = there - datetime.timedelta(seconds=round(board.clock_skew_s))
-                result["created"], result["remote"]["created_there"] = here.isoformat(), result["created"]
+            result = _with_our_time(result, remote, board)
         self._say(f"done; {format_bytes(self.transfer.sent_bytes)} were sent")
         return result
+
+
+def _with_our_time(result: Result, remote: RemoteRecord, board: Board) -> Result:
+    """The result with a time of this machine, if the board's can be read, and a warning."""
+    result = replace(result, warnings=(*result.warnings, _clock_warning(board)))
+    try:
+        there = datetime.datetime.fromisoformat(result.created)
+        here = there - datetime.timedelta(seconds=round(board.clock_skew_s))
+    except (ValueError, OverflowError):
+        return result
+    return replace(result, created=here.isoformat(), remote=replace(remote, created_there=result.created))
 
 
 def _clock_warning(board: Board) -> str:

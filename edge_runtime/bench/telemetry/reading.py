@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from edge_runtime.bench.records import TelemetrySample
 
 
 @dataclass
@@ -39,9 +41,21 @@ class Reading:
                 setattr(self, name, getattr(other, name))
         self.unknown += other.unknown
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what is known, as JSON types."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, {}, [])}
+    def sample(self, t_s: float) -> TelemetrySample:
+        """Return it as it stands in a result, read `t_s` seconds after the start."""
+        return TelemetrySample(
+            t_s=t_s,
+            power_w=self.power_w,
+            rails_w=self.rails_w,
+            temperatures_c=self.temperatures_c,
+            clocks_mhz=self.clocks_mhz,
+            loads_percent=self.loads_percent,
+            memory_used_bytes=self.memory_used_bytes,
+            memory_total_bytes=self.memory_total_bytes,
+            rss_bytes=self.rss_bytes,
+            notes=self.notes,
+            unknown=tuple(self.unknown),
+        )
 
 
 class Source(Protocol):

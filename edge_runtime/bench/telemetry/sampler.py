@@ -7,8 +7,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
+from edge_runtime.bench.records import PowerSource, TelemetryRecord
 from edge_runtime.bench.telemetry.energy import Energy, energy_between
 from edge_runtime.bench.telemetry.procfs import ProcSource, process_cpu_seconds
 from edge_runtime.bench.telemetry.reading import Reading, Source, Sources
@@ -45,18 +45,18 @@ class Telemetry:
             return Energy(None, self.power_reason)
         return energy_between(power, stretches, _GAPS * max(self.interval_s, _spacing(power)))
 
-    def to_json(self, zero: float) -> dict[str, Any]:
-        """Return JSON types; `t_s` of each sample counts from `zero` on time.monotonic."""
+    def record(self, zero: float) -> TelemetryRecord:
+        """Return what a result keeps of it; `t_s` of each sample counts from `zero` on time.monotonic."""
         bases = sorted({reading.power_basis for _, reading in self.samples if reading.power_basis})
-        return {
-            "sources": list(self.sources),
-            "missing": self.missing,
-            "power": {"basis": "; ".join(bases)} if bases else {"unavailable": self.power_reason},
-            "interval_s": self.interval_s,
-            "cpu_fraction": round(self.cpu_fraction, 6),
-            "unreadable": self.unreadable,
-            "samples": [{"t_s": round(when - zero, 4), **_figures(reading)} for when, reading in self.samples],
-        }
+        return TelemetryRecord(
+            sources=self.sources,
+            missing=self.missing,
+            power=PowerSource(basis="; ".join(bases)) if bases else PowerSource(unavailable=self.power_reason),
+            interval_s=self.interval_s,
+            cpu_fraction=round(self.cpu_fraction, 6),
+            unreadable=self.unreadable,
+            samples=tuple(reading.sample(round(when - zero, 4)) for when, reading in self.samples),
+        )
 
 
 class Sampler:
@@ -145,9 +145,3 @@ def _spacing(power: list[tuple[float, float]]) -> float:
     """Median time between two power samples."""
     gaps = sorted(after[0] - before[0] for before, after in itertools.pairwise(power))
     return gaps[len(gaps) // 2] if gaps else 0.0
-
-
-def _figures(reading: Reading) -> dict[str, Any]:
-    figures = reading.to_json()
-    figures.pop("power_basis", None)
-    return figures

@@ -105,6 +105,6 @@ def open_source(commands: str | None) -> VcgencmdSource | str:
     if executable is None:
         return "not installed"
     source = VcgencmdSource(executable)
-    if not source.read().to_json():
+    if source.read() == Reading():
         return f"{executable} does not answer (the user must be in group video)"
     return source

@@ -9,15 +9,27 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 BEAT_SECONDS = 2.0
 POLL_SECONDS = 0.1
 COMPLETE = ".complete"
 FOLDERS = ("jobs", "models", "runtime", "wheels")
 """What lies in a base folder: whatever is in these is ours."""
+
+Record = dict[str, object]
+"""What a file of ours holds; others may have written it, so every value is looked at before it is used."""
+
+
+class Process(TypedDict):
+    """A process of this board, told from later ones with the same number; `start` in ticks since boot."""
+
+    pid: int
+    start: str | None
+    boot: str
+
 
 _SMALL_BYTES = 65536
 _token = ""
@@ -35,7 +47,7 @@ def on_answer(beat: Callable[[], None]) -> None:
     _beats.append(beat)
 
 
-def say(**values: Any) -> None:
+def say(**values: object) -> None:
     """Write one answer in one piece; the client may be gone, which ends this process."""
     for beat in _beats:
         beat()
@@ -73,7 +85,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> Record | None:
     """Read a small JSON file; None if there is no such file, or something else in its place."""
     with contextlib.suppress(OSError, ValueError, RecursionError), open(open_regular(path), "rb") as file:
         values = json.loads(file.read(_SMALL_BYTES))
@@ -82,7 +94,7 @@ def read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def write(path: Path, values: dict[str, Any]) -> None:
+def write(path: Path, values: Mapping[str, object]) -> None:
     """Write a small JSON file so that a reader sees all of it or none."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -112,19 +124,24 @@ def start_time(pid: int) -> str | None:
     return None if len(fields) < 20 or fields[0] in "ZX" else fields[19]
 
 
-def living(process: Any) -> bool:
-    """Whether the process that a record (`pid`, `start`, `boot`) names is still there."""
-    if not isinstance(process, dict) or process.get("boot") != boot_id() or type(process.get("pid")) is not int:
+def living(process: object) -> bool:
+    """Whether the process that a record of one (see Process) names is still there."""
+    if not isinstance(process, Mapping) or process.get("boot") != boot_id() or type(process.get("pid")) is not int:
         return False
     now = start_time(process["pid"])
     return now is not None and process.get("start") in (None, now)
 
 
-def number(value: Any) -> float | None:
+def texts(value: object) -> list[str]:
+    """The texts of a list in a record that others may have written."""
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def number(value: object) -> float | None:
     """A number in a record that others may have written; None for anything else."""
     return float(value) if type(value) is float or (type(value) is int and abs(value) < 1 << 53) else None
 
 
-def this_process() -> dict[str, Any]:
+def this_process() -> Process:
     """The record of this process."""
     return {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}

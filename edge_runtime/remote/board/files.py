@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from edge_runtime.remote.board.common import COMPLETE, inside, open_regular, remove, say
 
@@ -40,7 +40,7 @@ def receive(base: Path, folder: str, files: dict[str, int]) -> None:
         remove(place)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     (place / COMPLETE).unlink(missing_ok=True)
-    handles: dict[str, Any] = {}
+    handles: dict[str, BinaryIO] = {}
     source = sys.stdin.buffer
     say(ready=True)  # what is sent before would be lost with the connection, unread
     try:
@@ -66,7 +66,7 @@ def receive(base: Path, folder: str, files: dict[str, int]) -> None:
             handle.close()
 
 
-def opened(place: Path, name: str) -> Any:
+def opened(place: Path, name: str) -> BinaryIO:
     """Open for writing without cutting what is there; anything but a file is removed first."""
     path = inside(place, name)
     if path.is_symlink() or not path.is_file():
@@ -74,7 +74,7 @@ def opened(place: Path, name: str) -> Any:
     return os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT), "r+b")
 
 
-def finish(place: Path, files: dict[str, int], handles: dict[str, Any]) -> None:
+def finish(place: Path, files: dict[str, int], handles: dict[str, BinaryIO]) -> None:
     """Files of the stated size, on storage; others in the folder go."""
     for name, size in files.items():
         handle = handles.get(name) or handles.setdefault(name, opened(place, name))
@@ -87,11 +87,11 @@ def finish(place: Path, files: dict[str, int], handles: dict[str, Any]) -> None:
     (place / COMPLETE).touch()
 
 
-def stored(base: Path) -> dict[str, Any]:
-    """What is here: models with the bytes that are there, and which models, runtimes and wheels are complete."""
+def stored(base: Path) -> tuple[dict[str, int], list[str]]:
+    """Models with the bytes that are there, and which models, runtimes and wheels are complete."""
     models = {f"models/{path.name}": sum(map(_size, path.iterdir())) for path in base.glob("models/*") if path.is_dir()}
     complete = [f"{path.parent.parent.name}/{path.parent.name}" for path in base.glob(f"*/*/{COMPLETE}")]
-    return {"models": models, "complete": complete}
+    return models, complete
 
 
 def _size(path: Path) -> int:

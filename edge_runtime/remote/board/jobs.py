@@ -11,11 +11,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from edge_runtime.remote.board.common import (
     BEAT_SECONDS,
     POLL_SECONDS,
+    Process,
+    Record,
     boot_id,
     inside,
     living,
@@ -24,14 +26,24 @@ from edge_runtime.remote.board.common import (
     remove,
     say,
     start_time,
+    texts,
     write,
 )
+
+
+class Listed(TypedDict):
+    """A run that left something here: its folder, whether it still runs, what is to be removed after it."""
+
+    job: str
+    alive: bool
+    made: list[str]
+
 
 END_SECONDS = 5.0
 _PIECE = 2048
 
 
-def start(base: Path, job: str, command: list[str], path: str, made: list[str]) -> dict[str, Any]:
+def start(base: Path, job: str, command: list[str], path: str, made: list[str]) -> Process:
     """Start a command and return the record of its supervisor; ValueError if it does not start.
 
     `path` goes in front of $PATH; `made` is what whoever fetches the result removes from here afterwards.
@@ -48,14 +60,20 @@ def start(base: Path, job: str, command: list[str], path: str, made: list[str]) 
         os._exit(0)
     os.wait()
     deadline = time.monotonic() + END_SECONDS
-    while (started := read(place / "started")) is None and time.monotonic() < deadline:
+    while (pid := _pid(place)) is None and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS / 10)
-    if started is None:
+    if pid is None:
         raise ValueError(f"{job}: the run could not be started on the board")
     # Read from here, because an emulator may show a process another start than it shows others.
-    started["start"] = start_time(started["pid"])
+    started: Process = {"pid": pid, "start": start_time(pid), "boot": boot_id()}
     write(place / "started", started)
     return started
+
+
+def _pid(place: Path) -> int | None:
+    """The number of a job's supervisor; None while it has not begun."""
+    pid = (read(place / "started") or {}).get("pid")
+    return pid if isinstance(pid, int) else None
 
 
 def supervise(place: Path, command: list[str], path: str) -> None:
@@ -97,13 +115,13 @@ def alive(place: Path) -> bool:
     return living(read(place / "started"))
 
 
-def listed(base: Path) -> list[dict[str, Any]]:
+def listed(base: Path) -> list[Listed]:
     """Which jobs are here."""
     return [
         {
             "job": f"jobs/{place.name}",
             "alive": alive(place),
-            "made": [str(name) for name in (read(place / "made") or {}).get("paths", [])],
+            "made": texts((read(place / "made") or {}).get("paths")),
         }
         for place in jobs(base)
     ]
@@ -135,7 +153,7 @@ def follow(base: Path, job: str, offset: int) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _why_lost(started: dict[str, Any]) -> str:
+def _why_lost(started: Record) -> str:
     rebooted = started.get("boot") not in (None, boot_id())
     return "the board was restarted while it ran" if rebooted else "its process was killed on the board"
 
@@ -164,11 +182,11 @@ def fetch(base: Path, job: str, offset: int, at_most: int) -> None:
 
 def stop(place: Path) -> bool:
     """End a job and everything that it started; returns whether it was running."""
-    started = read(place / "started")
-    if started is None or not living(started):
+    pid = _pid(place)
+    if pid is None or not alive(place):
         return False
     with contextlib.suppress(ProcessLookupError):
-        group = os.getpgid(started["pid"])
+        group = os.getpgid(pid)
         deadline = time.monotonic() + END_SECONDS
         os.killpg(group, signal.SIGINT)  # the supervisor ignores it, the benchmark ends its own processes
         while alive(place) and time.monotonic() < deadline:

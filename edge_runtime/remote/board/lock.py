@@ -15,26 +15,40 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from edge_runtime.remote.board.common import (
     POLL_SECONDS,
+    Record,
     boot_id,
     living,
     number,
     open_regular,
     read,
     say,
+    texts,
     this_process,
     write,
 )
 from edge_runtime.remote.board.place import board_id, old_jobs
 
+
+class Owner(TypedDict):
+    """Who has the board, for people; as a client names itself; and for how many seconds."""
+
+    who: str
+    client: Record
+    token: str
+    age_s: float | None
+
+
 _MUTEX_SECONDS = 10.0
 _GRACE_SECONDS, _END_SECONDS = 2.0, 4.0
 _RECORD_BYTES = 65536
+_OLDEST = 1e9
+_CLIENT_TEXTS = ("who", "user", "host", "start", "boot")
 CONNECTED_SECONDS = 20.0
 """A client that is heard from so often is connected; its operations answer every few seconds."""
 
@@ -69,7 +83,7 @@ class Lock:
         self._folder = shared if os.access(shared, os.W_OK) else base.parent
         self.file = self._folder / f"lpc-bench-{board_id()}-{os.getuid()}.lock"
 
-    def take(self, client: dict[str, Any], lease_s: float, resume: bool, replaces: str) -> list[str] | None:
+    def take(self, client: Record, lease_s: float, resume: bool, replaces: str) -> list[str] | None:
         """Take it, and return what a dead owner left in this base; None, having said who has it, if somebody has.
 
         `replaces`: a token whose client is known to be dead. `resume`: a run whose client is gone may go on.
@@ -83,13 +97,13 @@ class Lock:
             mine = self._mine() or {}
             if mine and not resume:
                 say(took_over=_described(mine))
-            inherited = mine.get("made", []) if mine.get("base") == str(self._base) else []
+            inherited = texts(mine.get("made")) if mine.get("base") == str(self._base) else []
             self._end_operation(mine)
             record = {"token": self._token, "client": client, "since": uptime(), "lease_s": lease_s, "made": inherited}
             self._write({**record, "base": str(self._base), "job": mine.get("job") if resume else None})
         return inherited
 
-    def hold(self, **changes: Any) -> None:
+    def hold(self, **changes: object) -> None:
         """Say that the client is still there; ValueError if the lock is somebody else's by now."""
         with _alone():
             record = self._owned()
@@ -112,7 +126,7 @@ class Lock:
         """Whether the client still has it."""
         return (self._mine() or {}).get("token") == self._token
 
-    def break_open(self) -> dict[str, Any] | None:
+    def break_open(self) -> Owner | None:
         """Remove this account's record whoever has it; returns who had it, if it still held."""
         with _alone():
             record = self._mine()
@@ -123,7 +137,7 @@ class Lock:
             self.file.unlink(missing_ok=True)
             return _described(record) if held else None
 
-    def _owned(self) -> dict[str, Any]:
+    def _owned(self) -> Record:
         record = self._mine()
         if record is None:
             raise ValueError("the lock on the board is gone: somebody ended this run there with --clean")
@@ -132,13 +146,13 @@ class Lock:
             raise ValueError(f"the board was taken over by {who['who']} while nothing was heard from here")
         return record
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: Mapping[str, object]) -> None:
         write(self.file, {**record, "beat": uptime(), "boot": boot_id()})
 
-    def _mine(self) -> dict[str, Any] | None:
+    def _mine(self) -> Record | None:
         return read(self.file)
 
-    def _others(self) -> Iterator[dict[str, Any]]:
+    def _others(self) -> Iterator[Record]:
         """Records of all accounts, this one's and what version 0.1.0 runs included."""
         for path in self._folder.glob(f"lpc-bench-{board_id()}-*.lock"):
             record = _checked(path)
@@ -147,19 +161,20 @@ class Lock:
         for job in (*old_jobs(self._base.parent), *old_jobs(self._base.parent.parent)):
             yield {"job": read(job / "started"), "client": {"who": "lpc-bench 0.1.0"}}
 
-    def _end_operation(self, record: dict[str, Any]) -> None:
+    def _end_operation(self, record: Record) -> None:
         """End an operation whose client is gone; it has a moment to store what it has received."""
-        process = record.get("operation") or {}
+        process = record.get("operation")
+        pid = process.get("pid") if isinstance(process, dict) else None
         began = time.monotonic()
-        while living(process) and process["pid"] != os.getpid():
+        while isinstance(pid, int) and living(process) and pid != os.getpid():
             waited = time.monotonic() - began
             if waited > _GRACE_SECONDS:
                 with contextlib.suppress(OSError):
-                    os.kill(process["pid"], signal.SIGTERM if waited < _END_SECONDS else signal.SIGKILL)
+                    os.kill(pid, signal.SIGTERM if waited < _END_SECONDS else signal.SIGKILL)
             time.sleep(POLL_SECONDS)
 
 
-def _checked(path: Path) -> dict[str, Any] | None:
+def _checked(path: Path) -> Record | None:
     """A record that is what its name says: of the account in it. Others can put anything into that folder."""
     with contextlib.suppress(OSError, ValueError, RecursionError), open(open_regular(path), "rb") as file:
         if os.fstat(file.fileno()).st_uid == int(path.stem.rpartition("-")[2]):
@@ -169,7 +184,7 @@ def _checked(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _holds(record: dict[str, Any], replaces: str, resume: bool) -> str:
+def _holds(record: Record, replaces: str, resume: bool) -> str:
     """What keeps the lock held: its `run`, or its `client`; empty if nothing does."""
     gone = bool(replaces) and record.get("token") == replaces
     if living(record.get("job")) and not (resume and (gone or _silence(record) > CONNECTED_SECONDS)):
@@ -178,16 +193,25 @@ def _holds(record: dict[str, Any], replaces: str, resume: bool) -> str:
     return "" if gone or _silence(record) > limit else "client"
 
 
-def _silence(record: dict[str, Any]) -> float:
+def _silence(record: Record) -> float:
     """Seconds since the client was heard from; endless if it was before this start of the machine."""
     beat = number(record.get("beat"))
     return uptime() - beat if beat is not None and record.get("boot") == boot_id() else float("inf")
 
 
-def _described(record: dict[str, Any]) -> dict[str, Any]:
-    """What the client needs to know of an owner."""
-    client, since = record.get("client"), number(record.get("since"))
-    client = client if isinstance(client, dict) else {}
+def _described(record: Record) -> Owner:
+    """What the client needs to know of an owner: nothing but texts and numbers, whoever wrote the record."""
+    client, since = _client(record), number(record.get("since"))
     age = uptime() - since if since is not None and record.get("boot") == boot_id() else None
-    who = str(client.get("who", "somebody"))[:200]
-    return {"who": who, "client": client, "token": record.get("token"), "age_s": age}
+    if age is not None and not abs(age) < _OLDEST:
+        age = None
+    who, token = str(client.get("who", "somebody")), str(record.get("token", ""))[:200]
+    return {"who": who, "client": client, "token": token, "age_s": age}
+
+
+def _client(record: Record) -> Record:
+    """How the owner names itself, as far as that makes sense."""
+    client = record.get("client")
+    known = client if isinstance(client, dict) else {}
+    found: Record = {name: known[name][:200] for name in _CLIENT_TEXTS if isinstance(known.get(name), str)}
+    return found | ({"pid": known["pid"]} if number(known.get("pid")) and isinstance(known["pid"], int) else {})

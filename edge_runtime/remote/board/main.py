@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import TypedDict
 
 from edge_runtime.remote.board import files, jobs, place, runtime
-from edge_runtime.remote.board.common import begin_answers, inside, on_answer, remove, say
+from edge_runtime.remote.board.common import Record, begin_answers, inside, on_answer, remove, say
 from edge_runtime.remote.board.lock import Lock
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
@@ -24,7 +24,7 @@ class Operations:
         self._is_default = is_default
         self._lock = Lock(self.base, lock)
 
-    def begin(self, client: dict[str, Any], lease_s: float, resume: bool, replaces: str) -> None:
+    def begin(self, client: Record, lease_s: float, resume: bool, replaces: str) -> None:
         """Take the board, and tell what is there."""
         inherited = self._lock.take(client, lease_s, resume, replaces)
         if inherited is None:
@@ -34,7 +34,9 @@ class Operations:
         except BaseException:
             self._lock.release()
             raise
-        say(base=str(self.base), inherited=inherited, jobs=jobs.listed(self.base), **files.stored(self.base))
+        models, complete = files.stored(self.base)
+        here = jobs.listed(self.base)
+        say(base=str(self.base), inherited=inherited, jobs=here, models=models, complete=complete)
 
     def again(self) -> None:
         """The client is back after its connection was lost."""
@@ -115,7 +117,18 @@ class Operations:
         on_answer(beat)
 
 
-def main(request: dict[str, Any]) -> None:
+class Question(TypedDict):
+    """What the client asks: an operation of Operations, where, and as whom; `token` marks the answers."""
+
+    token: list[str]
+    root: str
+    is_default: bool
+    lock: str
+    operation: str
+    arguments: dict[str, object]
+
+
+def main(request: Question) -> None:
     """Carry out one operation; errors are an answer, and `end` is the last one whatever happened."""
     begin_answers("".join(request["token"]))
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edge_runtime.remote.board.common import COMPLETE, FOLDERS, read, remove, system_text, write
+from edge_runtime.remote.board.common import COMPLETE, FOLDERS, read, remove, system_text, texts, write
 
 MARK = ".lpc-bench"
 _TRIES = 50
@@ -74,8 +74,8 @@ def _note(root: Path, made: Iterable[str]) -> None:
 
 def _noted(root: Path, mark: Path) -> set[str]:
     """The root and folders above it that a mark says were made."""
-    made = (read(mark) or {}).get("made", [])
-    return {os.path.normpath(root / str(path)) for path in made} & {str(root), *map(str, root.parents)}
+    made = texts((read(mark) or {}).get("made"))
+    return {os.path.normpath(root / path) for path in made} & {str(root), *map(str, root.parents)}
 
 
 def _take(root: Path, marks: list[Path]) -> set[str]:
