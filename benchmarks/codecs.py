@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.chart import Axis, Dot, Key, Rule, plane
+from edge_runtime.io.sheet import Column, Table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "codecs.md"
@@ -86,7 +87,7 @@ def cpu_name() -> str:
 
 def markdown(head: list[str], lines: list[list[str]]) -> list[str]:
     """A table."""
-    return ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]]
+    return Table([Column(name) for name in head], lines).markdown().split("\n")
 
 
 def rates(rows: list[Row]) -> list[str]:

@@ -25,6 +25,7 @@ import families
 import torch_families
 
 from edge_runtime import provider
+from edge_runtime.io.sheet import Column, Table
 from exporters.export import ExportOptions, export
 from exporters.package.codec_choice import CodecChoice
 
@@ -78,10 +79,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             return "equal" if value else "DIFFER"
         return f"{value:.1e}" if isinstance(value, float) else "-" if value is None else str(value)
 
-    table = [_COLUMNS, *[tuple(text(row[column]) for column in _COLUMNS) for row in rows]]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    cells = [[text(row[column]) for column in _COLUMNS] for row in rows]
+    print(Table([Column(name) for name in _COLUMNS], cells).text())
 
 
 def main() -> int:

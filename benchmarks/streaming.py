@@ -18,6 +18,7 @@ from typing import Any
 
 from edge_runtime.bench import page_cache
 from edge_runtime.bench.control_group import ControlGroup
+from edge_runtime.io.sheet import Column, Table
 
 PROMPT = "Once upon a time"
 
@@ -111,9 +112,5 @@ def in_memory_tokens(model: Path, tokens: int) -> list[int]:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns, the first to the left and the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    head, *lines = rows
+    return Table([Column(head[0]), *(Column(cell, right=True) for cell in head[1:])], lines).text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from terminals import SETTINGS, run_on_terminal, seen, terminal, unstyled
 from edge_runtime.cli.bench_options import is_drawn
 from edge_runtime.cli.bench_run import command as bench_run
 from edge_runtime.io import screen
+from edge_runtime.io.drawing import drawn
 from edge_runtime.io.sheet import Column, Note, Sheet, Table
 
 HOSTILE = "[red]x[/red] [link=http://a]b[/link] :smile: \x1b[31m\x1b]8;;http://a\x07\u202e\ud800 \\[bold]"
@@ -76,6 +78,15 @@ def test_table_far_too_wide_is_shown_row_by_row() -> None:
 def test_figures_are_never_cut() -> None:
     table = Table([Column("name"), Column("bytes", right=True)], [("x" * 60, "123,456,789,012")])
     assert "123,456,789,012" in unstyled(shown(Sheet([table]), 40))
+
+
+def test_table_of_thousands_of_rows_is_shown_within_seconds() -> None:
+    table = Table([Column("tensor"), Column("bits", right=True)], [(f"layer.{i}\x1b", "10.5") for i in range(20_000)])
+    started = time.process_time()
+    lines = [line.plain for part in drawn(table, 80) for line in part.wrap(None, 80, no_wrap=True)]
+    assert lines[:2] == ["tensor           bits", "layer.0\\x1b      10.5"]
+    assert len(lines) == 20_001
+    assert time.process_time() - started < 4
 
 
 def test_show_elsewhere_is_plain_lines() -> None:

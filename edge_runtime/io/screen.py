@@ -7,7 +7,6 @@ terminal is dumb. Rich is imported when something is drawn, as importing it take
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO, cast
@@ -86,7 +85,7 @@ def console(stream: TextIO) -> Console:
     )  # fmt: skip
 
 
-class _Raw(io.TextIOBase):
+class _Raw:
     """A stream to which rich writes what steers the terminal; names in it were made printable before.
 
     The cursor stays visible: a process that is ended while it is hidden would leave it so.
@@ -96,7 +95,7 @@ class _Raw(io.TextIOBase):
         self._stream = stream
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]  # read-only in TextIOBase too
+    def encoding(self) -> str:
         return charset(self._stream)
 
     def write(self, text: str) -> int:
