@@ -75,6 +75,11 @@ def run(model: Path, option: str, value: str) -> None:
     open_session(model, **{"residence": "auto", option: value}).run(x=np.ones((2, 16), np.float32))
 
 
+def test_budget_beside_a_residence_is_refused_as_nothing_would_heed_it(model: Path) -> None:
+    with pytest.raises(Exception, match="memory_budget_bytes: got '700000000', expected 0 with a residence"):
+        open_session(model, residence="decoded", memory_budget_bytes="700000000")
+
+
 def test_description_beyond_the_last_option_or_of_another_size_is_an_error() -> None:
     count = len(texts())
     assert count == len({name for name, *_ in texts()}) > 5

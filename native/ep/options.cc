@@ -175,6 +175,9 @@ ProviderOptions parse_options(const std::map<std::string, std::string>& given) {
   options.chooses_residence = residence.empty() || residence == "auto";
   if (!options.chooses_residence) options.residence = residence_ranges(residence);
   options.memory_budget_bytes = number("memory_budget_bytes", kMaxBytes);
+  if (!options.chooses_residence && options.memory_budget_bytes != 0) {
+    refuse("memory_budget_bytes", entry("memory_budget_bytes"), "0 with a residence that is not auto");
+  }
   options.transcode_layout = transcode_layout(entry("transcode_layout"));
   options.ring_bytes = number("ring_bytes", kMaxBytes);
   options.file.mode = read_mode(entry("read_mode"));
