@@ -31,6 +31,17 @@ bool same_weights(const Weights& a, const Weights& b) {
   });
 }
 
+// That of a session on the same weights in the same layout; null if there is none.
+std::shared_ptr<MemoryShare> living_share(const Shares& known, const SharedModel& model, const Weights& weights,
+                                          uint32_t layout) {
+  for (const auto& one : known.all) {
+    auto share = one.lock();
+    const bool same = share != nullptr && share->store == &model.store && share->layout == layout;
+    if (same && same_weights(share->weights, weights)) return share;
+  }
+  return nullptr;
+}
+
 struct Taken {
   uint64_t bytes = 0;     // of all sessions
   uint64_t promised = 0;  // of those whose weights are not in memory yet
@@ -69,13 +80,7 @@ std::shared_ptr<MemoryShare> take_share(const SharedModel& model, Weights weight
   Shares& known = shares();
   const std::lock_guard lock(known.mutex);
   std::erase_if(known.all, [](const auto& share) { return share.expired(); });
-  for (const auto& one : known.all) {
-    auto share = one.lock();
-    if (share != nullptr && share->store == &model.store && share->layout == options.transcode_layout &&
-        same_weights(share->weights, weights)) {
-      return share;
-    }
-  }
+  if (auto share = living_share(known, model, weights, options.transcode_layout)) return share;
   const Taken others = taken(known);
   const uint64_t staging = staging_bytes(reading_threads);
   const uint64_t beside = kProcessBytes + staging + kTextBytes;

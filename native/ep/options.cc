@@ -133,6 +133,16 @@ void require_known(const std::map<std::string, std::string>& given) {
   }
 }
 
+// Where weights live: as the user says, or as the provider chooses within a budget.
+void take_residence(ProviderOptions& options, const std::string& residence, const std::string& budget) {
+  options.chooses_residence = residence.empty() || residence == "auto";
+  options.memory_budget_bytes = number_option("memory_budget_bytes", budget, kMaxBytes);
+  if (options.chooses_residence) return;
+  options.residence = residence_ranges(residence);
+  if (options.memory_budget_bytes == 0) return;
+  refuse("memory_budget_bytes", budget, "0 with a residence that is not auto");
+}
+
 }  // namespace
 
 std::span<const OptionInfo> known_options() { return kOptions; }
@@ -171,13 +181,7 @@ ProviderOptions parse_options(const std::map<std::string, std::string>& given) {
   options.session_id = entry("session_id");
   options.decode_threads = static_cast<unsigned>(number("decode_threads", kMaxThreads));
   options.product_threads = static_cast<unsigned>(number("product_threads", kMaxThreads));
-  const std::string residence = entry("residence");
-  options.chooses_residence = residence.empty() || residence == "auto";
-  if (!options.chooses_residence) options.residence = residence_ranges(residence);
-  options.memory_budget_bytes = number("memory_budget_bytes", kMaxBytes);
-  if (!options.chooses_residence && options.memory_budget_bytes != 0) {
-    refuse("memory_budget_bytes", entry("memory_budget_bytes"), "0 with a residence that is not auto");
-  }
+  take_residence(options, entry("residence"), entry("memory_budget_bytes"));
   options.transcode_layout = transcode_layout(entry("transcode_layout"));
   options.ring_bytes = number("ring_bytes", kMaxBytes);
   options.file.mode = read_mode(entry("read_mode"));
