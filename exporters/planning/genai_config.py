@@ -73,10 +73,12 @@ def _token_ids(config: ConfigReader, generation: dict[str, Any]) -> dict[str, An
 
 
 def _decoder(architecture: Architecture) -> dict[str, Any]:
-    decoder = architecture.decoder
+    sizes = architecture.decoder.shape.as_genai()
+    widths = {key: sizes.pop(key) for key in ("head_size", "hidden_size")}  # in the model builder's order
     return {
         "session_options": {"log_id": "onnxruntime-genai", "provider_options": PROVIDER_OPTIONS},
         "filename": "model.onnx",
+        **widths,
         "inputs": {
             "input_ids": "input_ids",
             "attention_mask": "attention_mask",
@@ -89,5 +91,5 @@ def _decoder(architecture: Architecture) -> dict[str, Any]:
             "present_key_names": "present.%d.key",
             "present_value_names": "present.%d.value",
         },
-        **decoder.shape.as_genai(),
+        **sizes,
     }
