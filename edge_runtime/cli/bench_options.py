@@ -123,7 +123,7 @@ _OPTIONS = (
         "--memory-budget",
         metavar="SIZE",
         callback=parsed("parse_size"),
-        help="Memory limit of the process, such as 4.5GiB.  [default: available memory]",
+        help="Memory limit of the process, such as 4.5GB.  [default: available memory]",
     ),
     click.option(
         "--bus-limit",

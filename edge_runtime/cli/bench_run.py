@@ -22,7 +22,7 @@ Examples:
   lpc-bench run llama-lpc -p 512 -n 128 -r 5 --threads 1,2 -o result.json
   lpc-bench run llama-lpc --precision 3% -o result.json
   lpc-bench run llama-lpc -p 0 -n 32 --cold --format csv
-  lpc-bench run llama-lpc --memory-budget 4GiB --layers -o result.json
+  lpc-bench run llama-lpc --memory-budget 4GB --layers -o result.json
 
 \b
 pp512 is a prompt of 512 tokens in one go, tg128 are 128 tokens one by one.

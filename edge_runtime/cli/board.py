@@ -27,7 +27,7 @@ Examples:
   lpc-board show raspberry-pi-5
   lpc-board detect
   lpc-board measure --save here.toml
-  lpc-board plan llama-lpc --board here.toml --memory-budget 4.5GiB --context 2048
+  lpc-board plan llama-lpc --board here.toml --memory-budget 4.5GB --context 2048
   lpc-board console list
 """
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -186,7 +186,7 @@ class _PlanOptions:
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="Memory limit of the process, such as 4.5GiB.  [default: available memory, less a reserve]",
+    help="Memory limit of the process, such as 4.5GB.  [default: available memory, less a reserve]",
 )
 @click.option(
     "--bus-limit",

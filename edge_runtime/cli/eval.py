@@ -46,7 +46,7 @@ Intervals are 95 %, from the means of blocks of 32 tokens.
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="Memory limit of both models together, such as 4.5GiB.  [default: available memory]",
+    help="Memory limit of both models together, such as 4.5GB.  [default: available memory]",
 )
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Number of threads; 0: automatic."

@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
@@ -22,6 +23,7 @@ from edge_runtime.io.screen import say
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+EXIT_TERMINATED = 143
 
 _DISTRIBUTION = "lpc-edge-runtime"
 _EXTRAS = {"onnx": "export"}  # a module that boards do without -> the extra that brings it
@@ -32,7 +34,8 @@ def run_command(command: click.Command, name: str, *, ends_at_once: bool = False
     """Run `command` as the program `name` and exit.
 
     Exit codes: 0, 1 for an error (one line on stderr; a traceback only with --debug), 2 for wrong usage, 130 for
-    Ctrl-C; another one if `command` returns it. `ends_at_once`: Ctrl-C does not wait for what the command does.
+    Ctrl-C, 143 for SIGTERM inside `failing`; another one if `command` returns it. `ends_at_once`: Ctrl-C does not wait
+    for what the command does.
     """
     streams.install()
     debug = "--debug" in sys.argv[1:]
@@ -47,10 +50,11 @@ def run_command(command: click.Command, name: str, *, ends_at_once: bool = False
     except click.ClickException as error:
         _shown(error).show()
         _leave(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one must not interrupt this
-        click.echo(f"{name}: interrupted", err=True)
-        _leave(EXIT_INTERRUPTED)
+        cause = error.__cause__ or error  # click makes an Abort of an interrupt
+        click.echo(": ".join(filter(None, (name, "interrupted", str(cause)))), err=True)
+        _leave(EXIT_TERMINATED if isinstance(cause, _Terminated) else EXIT_INTERRUPTED)
     except BrokenPipeError:
         _leave(EXIT_ERROR)
     except Exception as error:  # the last fence: no traceback for the user, the whole of it with --debug
@@ -59,6 +63,27 @@ def run_command(command: click.Command, name: str, *, ends_at_once: bool = False
         say(name, error_line(error))
         _leave(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+@contextlib.contextmanager
+def failing(interrupted: str) -> Iterator[None]:
+    """Say with Ctrl-C what the interrupt itself tells, or `interrupted`; SIGTERM ends what is inside like Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.args = error.args or (interrupted,)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise _Terminated
 
 
 def show_package_warnings(name: str) -> None:

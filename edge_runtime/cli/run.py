@@ -36,9 +36,10 @@ Examples:
   lpc-run llama-lpc -p "Once upon a time" -n 64 --greedy
   lpc-run llama-lpc -p "List three colours:" --temperature 0.3 --top-p 0.9 --seed 7
   lpc-run llama-lpc -p "Once upon a time" --json > result.json
-  lpc-run llama-lpc -p "Once upon a time" --memory-budget 4.5GiB
-  lpc-run llama-lpc --plan --memory-budget 2GiB
-  lpc-run llama-lpc -p "Once upon a time" --memory-budget 2GiB --board here.toml
+  lpc-run llama-lpc -p "Once upon a time" --memory-budget 4.5GB
+  lpc-run llama-lpc --plan --memory-budget 2GB
+  lpc-run Llama-3.2-1B --export -p "Once upon a time"
+  lpc-run llama-lpc -p "Once upon a time" --memory-budget 2GB --board here.toml
 
 \b
 The generated text goes to stdout, everything else to stderr.
@@ -127,7 +128,7 @@ class _Loading:
     "--memory-budget",
     metavar="SIZE",
     callback=parsed("parse_size"),
-    help="Memory limit, such as 4.5GiB; weights that do not fit are streamed.  [default: available memory]",
+    help="Memory limit, such as 4.5GB; weights that do not fit are streamed.  [default: available memory]",
 )
 @click.option(
     "--board",
@@ -165,6 +166,9 @@ class _Loading:
     default=None,
     help="Print control characters of the text as they are, or as \\x1b.  [default: escaped on a terminal only]",
 )
+@click.option(
+    "--export", "export_first", is_flag=True, help="Export MODEL to ./<its name>-lpc first, if it is not exported."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @debug_option
 @version_option
@@ -181,10 +185,13 @@ def command(
     raw: bool | None,
     as_json: bool,
     plan_only: bool,
+    export_first: bool,
     sampling: _Sampling,
     loading: _Loading,
 ) -> int:
     """Continue a prompt with MODEL, a folder written by lpc-export."""
+    if export_first and (plan_only or prompt is not None):
+        model = _exported(model)
     if plan_only:
         return _print_plan(model, loading, as_json)
     if prompt is None:
@@ -275,6 +282,12 @@ def attribution(time: TokenTime, planned: float) -> str:
         f"meanwhile {format_bytes(time.bytes_read)} read at {format_rate(time.bytes_read / time.seconds)}, "
         f"{shown(time.decode)} decoding (all threads)"
     )
+
+
+def _exported(model: str) -> str:
+    from edge_runtime.cli.exporter import exported
+
+    return exported(model)
 
 
 def _print_plan(path: str, options: _Loading, as_json: bool) -> int:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_runtime.cli.fence import failing
+from edge_runtime.errors import ConfigError
 from edge_runtime.io.screen import say, show
 from exporters import __version__
 from exporters.commands.codec_options import asked_codec, codec_options, completed_codec
-from exporters.commands.fence import failing
 from exporters.commands.lossy_options import base_of, board_of, lossy_of, lossy_options, seconds_of
 
 if TYPE_CHECKING:
-    from exporters.export import ExportOptions
+    from exporters.export import ExportOptions, ExportResult
     from exporters.package.codec_choice import CodecChoice
 
 _EPILOG = """\b
@@ -85,7 +87,7 @@ def command(
     codec = asked_codec(codec, objective, board, partial)
     seconds = _target_seconds(lossy)
     transforms = base_of(lossy) if seconds else lossy_of(lossy)
-    with failing("interrupted: nothing was written"):
+    with failing("nothing was written"):
         from exporters.export import ExportOptions
 
         options = ExportOptions(
@@ -102,6 +104,20 @@ def command(
         if seconds:
             options = _planned(model, target, options, lossy, seconds)
         _run(model, target, options, as_json)
+
+
+def export_to_run(model: str) -> Path:
+    """Export MODEL as this command does without options, its figures to stderr; return the folder.
+
+    For a program that runs it then (entry point `lpc.exporters`). ConfigError if there is an exported folder already.
+    """
+    from exporters.export import ExportOptions, export
+
+    target = default_out(Path(model))
+    if target.exists():
+        raise ConfigError(f"{model}: {target} is there already: run that, or remove it to export the model again")
+    _report(export(model, target, ExportOptions()), to_stderr=True)
+    return target
 
 
 def default_out(model: Path) -> Path:
@@ -138,13 +154,17 @@ def _planned(model: Path, out: Path, options: ExportOptions, lossy: dict[str, An
 
 
 def _run(model: Path, out: Path, options: ExportOptions, as_json: bool) -> None:
-    from exporters.commands.figures import figures, sheet
     from exporters.export import export
 
-    result = export(model, out, options)
+    _report(export(model, out, options), as_json=as_json)
+
+
+def _report(result: ExportResult, *, as_json: bool = False, to_stderr: bool = False) -> None:
+    from exporters.commands.figures import figures, sheet
+
     for warning in result.warnings:
         say("lpc-export: warning", warning, "warning")
     if as_json:
         click.echo(json.dumps(figures(result)))
     else:
-        show(sheet(result))
+        show(sheet(result), sys.stderr if to_stderr else sys.stdout)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from edge_runtime.cli.fence import failing
 from edge_runtime.cli.options import check_place
 from edge_runtime.io.screen import show
 from exporters.commands.export import default_out
-from exporters.commands.fence import failing
 from exporters.commands.lossy_options import base_of, board_of, lossy_options
 
 
@@ -26,7 +26,7 @@ def tools() -> None:
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
     """Show tensors, dtypes, codecs, bits per weight and layers of an exported FOLDER."""
-    with failing("interrupted"):
+    with failing(""):
         from exporters.package.inspect import sheet, summary
 
         if as_json:
@@ -45,7 +45,7 @@ def inspect_command(folder: Path, as_json: bool, debug: bool) -> None:
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def verify_command(folder: Path, against: str | None, threads: int, as_json: bool, debug: bool) -> None:
     """Decode every weight of an exported FOLDER and compare it with the checksum of its source; compare every file."""
-    with failing("interrupted"):
+    with failing(""):
         figures = _verify(folder, against, threads)
         text = f"{figures['folder']}: {figures['tensors']} weights are what they were, bit for bit"
         if figures["files"] is None:
@@ -64,7 +64,7 @@ def verify_command(folder: Path, against: str | None, threads: int, as_json: boo
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def reseal_command(folder: Path, threads: int, as_json: bool, debug: bool) -> None:
     """Accept what was edited in an exported FOLDER: write new hashes of its files, and say what changed."""
-    with failing("interrupted: nothing was written"):
+    with failing("nothing was written"):
         from dataclasses import asdict
 
         from exporters.package.reseal import reseal
@@ -87,7 +87,7 @@ def frontier_command(model: Path, svg: Path | None, threads: int, as_json: bool,
     """Export MODEL in many ways, measure size and loss of each, and predict its speed on --plan-for BOARD."""
     check_place("--svg", svg)
     base = base_of(lossy)
-    with failing("interrupted: nothing was written"):
+    with failing("nothing was written"):
         from edge_runtime.io.files import write_whole
         from exporters import frontier
         from exporters.export import ExportOptions
