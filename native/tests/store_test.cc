@@ -1,4 +1,4 @@
-// The layer store without ONNX Runtime: ring, limiter, file, passes in and out of order, many sessions, faults.
+// The layer store without ONNX Runtime: limiter, file, passes in and out of order, many sessions, faults.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdio>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -19,41 +18,6 @@ namespace lpc {
 namespace {
 
 using namespace test;
-
-TEST(test_ring_hands_out_in_order_and_takes_back_in_any) {
-  Ring ring;
-  ring.resize(64 * 10, 10);
-  uint8_t* a = ring.allocate(64 * 4, 0);
-  uint8_t* b = ring.allocate(64 * 4, 0);
-  CHECK(a != nullptr && b == a + 64 * 4);
-  CHECK(ring.allocate(64 * 3, 0) == nullptr);
-  ring.release(b);
-  CHECK(ring.allocate(64 * 3, 0) == nullptr);  // the older piece still stands before it
-  ring.release(a);
-  uint8_t* c = ring.allocate(64 * 10, 0);
-  CHECK(c == a);
-  CHECK(ring.allocate(1, 0) == nullptr);
-}
-
-TEST(test_ring_wraps_around_and_never_overlaps) {
-  Ring ring;
-  ring.resize(1 << 12, 64);
-  std::mt19937 random(7);
-  std::vector<std::pair<uint8_t*, size_t>> held;
-  for (int step = 0; step < 20000; ++step) {
-    const size_t bytes = 1 + random() % 900;
-    uint8_t* piece = ring.allocate(bytes, 0);
-    if (piece != nullptr) {
-      for (const auto& [other, size] : held) CHECK(piece + bytes <= other || other + size <= piece);
-      held.emplace_back(piece, bytes);
-    }
-    if (!held.empty() && (piece == nullptr || random() % 3 == 0)) {
-      const size_t victim = random() % held.size();
-      ring.release(held[victim].first);
-      held.erase(held.begin() + static_cast<long>(victim));
-    }
-  }
-}
 
 TEST(test_limiter_four_threads_take_no_faster_than_the_bus) {
   RateLimiter limiter(1'000'000);
@@ -201,40 +165,6 @@ TEST(test_store_transcoded_weights_of_two_sessions_are_one) {
   const auto first = store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0));
   CHECK(store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0)) == first);
   CHECK(store.share(std::make_shared<Schedule>(weights.open({}, kResident), 0)) != first);
-}
-
-TEST(test_growing_memory_rewound_is_used_again) {
-  GrowingMemory memory;
-  memory.expect(size_t{1} << 31);
-  uint8_t* first = memory.open(1000);
-  memory.use(640);
-  const GrowingMemory::Mark mark = memory.mark();
-  CHECK(memory.open(1000) == first + 640);
-  memory.use(960);
-  uint8_t* large = memory.open(size_t{1} << 30);  // more than what a chunk has left
-  CHECK(large < first || large > first + (size_t{1} << 28));
-  memory.use(64);
-  CHECK(memory.used_bytes() == 640 + 960 + 64);
-  memory.rewind(mark);
-  CHECK(memory.used_bytes() == 640);
-  CHECK(memory.open(1000) == first + 640);
-}
-
-TEST(test_growing_memory_of_a_small_model_is_small) {
-  const auto mapped_bytes = [] {
-    std::FILE* file = std::fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    CHECK(std::fscanf(file, "%lu", &pages) == 1);
-    std::fclose(file);
-    return pages * static_cast<unsigned long>(getpagesize());
-  };
-  GrowingMemory memory;
-  memory.expect(3 << 20);
-  const auto before = mapped_bytes();
-  uint8_t* first = memory.open(1 << 20);
-  CHECK(mapped_bytes() - before <= (4 << 20));
-  memory.use(1 << 20);
-  CHECK(memory.open(2 << 20) == first + (1 << 20));  // all of it is there
 }
 
 TEST(test_read_pace_follows_the_device_within_a_factor_of_two) {

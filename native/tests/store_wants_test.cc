@@ -1,117 +1,16 @@
 // Passes that name what they want: some blobs, in their own order, more of them on the way, different ones in different
-// sessions; and what all of it is brought into.
+// sessions.
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <map>
-#include <mutex>
 #include <random>
 #include <thread>
 
 #include "tests/main.h"
-#include "tests/temporary_weights.h"
+#include "tests/store_session.h"
 
 namespace lpc {
 namespace {
 
 using namespace test;
-
-constexpr size_t kBlobs = 8;
-constexpr Home kHomes[] = {Home::kRing, Home::kMemory};
-constexpr Form kForms[] = {Form::kDecoded, Form::kStored, Form::kTranscoded};
-
-// Remembers what it has given and not got back.
-class CountingAllocator final : public WeightAllocator {
- public:
-  WeightMemory allocate(size_t bytes) override {
-    const std::lock_guard lock(mutex_);
-    auto memory = std::make_shared<MappedMemory>(bytes);
-    uint8_t* data = memory->data();
-    ++calls_;
-    if (data != nullptr) live_[data] = bytes;
-    return {data, [this, memory](uint8_t* gone) {
-              const std::lock_guard lock(mutex_);
-              live_.erase(gone);
-            }};
-  }
-
-  bool gave(const uint8_t* data) const {
-    const std::lock_guard lock(mutex_);
-    return std::any_of(live_.begin(), live_.end(),
-                       [&](const auto& piece) { return data >= piece.first && data < piece.first + piece.second; });
-  }
-  uint64_t live_bytes() const {
-    const std::lock_guard lock(mutex_);
-    uint64_t bytes = 0;
-    for (const auto& [data, size] : live_) bytes += size;
-    return bytes;
-  }
-  size_t calls() const {
-    const std::lock_guard lock(mutex_);
-    return calls_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::map<const uint8_t*, size_t> live_;
-  size_t calls_ = 0;
-};
-
-// A store over a file of its own, and one session.
-class Session {
- public:
-  explicit Session(const Placement& placement, size_t ring_bytes = 0, lpc_codec codec = LPC_CODEC_LZ4)
-      : weights_(kBlobs, codec),
-        schedule_(store_.share(std::make_shared<Schedule>(weights_.open({}, placement), ring_bytes))) {}
-  ~Session() { store_.retire(std::move(schedule_)); }
-
-  void begin(std::vector<size_t> wanted) { store_.begin_pass(schedule_, observer_, nullptr, wanted); }
-  void begin() { store_.begin_pass(schedule_, observer_); }
-  void want(std::vector<size_t> blobs) { store_.want(blobs); }
-  void use(size_t blob) { test::use(store_, *schedule_, weights_, blob); }
-  void end() { store_.end_pass(); }
-  void pass(const std::vector<size_t>& blobs) {
-    begin(blobs);
-    for (const size_t blob : blobs) use(blob);
-    end();
-  }
-  void whole_pass() {
-    begin();
-    for (size_t blob = 0; blob < kBlobs; ++blob) use(blob);
-    end();
-  }
-
-  // What these blobs take in the file.
-  uint64_t file_bytes(const std::vector<size_t>& blobs) const {
-    uint64_t bytes = 0;
-    for (const size_t blob : blobs) {
-      for (const Segment& segment : schedule_->blobs()[blob].source().blob().header().segments) bytes += segment.bytes;
-    }
-    return bytes;
-  }
-  uint64_t file_bytes() const { return file_bytes({0, 1, 2, 3, 4, 5, 6, 7}); }
-  uint64_t bytes_read() const { return observer_->statistics.bytes_read; }
-  // Waits until the workers have read so much; false if it takes a minute.
-  bool reads_until(uint64_t bytes) const {
-    const auto begin = Clock::now();
-    while (bytes_read() < bytes && Clock::now() - begin < std::chrono::minutes(1)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return bytes_read() >= bytes;
-  }
-
-  CountingAllocator& allocator() { return allocator_; }
-  LayerStore& store() { return store_; }
-  const std::shared_ptr<Schedule>& schedule() const { return schedule_; }
-  const TemporaryWeights& weights() const { return weights_; }
-
- private:
-  const TemporaryWeights weights_;
-  CountingAllocator allocator_;
-  LayerStore store_{3, allocator_};
-  std::shared_ptr<Observer> observer_ = std::make_shared<Observer>();
-  std::shared_ptr<Schedule> schedule_;
-};
 
 // A ring that holds everything several times, so that nothing is ever given up for want of room.
 constexpr size_t kLargeRing = size_t{4} << 20;
@@ -332,6 +231,22 @@ TEST(test_sessions_with_different_wants_take_turns_and_are_right) {
   }
 }
 
+TEST(test_blobs_of_several_parts_are_wanted_and_brought_as_wholes) {
+  const TemporaryWeights weights(2, LPC_CODEC_LZ4, 1700);
+  for (const Placement& placement : {kStreamed, kTranscoded}) {
+    LayerStore store(3);
+    const auto observer = std::make_shared<Observer>();
+    auto schedule = store.share(std::make_shared<Schedule>(weights.open({}, placement), 0));
+    CHECK(schedule->first_part(1) == 2 && schedule->part_count() == 4);
+    for (const std::vector<size_t>& wanted : {std::vector<size_t>{1}, {1, 0}, {0}}) {
+      store.begin_pass(schedule, observer, nullptr, wanted);
+      for (const size_t blob : wanted) test::use(store, *schedule, weights, blob);
+      store.end_pass();
+    }
+    store.retire(std::move(schedule));
+  }
+}
+
 TEST(test_every_home_form_and_source_gives_the_contents) {
   for (const lpc_codec codec : {LPC_CODEC_LZ4, LPC_CODEC_PACKED, LPC_CODEC_STORED}) {
     for (const Home home : kHomes) {
@@ -343,73 +258,6 @@ TEST(test_every_home_form_and_source_gives_the_contents) {
         }
       }
     }
-  }
-}
-
-TEST(test_ring_kept_and_transcoded_memory_come_through_the_stores_allocator) {
-  for (const Home home : kHomes) {
-    for (const Form form : kForms) {
-      for (const bool kept : {false, true}) {
-        Session session({home, form, kept});
-        session.begin();
-        for (size_t part = 0; part < session.schedule()->part_count(); ++part) {
-          CHECK(session.allocator().gave(session.store().acquire(part)));
-          session.store().release(part);
-        }
-        session.end();
-        const Schedule& schedule = *session.schedule();
-        CHECK(session.allocator().live_bytes() >= schedule.ring_bytes() + schedule.pinned_bytes());
-        CHECK((schedule.ring_bytes() > 0) == (home == Home::kRing));
-        CHECK((schedule.pinned_bytes() > 0) == (kept || home == Home::kMemory));
-      }
-    }
-  }
-}
-
-TEST(test_memory_outside_the_ring_comes_through_the_allocator_and_goes_back) {
-  Session session(kStreamed);
-  session.begin();
-  session.use(0);
-  const uint64_t before = session.allocator().live_bytes();
-  const size_t last = session.schedule()->part_count() - 1;
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the ring fills with what is wanted first
-    CHECK(session.allocator().gave(session.store().acquire(last)));
-    session.store().release(last);
-  }
-  CHECK(session.allocator().calls() > 2);  // pinned memory, the ring, and what was needed beside it
-  CHECK(session.allocator().live_bytes() == before);
-  for (size_t blob = 1; blob < kBlobs; ++blob) session.use(blob);
-  session.end();
-}
-
-TEST(test_allocator_that_has_no_memory_is_an_error_and_the_store_goes_on) {
-  class Empty final : public WeightAllocator {
-   public:
-    WeightMemory allocate(size_t bytes) override {
-      if (bytes > left) throw Error(LPC_OUT_OF_MEMORY, "no more");
-      return mapped_weights().allocate(bytes);
-    }
-    size_t left = 0;
-  };
-  Empty allocator;
-  LayerStore store(2, allocator);
-  const TemporaryWeights weights(kBlobs);
-  const auto observer = std::make_shared<Observer>();
-  const auto kept = std::make_shared<Schedule>(weights.open({}, kDecoded), 0);
-  CHECK(error_of([&] { store.share(kept); }) == "LPC_OUT_OF_MEMORY: no more");
-  auto streamed = store.share(std::make_shared<Schedule>(weights.open({}, kStreamed), 0));
-  CHECK(error_of([&] { store.begin_pass(streamed, observer); }) == "LPC_OUT_OF_MEMORY: no more");
-  auto transcoded = store.share(std::make_shared<Schedule>(weights.open({}, kTranscoded), 0));
-  store.begin_pass(transcoded, observer);
-  CHECK(error_of([&] { test::use(store, *transcoded, weights, 0); }) == "LPC_OUT_OF_MEMORY: no more");
-  store.end_pass();
-  allocator.left = size_t{1} << 30;
-  for (auto* schedule : {&streamed, &transcoded}) {
-    store.begin_pass(*schedule, observer);
-    for (size_t blob = 0; blob < kBlobs; ++blob) test::use(store, **schedule, weights, blob);
-    store.end_pass();
-    store.retire(std::move(*schedule));
   }
 }
 

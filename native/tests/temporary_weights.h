@@ -31,10 +31,11 @@ inline constexpr Placement kResident{Home::kRing, Form::kDecoded, true};
 inline constexpr Placement kDecoded{Home::kMemory, Form::kDecoded};
 inline constexpr Placement kTranscoded{Home::kMemory, Form::kTranscoded};
 
-// bf16. Removed with the object. Two blobs a layer.
+// bf16. Removed with the object. Two blobs a layer, `scale` times as large as usual.
 class TemporaryWeights {
  public:
-  explicit TemporaryWeights(size_t blobs, lpc_codec codec = LPC_CODEC_LZ4) : codec_(codec) {
+  explicit TemporaryWeights(size_t blobs, lpc_codec codec = LPC_CODEC_LZ4, size_t scale = 1)
+      : codec_(codec), scale_(scale) {
     char name[] = "/tmp/lpc_store_test_XXXXXX";
     const int descriptor = mkstemp(name);
     close(descriptor);
@@ -64,12 +65,15 @@ class TemporaryWeights {
 
  private:
   void write_blob(std::FILE* file, size_t seed) {
-    const uint64_t rows = 40 + 13 * seed;
+    const uint64_t rows = (40 + 13 * seed) * scale_;
     std::mt19937 random(static_cast<unsigned>(seed));
     std::vector<uint8_t> content(rows * kRowBytes);
-    for (uint8_t& byte : content) byte = static_cast<uint8_t>(random() % 16);
+    constexpr size_t kPeriod = size_t{1} << 16;  // more than a blob of the usual size has
+    for (size_t i = 0; i < content.size(); ++i) {
+      content[i] = i < kPeriod ? static_cast<uint8_t>(random() % 16) : content[i - kPeriod];
+    }
     const lpc_tensor_desc tensor{LPC_DTYPE_BF16, 2, {rows, kRowBytes / 2, 0, 0}};
-    const lpc_encode_options options{sizeof(lpc_encode_options), codec_, 2048, 1, 0, 0, 0};
+    const lpc_encode_options options{sizeof(lpc_encode_options), codec_, 2048 * scale_, 1, 0, 0, 0};
     uint64_t bound = 0;
     CHECK(lpc_encode_bound(&tensor, &options, &bound) == LPC_OK);
     std::vector<uint8_t> blob(bound);
@@ -98,6 +102,7 @@ class TemporaryWeights {
   static const Codec& packed_codec() { return get_codec(LPC_CODEC_PACKED).variant(LPC_PACKED_E3P3); }
 
   lpc_codec codec_;
+  size_t scale_;
   std::string path_;
   std::vector<uint64_t> offsets_;
   std::vector<uint64_t> bytes_;
