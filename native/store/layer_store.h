@@ -7,8 +7,8 @@
 //
 // Workers bring the parts of wanted blobs, decoded or however they are wanted, into memory that stays or into a bounded
 // ring as long as it has room; then, across the end of the pass, what it wanted at its beginning for the next one. The
-// computing thread acquires and releases them, in whatever order. One that it waits for comes next, named or not. Is
-// the ring full of parts that are wanted and that nobody has asked for yet, it gets memory of its own.
+// computing thread acquires and releases them, in whatever order. One that it waits for comes next, named or not. It
+// gets memory of its own if the ring is full of parts that are wanted and that nobody has asked for yet.
 //
 // One pass runs at a time; others wait.
 #pragma once
