@@ -184,7 +184,7 @@ def chosen(run: LossyExport, trial: Callable[[LossyOptions], ExportResult]) -> L
     finest = divergence(0.0)
     if finest > options.max_kl:
         raise ExportError(
-            f"a divergence of {options.max_kl:g} nats a token cannot be reached: the nearest is {finest:.4g}, with "
+            f"a divergence of {options.max_kl:g} nats per token cannot be reached: the nearest is {finest:.4g}, with "
             f"INT8 by {options.granularity} as fine as it can be; choose a larger one, or a finer --granularity"
         )
     low, high = 0.0, _COARSEST

@@ -118,9 +118,9 @@ def test_max_kl_is_kept_and_uses_fewer_bits(tmp_path: Path, text: Path, referenc
 
 
 def test_target_that_cannot_be_reached_names_the_nearest(tmp_path: Path, text: Path, reference: Path) -> None:
-    with pytest.raises(ExportError, match=r"0.01 bits a weight cannot be reached: the nearest is 0\.\d\d"):
+    with pytest.raises(ExportError, match=r"0.01 bits per weight cannot be reached: the nearest is 0\.\d\d"):
         lossy(tmp_path / "out", text, reference, quantize=True, target_bits=0.01)
-    with pytest.raises(ExportError, match=r"1e-09 nats a token cannot be reached: the nearest is \d"):
+    with pytest.raises(ExportError, match=r"1e-09 nats per token cannot be reached: the nearest is \d"):
         lossy(tmp_path / "out", text, reference, quantize=True, max_kl=1e-9, compensate=False)
     assert not any(tmp_path.iterdir())
 

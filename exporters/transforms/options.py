@@ -15,7 +15,7 @@ class LossyOptions:
     """Passes and their targets; without `quantize` and `pruning` nothing is changed.
 
     `granularity` as in `group_of`; `scaling` compression-aware. `step` is the least step of INT8 relative to a weight's
-    root mean square (0: as fine as eight bits allow); `target_bits` a weight or `max_kl` nats a token find it instead.
+    root mean square (0: as fine as eight bits allow); `target_bits` per weight or `max_kl` nats per token find it.
     `compensate` lets the rest of a row make up for what is pruned or rounded. `calibration` and `text` are UTF-8 files;
     without them the model itself writes some text; with `documents` an empty line in them ends a text. `reference` is a
     lossless export of the same model, made and deleted again without. `measure` evaluates the result against it.

@@ -42,7 +42,7 @@ class Rounding:
         self, target: float, samples: Mapping[str, Floats], shapes: Mapping[str, tuple[int, ...]],
         relative: Callable[[str, float], float] = lambda name, step: step,
     ) -> float:  # fmt: skip
-        """Bisect the step that gives `target` bits a weight, entropy and scales counted; ExportError if none does.
+        """Bisect the step that gives `target` bits per weight, entropy and scales counted; ExportError if none does.
 
         `samples` are rows of every weight, `shapes` the whole weights'; `relative` gives each its own step.
         """
@@ -56,7 +56,7 @@ class Rounding:
         if finest <= target:
             return low
         if coarsest > target:
-            raise ExportError(f"{target:g} bits a weight cannot be reached: the nearest is {coarsest:.2f}")
+            raise ExportError(f"{target:g} bits per weight cannot be reached: the nearest is {coarsest:.2f}")
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if bits(middle) > target else (low, middle)
@@ -65,7 +65,7 @@ class Rounding:
     def _bits(
         self, samples: Mapping[str, Floats], shapes: Mapping[str, tuple[int, ...]], steps: Mapping[str, float]
     ) -> float:
-        """Estimated bits a weight of all tensors with these steps."""
+        """Estimated bits per weight of all tensors with these steps."""
         total = elements = 0.0
         for name, sample in samples.items():
             size = int(np.prod(shapes[name]))

@@ -51,7 +51,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Strength:
-    """The choice for one activation: bits a weight before and after at the same error, from sampled rows."""
+    """The choice for one activation: bits per weight before and after at the same error, from sampled rows."""
 
     x: str
     strength: float
@@ -134,7 +134,7 @@ def _steps_for(
 def _error_and_bits(
     samples: Sequence[Floats], factors: Floats, mean_square: Floats, group: int, steps: Sequence[float]
 ) -> tuple[float, float]:
-    """Expected squared error of the products' outputs, and entropy in bits a weight, over the samples."""
+    """Expected squared error of the products' outputs, and entropy in bits per weight, over the samples."""
     error = bits = 0.0
     elements = sum(sample.size for sample in samples)
     importance = mean_square.astype(np.float64) / factors.astype(np.float64) ** 2
