@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
@@ -17,6 +16,8 @@ def exported(model: str) -> str:
 
     ConfigError if no exporter is installed, and what exporters raise; ModuleNotFoundError for a module that they need.
     """
+    from importlib import metadata
+
     if (Path(model) / MANIFEST_FILE).exists():
         return model
     for point in metadata.entry_points(group=GROUP):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 from click.core import ParameterSource
 
+from edge_runtime.cli.exporter import exported
 from edge_runtime.cli.fence import EXIT_INTERRUPTED, run_command
 from edge_runtime.cli.library_choice import LibraryChoice
 from edge_runtime.cli.options import debug_option, gathered, parsed, version_option
@@ -190,12 +191,11 @@ def command(
     loading: _Loading,
 ) -> int:
     """Continue a prompt with MODEL, a folder written by lpc-export."""
-    if export_first and (plan_only or prompt is not None):
-        model = _exported(model)
-    if plan_only:
-        return _print_plan(model, loading, as_json)
-    if prompt is None:
+    if prompt is None and not plan_only:
         raise click.UsageError("Missing option '-p' / '--prompt'.")
+    model = exported(model) if export_first else model
+    if prompt is None or plan_only:
+        return _print_plan(model, loading, as_json)
     if greedy:
         _refuse_sampling_options(context_)
     chosen = _sampling(sampling, greedy)
@@ -282,12 +282,6 @@ def attribution(time: TokenTime, planned: float) -> str:
         f"meanwhile {format_bytes(time.bytes_read)} read at {format_rate(time.bytes_read / time.seconds)}, "
         f"{shown(time.decode)} decoding (all threads)"
     )
-
-
-def _exported(model: str) -> str:
-    from edge_runtime.cli.exporter import exported
-
-    return exported(model)
 
 
 def _print_plan(path: str, options: _Loading, as_json: bool) -> int:
