@@ -93,23 +93,8 @@ def load(
     )  # fmt: skip
     placement = share.placement
     session_id = f"lpc-{os.getpid()}-{next(_session_numbers)}"
-    choices = {
-        lpc_provider.OPTION_SESSION_ID: session_id,
-        lpc_provider.OPTION_DECODE_THREADS: str(threads),
-        lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0))),
-        "read_mode": read_mode,
-        "bus_limit_bytes_per_s": str(int(bus_limit or 0)),
-        **placement.options(),
-        **({"trace_file": str(trace)} if trace else {}),
-        **({lpc_provider.OPTION_TRANSCODE_LAYOUT: transcode} if transcode != "off" else {}),
-    }
-    try:
-        session = open_session(package, choices if provider == "lpc" else None, threads, debug)
-        graph = Graph.of(session, package, uses_provider=provider == "lpc")
-    except BaseException:
-        ledger.give_back(share)
-        raise
-    ledger.hold(share, graph)
+    options = _provider_options(session_id, placement, threads, read_mode, bus_limit, transcode, trace)
+    graph = _open(share, package, options if provider == "lpc" else None, threads, debug)
     return Model(
         package=package,
         tokenizer=tokenizer,
@@ -120,6 +105,34 @@ def load(
         prefill_chunk=placement.prefill_chunk or prefill_chunk or PREFILL_CHUNK,
         share=share,
     )
+
+
+def _provider_options(
+    session_id: str, placement: Placement, threads: int, read_mode: str, bus_limit: float | None, transcode: str,
+    trace: str | Path | None,
+) -> dict[str, str]:  # fmt: skip
+    return {
+        lpc_provider.OPTION_SESSION_ID: session_id,
+        lpc_provider.OPTION_DECODE_THREADS: str(threads),
+        lpc_provider.OPTION_PRODUCT_THREADS: str(threads or len(os.sched_getaffinity(0))),
+        "read_mode": read_mode,
+        "bus_limit_bytes_per_s": str(int(bus_limit or 0)),
+        **placement.options(),
+        **({"trace_file": str(trace)} if trace else {}),
+        **({lpc_provider.OPTION_TRANSCODE_LAYOUT: transcode} if transcode != "off" else {}),
+    }
+
+
+def _open(share: Share, package: Package, options: dict[str, str] | None, threads: int, debug: bool) -> Graph:
+    """Open the session, which holds its share of the budget from now on; without `options` on plain onnxruntime."""
+    try:
+        session = open_session(package, options, threads, debug)
+        graph = Graph.of(session, package, uses_provider=options is not None)
+    except BaseException:
+        ledger.give_back(share)
+        raise
+    ledger.hold(share, graph)
+    return graph
 
 
 def _take_share(

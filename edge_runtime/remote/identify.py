@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boards import Profile
-from boards.detect import Identity, detect, power_mode
+from boards.detect import Detection, Identity, detect, power_mode
 from edge_runtime.bench.records import BoardBefore
 from edge_runtime.bench.telemetry.procfs import meminfo
 from edge_runtime.io.printable import printable
@@ -161,13 +161,7 @@ async def identify(connection: Any, name: str, folder: str | None = None, python
     )
     before = time.time()
     values, files, seen = _parse(await script(connection, text, name, _LIMIT_SECONDS))
-    with tempfile.TemporaryDirectory(prefix="lpc-board-") as root:
-        for path, data in files.items():
-            file = Path(root) / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        found = detect(Path(root), values.get("machine", ""))
-        available = meminfo(Path(root)).get("MemAvailable")
+    found, available = _detect(files, values.get("machine", ""))
     release = re.search(rb'^PRETTY_NAME="?([^"\n]*)', files.get("etc/os-release", b""), re.MULTILINE)
     free = values.get("free_kb", "")
     version, venv, ort, *libc = [*values.get("about", "").split(), "", "", ""][:5]
@@ -195,6 +189,16 @@ async def identify(connection: Any, name: str, folder: str | None = None, python
         temperature_c=max((heat / 1000 for heat in _numbers(values.get("heat", ""))), default=None),
         clock_skew_s=_skew(values.get("now", ""), before, time.time()),
     )
+
+
+def _detect(files: dict[str, bytes], machine: str) -> tuple[Detection, int | None]:
+    """Which board has these files of its system, and the bytes of memory available there."""
+    with tempfile.TemporaryDirectory(prefix="lpc-board-") as root:
+        for path, data in files.items():
+            file = Path(root) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        return detect(Path(root), machine), meminfo(Path(root)).get("MemAvailable")
 
 
 def _parse(answers: list[str]) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
