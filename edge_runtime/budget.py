@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_runtime.errors import BudgetError
+from edge_runtime.facts import memory_figures
 from edge_runtime.io.units import format_allowed, format_bytes, format_needed
 from edge_runtime.plan import Placement
-from edge_runtime.plan.model import PROCESS_BYTES
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ class Ledger:
 
     def take(self, share: Share, path: object) -> None:
         """Give a model its share; BudgetError with what is needed and what is allowed if that is less."""
-        needed, budget = PROCESS_BYTES + _bytes([*self._shares, share]), self.budget(share.stated)
+        needed, budget = memory_figures().process_bytes + _bytes([*self._shares, share]), self.budget(share.stated)
         if budget is not None and needed > budget:
             raise BudgetError(
                 f"{path}: needs {format_needed(needed)}, but the memory budget is {format_allowed(budget)}"

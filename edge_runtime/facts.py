@@ -1,15 +1,18 @@
-"""What the native library says of itself: its codecs and their layouts, and the counters of a session.
+"""What the native library says of itself: its codecs and their layouts, the counters of a session, and memory.
 
 Asked once, when it is first needed. RuntimeUnavailableError without the library.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from edge_runtime import native
+
+_BF16 = 1  # lpc_dtype
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,41 @@ class Counter:
     name: str
     unit: str
     is_sum: bool
+
+
+@dataclass(frozen=True)
+class MemoryFigures:
+    """What running takes beside weights and texts, and what is kept free for others, in bytes unless the name says
+    otherwise; lpc_memory_figures in lpc.h, docs/boards.md."""
+
+    part_bytes: int
+    part_padding_bytes: int
+    least_ring_parts: int
+    read_buffer_bytes: int
+    read_ahead_threads: int
+    row_segment_bytes: int
+    text_bytes: int
+    process_bytes: int
+    reserve_bytes: int
+
+
+@functools.cache
+def memory_figures() -> MemoryFigures:
+    """The numbers that plans and budgets go by."""
+    answer = native.MemoryFigures(struct_bytes=ctypes.sizeof(native.MemoryFigures))
+    native.check(native.library().lpc_get_memory_figures(ctypes.byref(answer)))
+    return MemoryFigures(**{field.name: getattr(answer, field.name) for field in fields(MemoryFigures)})
+
+
+def transcoded_bytes_bound(rows: int, columns: int, stored: int) -> int:
+    """What a bf16 matrix takes, at most, in the packed layout of any machine; `stored` is what it takes in the file.
+
+    CodecError for a shape that no weight can have.
+    """
+    bound = ctypes.c_uint64()
+    matrix = native.TensorDesc(_BF16, 2, (ctypes.c_uint64 * native.MAX_RANK)(rows, columns))
+    native.check(native.library().lpc_transcoded_bytes_bound(ctypes.byref(matrix), stored, ctypes.byref(bound)))
+    return bound.value
 
 
 @functools.cache

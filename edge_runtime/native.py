@@ -160,6 +160,24 @@ class OptionInfo(ctypes.Structure):
     ]
 
 
+class MemoryFigures(ctypes.Structure):
+    """lpc_memory_figures."""
+
+    _fields_ = [
+        ("struct_bytes", c_uint32),
+        ("reserved", c_uint32),
+        ("part_bytes", c_uint64),
+        ("part_padding_bytes", c_uint64),
+        ("least_ring_parts", c_uint64),
+        ("read_buffer_bytes", c_uint64),
+        ("read_ahead_threads", c_uint64),
+        ("row_segment_bytes", c_uint64),
+        ("text_bytes", c_uint64),
+        ("process_bytes", c_uint64),
+        ("reserve_bytes", c_uint64),
+    ]
+
+
 _PROTOTYPES = {
     "lpc_version": (c_char_p, []),
     "lpc_api_version": (c_uint32, []),
@@ -171,6 +189,8 @@ _PROTOTYPES = {
     "lpc_describe_codec": (c_int, [c_uint32, POINTER(CodecInfo)]),
     "lpc_describe_layout": (c_int, [c_uint32, c_uint32, POINTER(LayoutInfo)]),
     "lpc_describe_counter": (c_int, [c_uint32, POINTER(CounterInfo)]),
+    "lpc_get_memory_figures": (c_int, [POINTER(MemoryFigures)]),
+    "lpc_transcoded_bytes_bound": (c_int, [POINTER(TensorDesc), c_uint64, POINTER(c_uint64)]),
     "lpc_encode_bound": (c_int, [POINTER(TensorDesc), POINTER(EncodeOptions), POINTER(c_uint64)]),
     "lpc_encode": (
         c_int,

@@ -9,17 +9,13 @@ from dataclasses import dataclass, replace
 
 from edge_runtime.budget import ledger
 from edge_runtime.errors import BudgetError
+from edge_runtime.facts import memory_figures
 from edge_runtime.machine.memory import default_budget, require_within_group
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, Placement, plan_for, provider_option
-from edge_runtime.plan.model import PREFILL_CHUNKS, PROCESS_BYTES, ModelShape
+from edge_runtime.plan.model import PREFILL_CHUNKS, ModelShape
 
-PART_BYTES = 16 << 20
-"""What the provider decodes and multiplies in one piece (kPartBytes in native/store/schedule.cc)."""
-_RING_PARTS = 3
-_PART_SLACK = 16 << 10  # segments of a part begin at multiples of 64 bytes
 _FALLBACK_COPIES = 5  # of a decoded weight: as it is, widened to float32, and that transposed
-_MODERATE_BYTES = 204 << 20  # activations and a moderate KV cache, where the user names no budget for them
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class _Wanted:
     @property
     def moderate_bytes(self) -> int:
         """The same where nobody named a budget for it: texts are rarely as long as the context."""
-        return min(_MODERATE_BYTES, self.text_bytes(self.prefill_chunk or PREFILL_CHUNKS[0]))
+        return min(memory_figures().text_bytes, self.text_bytes(self.prefill_chunk or PREFILL_CHUNKS[0]))
 
 
 def place(
@@ -93,7 +89,7 @@ def _place(wanted: _Wanted) -> Placement:
             return replace(twin.placement, plan=None, text_bytes=wanted.moderate_bytes, prefill_chunk=None)
         return _whole(wanted, room) or _planned(wanted, room, 0)
     others = ledger.taken
-    return (twin and _shared(wanted, twin.placement, budget - PROCESS_BYTES - others)) or _planned(
+    return (twin and _shared(wanted, twin.placement, budget - memory_figures().process_bytes - others)) or _planned(
         wanted, budget, others
     )
 
@@ -108,9 +104,10 @@ def _shared(wanted: _Wanted, placed: Placement, room: int) -> Placement | None:
 
 def _whole(wanted: _Wanted, room: int) -> Placement | None:
     """Everything in memory, in the best form that leaves room."""
+    beside = memory_figures().text_bytes + memory_figures().process_bytes
     for states in _whole_states(wanted):
         weights = _weight_bytes(wanted.package, states)
-        if weights + _MODERATE_BYTES + PROCESS_BYTES <= room:
+        if weights + beside <= room:
             residence = provider_option(
                 (layer.index, state) for layer, state in zip(wanted.shape.layers, states, strict=True)
             )
@@ -126,7 +123,7 @@ def _planned(wanted: _Wanted, budget: int, others: int) -> Placement:
         max(budget, 1),
         context_length=wanted.context_length,
         prefill_chunk=wanted.prefill_chunk,
-        process_bytes=PROCESS_BYTES + others,
+        process_bytes=memory_figures().process_bytes + others,
         transcode=wanted.transcode,
     )
     if plan.verdict == "impossible":
@@ -145,7 +142,8 @@ def _planned(wanted: _Wanted, budget: int, others: int) -> Placement:
 def _least_ring_bytes(shape: ModelShape) -> int:
     """The least that the provider's ring must hold: three of the largest parts, as decoded or as stored."""
     largest = max((max(tensor.stored, tensor.decoded) for tensor in shape.tensors), default=0)
-    return _RING_PARTS * (min(PART_BYTES, largest) + _PART_SLACK)
+    figures = memory_figures()
+    return figures.least_ring_parts * (min(figures.part_bytes, largest) + figures.part_padding_bytes)
 
 
 def place_fallback(
@@ -161,7 +159,7 @@ def place_fallback(
     largest = max((tensor.decoded for tensor in shape.tensors), default=0)
     text = shape.text_bytes(context_length or shape.context_length, "fp32", prefill_chunk or PREFILL_CHUNKS[0])
     weights = int(package.manifest["data"]["bytes"]) + _FALLBACK_COPIES * largest
-    return Placement("fallback", 0, weight_bytes=weights, text_bytes=min(text, _MODERATE_BYTES))
+    return Placement("fallback", 0, weight_bytes=weights, text_bytes=min(text, memory_figures().text_bytes))
 
 
 def _whole_states(wanted: _Wanted) -> list[list[str]]:

@@ -12,8 +12,9 @@ import pytest
 from real_models import ExportModel
 
 import edge_runtime
-from edge_runtime.budget import PROCESS_BYTES, Ledger, Share, ledger
+from edge_runtime.budget import Ledger, Share, ledger
 from edge_runtime.errors import BudgetError, ConfigError
+from edge_runtime.facts import memory_figures
 from edge_runtime.plan import Placement
 from edge_runtime.session import Model
 
@@ -64,7 +65,7 @@ def test_ledger_what_is_still_to_come_leaves_out_weights_that_are_there() -> Non
 def test_ledger_smallest_budget_stated_holds_for_all() -> None:
     shares = Ledger()
     room = 50 * MIB
-    shares.take(share(20 * MIB, 0, PROCESS_BYTES + room), "first")
+    shares.take(share(20 * MIB, 0, memory_figures().process_bytes + room), "first")
     shares.take(share(25 * MIB, 0, None, "b"), "second")
     with pytest.raises(BudgetError, match=r"third: needs 155 MB, but the memory budget is 153 MB; 47.2 MB of the need"):
         shares.take(share(6 * MIB, 0, 10 * room, "c"), "third")
@@ -78,7 +79,7 @@ def test_load_second_model_without_a_budget_keeps_that_of_the_first(export_model
     assert second.placement.plan is not None
     assert second.placement.plan.budget_bytes == 500 * MIB
     assert ids(first) == ids(second)
-    assert PROCESS_BYTES + ledger.taken <= 500 * MIB
+    assert memory_figures().process_bytes + ledger.taken <= 500 * MIB
 
 
 def test_load_second_model_that_does_not_fit_is_refused_with_both_numbers(
@@ -164,7 +165,7 @@ def test_load_from_many_threads_never_promises_more_than_the_budget(export_model
     assert len(models) + len(refused) == 8
     assert models
     assert refused
-    assert PROCESS_BYTES + ledger.taken <= 150 * MIB
+    assert memory_figures().process_bytes + ledger.taken <= 150 * MIB
 
 
 @pytest.mark.parametrize("budget", [0, -1, 1 << 63, float("nan"), 1e400, True])

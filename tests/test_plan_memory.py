@@ -8,6 +8,7 @@ import pytest
 from real_models import RunPython
 
 from edge_runtime.errors import BoardError, BudgetError, ConfigError
+from edge_runtime.facts import memory_figures
 from edge_runtime.io import units
 from edge_runtime.machine import memory
 
@@ -158,7 +159,7 @@ def test_available_without_mem_available_says_what_to_do(tmp_path: Path) -> None
 
 def test_default_budget_keeps_a_reserve(tmp_path: Path) -> None:
     root = write(tmp_path, {"proc/self/cgroup": "0::/\n"})
-    assert memory.default_budget(root) == 4023972 * 1024 - memory.RESERVE_BYTES
+    assert memory.default_budget(root) == 4023972 * 1024 - memory_figures().reserve_bytes
 
 
 def test_available_of_this_machine_is_within_its_memory() -> None:

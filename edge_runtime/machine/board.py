@@ -11,7 +11,7 @@ from pathlib import Path
 from boards import Figure, Profile, ProfileError, load
 from boards.detect import detect
 from edge_runtime.errors import BoardError
-from edge_runtime.machine.memory import RESERVE_BYTES
+from edge_runtime.facts import memory_figures
 from edge_runtime.plan.figures import Figures, Rate
 
 _COPY_READS = 2  # a copy moves each byte twice
@@ -75,11 +75,11 @@ def budget_of(profile: Profile) -> tuple[int, str]:
     available = profile.all("memory.available")
     if available:
         most = max(available, key=lambda figure: figure.bytes)
-        return max(1, most.bytes - RESERVE_BYTES), f"available there: {most.kind}, {most.source}"
+        return max(1, most.bytes - memory_figures().reserve_bytes), f"available there: {most.kind}, {most.source}"
     capacities = profile.capacities()
     if not capacities:
         raise BoardError(f"{profile.id}: neither memory.available nor memory.capacity is known; give --memory-budget")
-    budget = int(min(capacities) * _UNMEASURED_MEMORY) - RESERVE_BYTES
+    budget = int(min(capacities) * _UNMEASURED_MEMORY) - memory_figures().reserve_bytes
     return budget, f"assumed: {_UNMEASURED_MEMORY:.0%} of the capacity, less a reserve"
 
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import BoardError, BudgetError
+from edge_runtime.facts import memory_figures
 from edge_runtime.io.units import format_allowed, format_needed
-
-RESERVE_BYTES = 256 << 20
-"""Left to the rest of the system when no budget is given."""
 
 _MEMINFO = re.compile(r"^(\w+):\s+(\d+) kB", re.MULTILINE)
 _NO_LIMIT = 1 << 60  # cgroup v1 writes about 2^63 where there is no limit
@@ -81,8 +79,8 @@ def available_bytes(root: Path = _ROOT) -> int:
 
 
 def default_budget(root: Path = _ROOT) -> int:
-    """Return the memory that a model may take when the user names none: what is available less RESERVE_BYTES."""
-    return max(1, available_bytes(root) - RESERVE_BYTES)
+    """Return the memory that a model may take when the user names none: what is available less a reserve for others."""
+    return max(1, available_bytes(root) - memory_figures().reserve_bytes)
 
 
 def meminfo(root: Path, field: str) -> int:

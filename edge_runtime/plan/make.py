@@ -7,15 +7,12 @@ from dataclasses import replace
 from typing import cast
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.facts import memory_figures
 from edge_runtime.package import Package
 from edge_runtime.plan.figures import Figures
 from edge_runtime.plan.model import (
     ENCODE_BYTES_PER_S,
-    PART_BYTES,
     PREFILL_CHUNKS,
-    PROCESS_BYTES,
-    READ_AHEAD,
-    STAGING_BYTES,
     Layer,
     ModelShape,
     item,
@@ -25,8 +22,7 @@ from edge_runtime.plan.result import LayerPlan, MemoryPlan, Plan, State, Verdict
 from edge_runtime.plan.search import Choice, Item, Problem, best, classes_of, evaluate, pages, ring_of, smallest
 
 _PROMPT_TOKENS, _NEW_TOKENS = 512, 128  # the request that the size of a prompt's pass is chosen for
-RING_PARTS = (3, 6, 12)
-"""Sizes of the ring that are tried, in parts; the first is the least that the provider needs."""
+_RINGS = (1, 2, 4)  # sizes of the ring that are tried, in the least that the provider needs
 _NEAR = 1.005  # a placement is as good as the best if its bound is within this factor
 
 
@@ -38,7 +34,7 @@ def plan_for(
     context_length: int | None = None,
     kv_dtype: str = "fp32",
     prefill_chunk: int | None = None,
-    process_bytes: int = PROCESS_BYTES,
+    process_bytes: int | None = None,
     transcode: bool = True,
 ) -> Plan:
     """Choose the state of every layer of `package` within `budget_bytes`, and predict speed and memory.
@@ -64,7 +60,8 @@ def plan_for(
         raise ConfigError(f"prefill_chunk is {prefill_chunk}; expected 1 or more")
     if budget_bytes < 1:
         raise ConfigError(f"memory budget is {budget_bytes} bytes; expected 1 or more")
-    return _Planner(shape, figures, budget_bytes, kv_dtype, prefill_chunk, process_bytes).plan(context)
+    process = memory_figures().process_bytes if process_bytes is None else process_bytes
+    return _Planner(shape, figures, budget_bytes, kv_dtype, prefill_chunk, process).plan(context)
 
 
 class _Planner:
@@ -101,21 +98,23 @@ class _Planner:
     def _best_ring(self, room: int) -> tuple[Problem, Choice]:
         """The best placement over rings of several sizes, by the pipeline's time; the smallest ring is known to fit."""
         found = []
-        for ring_parts in RING_PARTS:
-            problem = self._problem(room, ring_parts)
+        for rings in _RINGS:
+            problem = self._problem(room, rings)
             choice = best(problem)
             if choice is not None:
                 placed = self._placed(problem, choice)
-                found.append((self._token_seconds(problem, placed), ring_parts, problem, placed))
+                found.append((self._token_seconds(problem, placed), rings, problem, placed))
         return min(found, key=lambda entry: entry[:2])[2:]
 
     def _request_seconds(self, choice: Choice, chunk: int) -> float:
         return choice.seconds * (-(-_PROMPT_TOKENS // chunk) + _NEW_TOKENS)
 
-    def _problem(self, room: int, ring_parts: int = RING_PARTS[0]) -> Problem:
+    def _problem(self, room: int, rings: int = 1) -> Problem:
         bus = self._figures.bus.bytes_per_s
         rows = self._shape.on_demand_bytes()
-        return Problem(self._items, room, bus, bus_seconds=rows / bus, ring_parts=ring_parts)
+        return Problem(
+            self._items, room, bus, bus_seconds=rows / bus, ring_parts=rings * memory_figures().least_ring_parts
+        )
 
     def _others(self, context: int, chunk: int) -> MemoryPlan:
         """The memory that is neither weights nor ring."""
@@ -124,7 +123,7 @@ class _Planner:
             transcoded=0,
             resident=0,
             ring=0,
-            staging=(self._figures.threads + READ_AHEAD) * STAGING_BYTES,
+            staging=(self._figures.threads + memory_figures().read_ahead_threads) * memory_figures().read_buffer_bytes,
             on_demand=self._shape.segment_bytes(),
             kv_cache=self._shape.kv_bytes(context, self._kv_dtype),
             activations=self._shape.activation_bytes(context, chunk),
@@ -152,7 +151,7 @@ class _Planner:
             alone = item(replace(layer, tensors=(tensor,)), self._figures)
             streamed = state == "streamed"
             kept_as_stored = state == "resident" and alone.resident_part == 0
-            parts = max(1, -(-tensor.decoded // PART_BYTES))
+            parts = max(1, -(-tensor.decoded // memory_figures().part_bytes))
             step = Step(
                 bus_seconds=tensor.stored / self._figures.bus.bytes_per_s / parts if streamed else 0.0,
                 ring_bytes=0 if state == "decoded" or kept_as_stored else alone.streamed_part,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_runtime.config.decoder import DecoderShape
 from edge_runtime.errors import FormatError
-from edge_runtime.facts import codecs, is_multiplied
+from edge_runtime.facts import codecs, is_multiplied, memory_figures, transcoded_bytes_bound
 from edge_runtime.io.checked_json import JsonObject
 from edge_runtime.package.folder import CONFIG_FILE, Package
 from edge_runtime.package.manifest import MANIFEST_FILE
@@ -19,25 +19,12 @@ from edge_runtime.plan.search import Item
 PREFILL_CHUNKS = (512, 256, 128, 64, 32, 16)
 """Prompt tokens in one pass that a plan considers, largest first."""
 
-PART_BYTES = 16 << 20
-"""What the provider decodes and multiplies in one piece, at most (kPartBytes in native/store/schedule.cc)."""
-STAGING_BYTES = 2 << 20
-"""Where a thread reads a segment to: a huge page, which holds the largest (1 MiB; docs/format.md, section 5)."""
-READ_AHEAD = 2
-"""Reading threads beyond those that decode (kReadAhead in native/ep/provider.cc)."""
-PROCESS_BYTES = 96 << 20
-"""Interpreter, onnxruntime, the graph and thread stacks: resident memory of `lpc-run` beside what is counted below."""
 PRODUCT_SECONDS = 0.2e-3
 """What a product costs beside its bytes: waking threads, its share of attention and norms. Measured with a
 TinyLlama-1.1B shape on two x86 threads (35 ms per token of 155 products); elsewhere an assumption."""
 ENCODE_BYTES_PER_S = 0.5e9
 """Decoded bytes that one thread encodes in codec packed: half of what Zen 4 does (docs/benchmarks/products.md), an
 assumption."""
-_ESCAPE_BITS = 0.5  # a weight, at most, as far as models are known: hi3 0.4, hi4p 0.04
-_TRANSCODED_GROWTH = 1.1  # or so much more than in the file, if that is more
-_SEGMENT_BYTES = 1 << 20
-ROW_SEGMENT_BYTES = 256 << 10
-"""Largest segment of a table that is read row by row (docs/format.md, section 5)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +123,7 @@ class ModelShape:
 
     def segment_bytes(self) -> int:
         """Bytes of memory for the rows of a table: the segment that they are in, as stored and decoded."""
-        return 2 * ROW_SEGMENT_BYTES * sum(layer.on_demand for layer in self.layers)
+        return 2 * memory_figures().row_segment_bytes * sum(layer.on_demand for layer in self.layers)
 
     def text_bytes(self, context_length: int, kv_dtype: str, chunk: int) -> int:
         """Bytes that a model takes beside its weights: KV cache, activations, rows of tables; ConfigError."""
@@ -145,7 +132,7 @@ class ModelShape:
 
     def on_demand_bytes(self) -> int:
         """Bytes read per token for rows fetched on demand."""
-        return sum(min(ROW_SEGMENT_BYTES, layer.stored) for layer in self.layers if layer.on_demand)
+        return sum(min(memory_figures().row_segment_bytes, layer.stored) for layer in self.layers if layer.on_demand)
 
 
 def item(layer: Layer, figures: Figures) -> Item:
@@ -166,8 +153,8 @@ def item(layer: Layer, figures: Figures) -> Item:
         decoded=layer.decoded if layer.transcoded is None else layer.transcoded,
         stored_seconds=stored_seconds,
         decoded_seconds=(layer.decoded if layer.transcoded is None else layer.transcoded) / dram + beside,
-        streamed_part=min(PART_BYTES, max(every, default=0)),
-        resident_part=min(PART_BYTES, max(indirect, default=0)),
+        streamed_part=min(memory_figures().part_bytes, max(every, default=0)),
+        resident_part=min(memory_figures().part_bytes, max(indirect, default=0)),
     )
 
 
@@ -198,20 +185,10 @@ def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
                 decoded=decoded,
                 rows=shape[0] if shape else 1,
                 direct=direct,
-                transcoded=_transcoded_bytes(shape, stored, decoded) if transcoded else None,
+                transcoded=transcoded_bytes_bound(*shape, stored) if transcoded else None,
             )
         )
     return tuple(found)
-
-
-def _transcoded_bytes(shape: Sequence[int], stored: int, decoded: int) -> int:
-    """At most, in the packed layout of any machine (native/simd/packed/packed.h); weights that the file has as they
-    are may not shrink at all."""
-    rows, columns = shape
-    groups = -(-columns // 64)
-    row = 64 * (groups + -(-groups // 2)) + 8 + columns * _ESCAPE_BITS / 8
-    packed = rows * row + 256 * -(-decoded // _SEGMENT_BYTES)
-    return min(decoded, int(max(packed, stored * _TRANSCODED_GROWTH)))
 
 
 def _layers(package: Package, tensors: Sequence[Tensor]) -> tuple[Layer, ...]:

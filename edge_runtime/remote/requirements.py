@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_runtime.errors import BoardError, BudgetError, RemoteError
+from edge_runtime.facts import memory_figures
 from edge_runtime.io.printable import printable
 from edge_runtime.io.typed_json import Json
 from edge_runtime.io.units import format_bytes, parse_size
 from edge_runtime.machine.board import figures_of
-from edge_runtime.machine.memory import RESERVE_BYTES
 from edge_runtime.package import Package
 from edge_runtime.plan import Figures, plan_for
-from edge_runtime.plan.model import PROCESS_BYTES
 from edge_runtime.remote.identify import OLDEST_PYTHON, Board
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -94,8 +93,8 @@ def check_memory(board: Board, name: str, model: Path, load: Mapping[str, Json])
             "Nothing was uploaded"
         )
     package = Package.open(model)
-    room = budget or max(1, board.memory_available - RESERVE_BYTES)
-    if budget is None and int(package.manifest["data"]["bytes"]) + PROCESS_BYTES <= room:
+    room = budget or max(1, board.memory_available - memory_figures().reserve_bytes)
+    if budget is None and int(package.manifest["data"]["bytes"]) + memory_figures().process_bytes <= room:
         return
     context = load.get("context_length")
     plan = plan_for(package, _figures(board), room, context_length=context if type(context) is int else None)

@@ -1,7 +1,8 @@
-// What this build has: its codecs and their layouts.
+// What this build has and takes: codecs, their layouts, memory.
 #include "capi/arguments.h"
 #include "codecs/codec.h"
 #include "matmul/registry.h"
+#include "store/memory_figures.h"
 
 namespace {
 
@@ -51,5 +52,32 @@ extern "C" lpc_status lpc_describe_layout(uint32_t codec, uint32_t index, lpc_la
     require_index(index, of.layouts().size(), "layouts");
     const lpc::CodecLayout& layout = of.layouts()[index];
     *info = {sizeof *info, layout.id, layout.name, is_multiplied(of, layout.id), 0};
+  });
+}
+
+extern "C" lpc_status lpc_get_memory_figures(lpc_memory_figures* figures) {
+  return lpc::guarded([&] {
+    require_struct(figures, "figures");
+    lpc_memory_figures found{};
+    found.struct_bytes = sizeof found;
+    found.part_bytes = lpc::kPartBytes;
+    found.part_padding_bytes = lpc::kPartPadding;
+    found.least_ring_parts = lpc::kLeastRingParts;
+    found.read_buffer_bytes = lpc::kReadBufferBytes;
+    found.read_ahead_threads = lpc::kReadAheadThreads;
+    found.row_segment_bytes = lpc::kRowSegmentBytes;
+    found.text_bytes = lpc::kTextBytes;
+    found.process_bytes = lpc::kProcessBytes;
+    found.reserve_bytes = lpc::kReserveBytes;
+    *figures = found;
+  });
+}
+
+extern "C" lpc_status lpc_transcoded_bytes_bound(const lpc_tensor_desc* tensor, uint64_t stored_bytes,
+                                                 uint64_t* bound_bytes) {
+  return lpc::guarded([&] {
+    lpc::capi::require(tensor, "tensor");
+    lpc::capi::require(bound_bytes, "bound_bytes");
+    *bound_bytes = lpc::transcoded_bytes_bound(*tensor, stored_bytes);
   });
 }

@@ -30,7 +30,6 @@ void check_options(const lpc_encode_options& options) {
 
 namespace {
 
-constexpr uint64_t kDefaultSegmentBytes = uint64_t{1} << 20;
 // Long rows make larger segments: a product uses a piece of the activations for all rows of a segment.
 constexpr uint64_t kDefaultRows = 64;
 constexpr uint64_t kMostDefaultBytes = uint64_t{4} << 20;

@@ -5,6 +5,9 @@
 
 namespace lpc {
 
+// What a segment aims at where nobody says.
+inline constexpr uint64_t kDefaultSegmentBytes = uint64_t{1} << 20;
+
 // Throws LPC_INVALID_ARGUMENT for options out of their range.
 void check_options(const lpc_encode_options& options);
 

@@ -217,4 +217,35 @@ TEST(test_capi_plain_bitmaps_are_multiplied_as_they_are_stored) {
   CHECK(info.layout == LPC_BITMAP_ANS && std::string(info.name) == "ans" && info.is_multiplied == 0);
 }
 
+TEST(test_capi_memory_figures_are_whole) {
+  check_error(lpc_get_memory_figures(nullptr), LPC_INVALID_ARGUMENT, "figures: null pointer");
+  lpc_memory_figures figures{};
+  check_error(lpc_get_memory_figures(&figures), LPC_INVALID_ARGUMENT, "figures.struct_bytes: got 0, expected 80");
+  CHECK(figures.part_bytes == 0);
+  figures = empty<lpc_memory_figures>();
+  CHECK(lpc_get_memory_figures(&figures) == LPC_OK);
+  uint64_t values[9];
+  static_assert(sizeof figures == 8 + sizeof values);
+  std::memcpy(values, &figures.part_bytes, sizeof values);
+  for (uint64_t value : values) CHECK(value > 0);
+  CHECK(figures.least_ring_parts == 3 && figures.row_segment_bytes < figures.part_bytes);
+}
+
+TEST(test_capi_transcoded_bytes_are_at_most_decoded) {
+  lpc_tensor_desc desc{LPC_DTYPE_BF16, 2, {4096, 4096, 0, 0}};
+  const uint64_t decoded = 2 * 4096 * 4096;
+  uint64_t bytes = 7;
+  CHECK(lpc_transcoded_bytes_bound(&desc, decoded / 2, &bytes) == LPC_OK);
+  CHECK(bytes > decoded * 12 / 16 && bytes < decoded * 13 / 16);
+  CHECK(lpc_transcoded_bytes_bound(&desc, decoded, &bytes) == LPC_OK && bytes == decoded);
+  CHECK(lpc_transcoded_bytes_bound(&desc, decoded * 3 / 4, &bytes) == LPC_OK && bytes > decoded * 8 / 10);
+  bytes = 7;
+  desc.dtype = LPC_DTYPE_FP16;
+  check_error(lpc_transcoded_bytes_bound(&desc, 1, &bytes), LPC_UNSUPPORTED,
+              "got dtype fp16 and rank 2, expected bf16");
+  check_error(lpc_transcoded_bytes_bound(nullptr, 1, &bytes), LPC_INVALID_ARGUMENT, "tensor: null pointer");
+  check_error(lpc_transcoded_bytes_bound(&desc, 1, nullptr), LPC_INVALID_ARGUMENT, "bound_bytes: null pointer");
+  CHECK(bytes == 7);
+}
+
 }  // namespace

@@ -335,6 +335,29 @@ typedef struct lpc_option_info {
 /* The options in order: those with `index` 0, 1 and so on until LPC_NOT_FOUND. */
 LPC_EXPORT lpc_status lpc_describe_option(uint32_t index, lpc_option_info* info);
 
+/* What running takes beside weights and texts, and what is kept free for others: what plans go by. Bytes, unless the
+ * name says otherwise. */
+typedef struct lpc_memory_figures {
+  uint32_t struct_bytes; /* set by the caller: sizeof(lpc_memory_figures) */
+  uint32_t reserved;
+  uint64_t part_bytes;         /* decoded and multiplied in one piece, at most */
+  uint64_t part_padding_bytes; /* what such a piece takes more, at most */
+  uint64_t least_ring_parts;   /* pieces that the ring holds at least */
+  uint64_t read_buffer_bytes;  /* of each reading thread */
+  uint64_t read_ahead_threads; /* reading threads beyond those that decode */
+  uint64_t row_segment_bytes;  /* the largest segment of a table whose rows are read one by one */
+  uint64_t text_bytes;         /* keys, values and activations, where nobody says how long texts will be */
+  uint64_t process_bytes;      /* interpreter, onnxruntime, graph and stacks */
+  uint64_t reserve_bytes;      /* left to the rest of the system where nobody states a budget */
+} lpc_memory_figures;
+
+LPC_EXPORT lpc_status lpc_get_memory_figures(lpc_memory_figures* figures);
+
+/* What a bf16 matrix takes, at most, that is kept in the packed layout of any machine; `stored_bytes` is what it takes in
+ * the file. LPC_UNSUPPORTED for another dtype or rank. */
+LPC_EXPORT lpc_status lpc_transcoded_bytes_bound(const lpc_tensor_desc* tensor, uint64_t stored_bytes,
+                                                 uint64_t* bound_bytes);
+
 /* Makes the Run calls whose RunOptions have the entry "lpc.run_id" with this value stop waiting for weights: they fail
  * with LPC_CANCELLED. (RunOptions' own terminate flag is looked at between nodes only.) LPC_NOT_FOUND if there is no
  * such run now. */
