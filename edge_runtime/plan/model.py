@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.config.decoder import DecoderShape
-from edge_runtime.errors import FormatError
+from edge_runtime.errors import CodecError, FormatError
 from edge_runtime.facts import codecs, is_multiplied, memory_figures, transcoded_bytes_bound
 from edge_runtime.io.checked_json import JsonObject
 from edge_runtime.package.folder import CONFIG_FILE, Package
@@ -185,10 +185,18 @@ def _tensors(package: Package, transcode: bool) -> tuple[Tensor, ...]:
                 decoded=decoded,
                 rows=shape[0] if shape else 1,
                 direct=direct,
-                transcoded=transcoded_bytes_bound(*shape, stored) if transcoded else None,
+                transcoded=_transcoded_bytes(entry, shape, stored) if transcoded else None,
             )
         )
     return tuple(found)
+
+
+def _transcoded_bytes(entry: JsonObject, shape: Sequence[int], stored: int) -> int:
+    rows, columns = shape
+    try:
+        return transcoded_bytes_bound(rows, columns, stored)
+    except CodecError as error:
+        raise entry.error("shape", f"that of a weight ({error})") from error
 
 
 def _layers(package: Package, tensors: Sequence[Tensor]) -> tuple[Layer, ...]:

@@ -62,12 +62,23 @@ class BlobReader final : public SegmentReader {
   const MutableBytes scratch_;
 };
 
+// "stored, lz4 or packed".
+std::string targets() {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < codec_count(); ++i) {
+    if (codec_at(i).params_from_sample()) names.emplace_back(codec_at(i).name());
+  }
+  std::string text = names.front();
+  for (size_t i = 1; i < names.size(); ++i) text += (i + 1 < names.size() ? ", " : " or ") + names[i];
+  return text;
+}
+
 }  // namespace
 
 Transcoder::Transcoder(const BlobHeader& from, const Codec& to) : from_(from), codec_(to) {
   if (codec_.params_from_sample()) return;
   throw Error(LPC_UNSUPPORTED, std::string("options.codec: got ") + codec_.name() +
-                                   ", whose tables need the whole tensor; transcode to stored, lz4 or packed");
+                                   ", whose tables need the whole tensor; transcode to " + targets());
 }
 
 BlobHeader Transcoder::plan() const {

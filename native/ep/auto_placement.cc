@@ -4,17 +4,11 @@
 
 #include "ep/placement.h"
 #include "matmul/registry.h"
-#include "store/schedule.h"
+#include "store/memory_figures.h"
 
 namespace lpc {
 namespace {
 
-// The memory model of edge_runtime/plan/model.py and edge_runtime/placement.py.
-constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
-constexpr uint64_t kRingParts = 3;
-constexpr uint64_t kPartSlack = uint64_t{16} << 10;  // segments of a part begin at multiples of 64 bytes
-constexpr double kEscapeBits = 0.5;                  // a weight, at most, as far as models are known
-constexpr double kTranscodedGrowth = 1.1;            // or so much more than in the file, if that is more
 constexpr uint64_t kPage = 4096;
 
 constexpr uint64_t divided_up(uint64_t bytes, uint64_t by) { return (bytes + by - 1) / by; }
@@ -28,17 +22,6 @@ struct LayerWeights {
   bool stored_needs_ring = false;  // to be decoded into, for every pass
 };
 
-// At most, in the packed layout of any machine; weights that the file has as they are may not shrink at all.
-uint64_t transcoded_bytes(const BlobHeader& header) {
-  const uint64_t groups = divided_up(header.tensor.shape[1], 64);
-  const double row = static_cast<double>(64 * (groups + divided_up(groups, 2)) + 8) +
-                     static_cast<double>(header.tensor.shape[1]) * kEscapeBits / 8;
-  const double packed = static_cast<double>(header.tensor.shape[0]) * row +
-                        static_cast<double>(256 * divided_up(header.decoded_bytes(), kSegmentBytes));
-  const double most = std::max(packed, static_cast<double>(header.blob_bytes) * kTranscodedGrowth);
-  return std::min(header.decoded_bytes(), static_cast<uint64_t>(most));
-}
-
 bool is_quick(const BlobHeader& header, const ProviderOptions& options) {
   return can_multiply_stored(header) || gains_by_transcoding(header, options);
 }
@@ -50,7 +33,7 @@ LayerWeights layer_of(std::span<const std::shared_ptr<const StoredBlob>> weights
   for (const auto& weight : weights) {
     const BlobHeader& header = weight->header();
     const bool transcoded = gains_by_transcoding(header, options);
-    quick_bytes += transcoded ? transcoded_bytes(header) : header.blob_bytes;
+    quick_bytes += transcoded ? transcoded_bytes_bound(header.tensor, header.blob_bytes) : header.blob_bytes;
     decoded_bytes += header.decoded_bytes();
     found.stored_bytes += header.blob_bytes;
     found.stored_needs_ring |= !can_multiply_stored(header);
@@ -82,7 +65,7 @@ uint64_t ring_bytes(const Weights& weights, const ProviderOptions& options) {
     const uint64_t part = std::max(kPartBytes, header.rows_per_segment * header.row_bytes);
     largest = std::max(largest, std::min(part, std::max(header.decoded_bytes(), header.blob_bytes)));
   }
-  return kRingParts * (largest + kPartSlack);
+  return kLeastRingParts * (largest + kPartPadding);
 }
 
 uint64_t pages(uint64_t bytes) { return divided_up(bytes, kPage) * kPage; }

@@ -21,9 +21,4 @@ struct AutoPlacement {
 // Chooses for `room` bytes. What has to be in memory is there even if `room` is less.
 AutoPlacement place_within(const Weights& weights, uint64_t room, const ProviderOptions& options);
 
-// What is kept for a text's keys, values and activations: it is not known how long texts will be.
-inline constexpr uint64_t kTextBytes = uint64_t{204} << 20;
-// Where so many threads read to.
-constexpr uint64_t staging_bytes(unsigned threads) { return threads * kHugePage; }
-
 }  // namespace lpc

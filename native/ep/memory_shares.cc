@@ -6,12 +6,10 @@
 
 #include "base/fork.h"
 #include "base/machine_memory.h"
+#include "store/memory_figures.h"
 
 namespace lpc {
 namespace {
-
-constexpr uint64_t kReserveBytes = uint64_t{256} << 20;  // left to the rest of the system where no budget is given
-constexpr uint64_t kProcessBytes = uint64_t{96} << 20;   // PROCESS_BYTES of edge_runtime/plan/model.py
 
 struct Shares {
   std::mutex mutex;
@@ -82,7 +80,7 @@ std::shared_ptr<MemoryShare> take_share(const SharedModel& model, Weights weight
   std::erase_if(known.all, [](const auto& share) { return share.expired(); });
   if (auto share = living_share(known, model, weights, options.transcode_layout)) return share;
   const Taken others = taken(known);
-  const uint64_t staging = staging_bytes(reading_threads);
+  const uint64_t staging = reading_threads * kReadBufferBytes;
   const uint64_t beside = kProcessBytes + staging + kTextBytes;
   auto share = std::make_shared<MemoryShare>();
   share->store = &model.store;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "codecs/codec.h"
 
 namespace lpc {
 namespace {
@@ -21,7 +22,7 @@ constexpr OptionInfo kOptions[] = {
      "layers that a list such as `1-5:transcoded,6:decoded` does not name are `streamed`."},
     {"memory_budget_bytes", "0 to 2^48", "0",
      "What the process may take in all when the provider chooses. 0: what is free."},
-    {"transcode_layout", "`auto`, `e2+3`, `e3+3`, `hi4p`, `hi3`", "auto",
+    {"transcode_layout", "`auto`, or a layout of `packed`", "auto",
      "The layout of transcoded weights. `auto`: the one that this machine computes from quickest."},
     {"decode_threads", "0 to 256", "0", "Threads that decode weights. 0: one a core."},
     {"product_threads", "0 to 256", "0",
@@ -96,11 +97,13 @@ bool parse_range(std::string_view text, ResidenceRange& range) {
 
 uint32_t transcode_layout(const std::string& text) {
   if (text.empty() || text == "auto") return 0;
-  if (text == "e2+3") return LPC_PACKED_E2P3;
-  if (text == "e3+3") return LPC_PACKED_E3P3;
-  if (text == "hi4p") return LPC_PACKED_HI4P;
-  if (text == "hi3") return LPC_PACKED_HI3;
-  refuse("transcode_layout", text, "auto, e2+3, e3+3, hi4p or hi3");
+  const Codec& packed = get_codec(LPC_CODEC_PACKED);
+  if (const CodecLayout* layout = find_layout(packed, text)) return layout->id;
+  std::string expected = "auto";
+  for (const CodecLayout& layout : packed.layouts()) {
+    expected += (&layout == &packed.layouts().back() ? " or " : ", ") + std::string(layout.name);
+  }
+  refuse("transcode_layout", text, expected);
 }
 
 std::vector<ResidenceRange> residence_ranges(std::string_view text) {

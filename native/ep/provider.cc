@@ -7,12 +7,11 @@
 #include "ep/gather_node.h"
 #include "ep/placement.h"
 #include "ep/sessions.h"
+#include "store/memory_figures.h"
 
 namespace lpc {
 namespace {
 
-// Workers wait for the bus in turn: so many more than decode at a time keep it busy.
-constexpr unsigned kReadAhead = 2;
 constexpr const char* kRunId = "lpc.run_id";  // of RunOptions, for lpc_cancel_run
 
 }  // namespace
@@ -65,7 +64,7 @@ void Provider::claim(const OrtGraph* graph, OrtEpGraphSupportInfo* support) {
 }
 
 unsigned Provider::reading_threads() const {
-  return (options_.decode_threads != 0 ? options_.decode_threads : default_threads()) + kReadAhead;
+  return (options_.decode_threads != 0 ? options_.decode_threads : default_threads()) + kReadAheadThreads;
 }
 
 Provider::FileUse& Provider::use_of(const std::string& file) {

@@ -16,8 +16,8 @@ inline constexpr uint64_t kPartPadding = uint64_t{16} << 10;
 inline constexpr uint64_t kLeastRingParts = 3;
 // Where a thread reads a segment to.
 inline constexpr uint64_t kReadBufferBytes = kHugePage;
-// Reading threads beyond those that decode.
-inline constexpr uint64_t kReadAheadThreads = 2;
+// Reading threads beyond those that decode: workers wait for the bus in turn, and so many more keep it busy.
+inline constexpr unsigned kReadAheadThreads = 2;
 // The largest segment of a table whose rows are read one by one (docs/format.md, section 5).
 inline constexpr uint64_t kRowSegmentBytes = uint64_t{256} << 10;
 // Keys, values and activations of a text, where nobody says how long texts will be.

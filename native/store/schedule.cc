@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "store/memory_figures.h"
 
 namespace lpc {
 namespace {
@@ -78,13 +79,12 @@ size_t Schedule::default_ring_bytes() const {
   return largest_pair;
 }
 
-// One part is multiplied while the next one arrives; a third, because a part cannot be cut where the ring ends.
 size_t Schedule::smallest_ring_bytes() const {
   size_t largest = 0;
   for (const Part& part : parts_) {
     if (part.home() == Home::kRing) largest = std::max(largest, piece_bytes(part.most_bytes()));
   }
-  return 3 * largest;
+  return kLeastRingParts * largest;
 }
 
 bool Schedule::equals(const Schedule& other) const {

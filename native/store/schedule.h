@@ -10,10 +10,6 @@
 
 namespace lpc {
 
-// Of a part, at most, unless a single segment is larger: small enough that computing begins early and a ring of a few
-// parts is small, large enough that its overhead is not felt.
-inline constexpr uint64_t kPartBytes = uint64_t{16} << 20;
-
 class Schedule {
  public:
   // `blobs` in order of use. ring_bytes 0: room for the two largest neighbouring layers.

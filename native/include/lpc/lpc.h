@@ -161,8 +161,8 @@ LPC_EXPORT lpc_status lpc_encode(const lpc_tensor_desc* tensor, const lpc_encode
                                  uint64_t src_bytes, void* dst, uint64_t dst_capacity, uint64_t* written_bytes);
 
 /* Encodes the tensor of a blob anew, segment by segment with the same rows: at no time is more than one decoded segment
- * a thread in memory. `options`: codec stored, lz4 or packed; segment_bytes 0; the tables of packed are made for a
- * sample of the segments. `dst` needs what lpc_transcode_bound says. */
+ * a thread in memory. `options`: a codec with is_transcode_target 1; segment_bytes 0; the tables of packed are made for
+ * a sample of the segments. `dst` needs what lpc_transcode_bound says. */
 LPC_EXPORT lpc_status lpc_transcode_bound(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options,
                                           uint64_t* bound_bytes);
 LPC_EXPORT lpc_status lpc_transcode(const void* blob, uint64_t blob_bytes, const lpc_encode_options* options, void* dst,
@@ -353,8 +353,8 @@ typedef struct lpc_memory_figures {
 
 LPC_EXPORT lpc_status lpc_get_memory_figures(lpc_memory_figures* figures);
 
-/* What a bf16 matrix takes, at most, that is kept in the packed layout of any machine; `stored_bytes` is what it takes in
- * the file. LPC_UNSUPPORTED for another dtype or rank. */
+/* What a bf16 matrix takes, at most, that is kept in the packed layout of any machine; `stored_bytes` is what it takes
+ * in the file. LPC_UNSUPPORTED for another dtype or rank. */
 LPC_EXPORT lpc_status lpc_transcoded_bytes_bound(const lpc_tensor_desc* tensor, uint64_t stored_bytes,
                                                  uint64_t* bound_bytes);
 
