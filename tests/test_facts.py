@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -118,6 +119,42 @@ def test_counters_page_equals_the_librarys_list() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Counters")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (sum|state) \|", page, re.MULTILINE)
     assert rows == [(x.name, x.unit, "sum" if x.is_sum else "state") for x in facts.counters()]
+
+
+def test_memory_figures_are_the_fields_of_the_header() -> None:
+    struct = HEADER.split("typedef struct lpc_memory_figures {")[1].split("}")[0]
+    assert list(asdict(facts.memory_figures())) == re.findall(r"uint64_t (\w+);", struct)
+
+
+def test_memory_page_equals_the_librarys_figures() -> None:
+    page = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8").split("### Memory")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+)(?: (\w+))? \|", page, re.MULTILINE)
+    unit = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+    assert {name: int(number) * unit[of] for name, number, of in rows} == asdict(facts.memory_figures())
+
+
+def test_memory_figures_stand_nowhere_else() -> None:
+    value = re.compile(r"\b(96|204|256|16) ?<< ?20\b|\b(16|256) ?<< ?10\b")
+    users = ["placement.py", "budget.py", "plan/model.py", "plan/make.py", "machine/memory.py", "machine/board.py"]
+    found = [name for name in users if value.search((ROOT / "edge_runtime" / name).read_text(encoding="utf-8"))]
+    assert found == []
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4096, 4096), (7, 130), (1, 1), (0, 64)])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 1.0])
+def test_transcoded_bound_is_above_every_packed_blob(rows: int, columns: int, share: float) -> None:
+    decoded = 2 * rows * columns
+    bound = facts.transcoded_bytes_bound(rows, columns, int(share * decoded))
+    assert min(decoded, int(1.1 * int(share * decoded))) <= bound <= decoded
+    if rows == 4096:
+        weights = codec_arrays.normal("bf16", (512, columns))
+        for layout in facts.packed_layouts():
+            assert len(codec.encode(weights, f"packed:{layout}")) * 8 <= bound
+
+
+def test_transcoded_bound_of_an_impossible_shape_is_one_clear_error() -> None:
+    with pytest.raises(CodecError, match=r"shape\[1\]: got \d+, expected a row of at most 2147483647 bytes"):
+        facts.transcoded_bytes_bound(4, 1 << 40, 100)
 
 
 def stats(**counts: int) -> SessionStats:
