@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from edge_runtime import facts
 from edge_runtime.chart import Axis, Dot, Key, plane
 from edge_runtime.errors import ExportError
 from edge_runtime.io.sheet import Column, Sheet, Table, Tone
@@ -67,7 +68,8 @@ class Board:
 def candidates(base: LossyOptions) -> list[Candidate]:
     """Return what is tried by default; `base` gives texts, reference, granularity and what else a user set."""
     plain = replace(base, quantize=False, pruning=None, target_bits=None, max_kl=None)
-    found = [Candidate(codec, CodecChoice(codec)) for codec in ("stored", "lz4", "ans", "packed")]
+    dense = [codec.name for codec in facts.codecs().values() if not codec.is_sparse]
+    found = [Candidate(codec, CodecChoice(codec)) for codec in dense]
     found += [Candidate(f"int8 {codec}", CodecChoice(codec), replace(plain, quantize=True)) for codec in ("lz4", "ans")]
     found += [
         Candidate(f"int8 {bits:g} bits ans", ANS, replace(plain, quantize=True, target_bits=bits)) for bits in BITS

@@ -83,7 +83,7 @@ def test_encoder_with_a_layout_uses_it(name: str, layout: str) -> None:
 
 @pytest.mark.parametrize(("text", "choice", "candidates"), [
     ("auto", CodecChoice(), ("lz4", "bitmap:stored")),
-    ("auto:size", CodecChoice("auto", "size"), ("lz4", "packed", "ans", "bitmap")),
+    ("auto:size", CodecChoice("auto", "size"), ("lz4", "ans", "packed", "bitmap")),
     ("auto:bus:hi3@0.5", CodecChoice("auto", "bus", "hi3", 0.5), ("lz4", "bitmap:stored")),
     ("auto:compute:hi4p", CodecChoice("auto", "compute", "hi4p"), ("packed:hi4p", "bitmap:stored")),
     ("packed:e2+3@0.25", CodecChoice("packed", layout="e2+3", fraction=0.25), ("packed:e2+3",)),

@@ -61,7 +61,7 @@ def test_defaults_given_by_name_are_taken(model: Path) -> None:
         ("memory_budget_bytes", "700MB", "got '700MB', expected a whole number"),
         ("memory_budget_bytes", "-1", "got '-1', expected a whole number"),
         ("memory_budget_bytes", "1000000", "got 1000000, expected at least"),
-        ("transcode_layout", "hi5", "expected auto, e2+3, e3+3, hi4p or hi3"),
+        ("transcode_layout", "hi5", "expected auto, e2+3, hi4p, hi3 or e3+3"),
     ],
 )
 def test_option_value_that_is_none_says_what_is_expected(model: Path, option: str, value: str, expected: str) -> None:

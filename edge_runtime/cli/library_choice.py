@@ -29,8 +29,8 @@ class LibraryChoice(_ParamType):
         """The names; RuntimeUnavailableError without the library."""
         return tuple(self._names())
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return str(click.Choice(self.choices).convert(value, param, ctx))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.Choice(self.choices).convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from edge_runtime.cli.library_choice import LibraryChoice
 from exporters.package.codec_names import AUTO, BUS, COMPUTE, OBJECTIVES, usual_choices
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ else:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class CodecText(_ParamType):
+class CodecText(LibraryChoice):
     """A usual choice, or any other text of a CodecChoice; gives the CodecChoice."""
 
     name = "CODEC"
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return f"[{'|'.join(usual_choices())}]"
+    def __init__(self) -> None:
+        super().__init__(usual_choices)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> CodecChoice:
         from edge_runtime.errors import ConfigError
@@ -38,14 +38,11 @@ class CodecText(_ParamType):
         if isinstance(value, CodecChoice):
             return value
         if not {":", "@"} & set(value):
-            click.Choice(usual_choices()).convert(value, param, ctx)
+            super().convert(value, param, ctx)
         try:
             return CodecChoice.parse(value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return click.Choice(usual_choices()).shell_complete(ctx, param, incomplete)
 
 
 class FractionOrAuto(_ParamType):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import boards
 from edge_runtime import codec as blobs
 from edge_runtime.errors import ConfigError
-from exporters.package.codec_names import AUTO, BUS, OBJECTIVES, codecs, layouts
+from exporters.package.codec_names import AUTO, BUS, OBJECTIVES, candidates, codecs, layouts
 
 THIS_MACHINE = "this"
 
@@ -63,7 +63,7 @@ class CodecChoice:
         if self.codec != AUTO:
             return (f"{self.codec}:{self.layout}" if self.layout else self.codec,)
         packed = f"packed:{self.layout}" if self.layout else "packed"
-        return tuple(packed if name == "packed" else name for name in OBJECTIVES[self.objective])
+        return tuple(packed if name == "packed" else name for name in candidates(self.objective))
 
 
 def packed_layout(board: str) -> str:

@@ -8,9 +8,8 @@ AUTO, STORED = "auto", "stored"
 PLAIN_BITMAP = "bitmap:stored"
 SIZE, BUS, COMPUTE = "size", "bus", "compute"
 
-# What `auto` tries for what is scarce; the smallest wins.
-OBJECTIVES = {
-    SIZE: ("lz4", "packed", "ans", "bitmap"),  # storage: whatever is smallest
+OBJECTIVES = (SIZE, BUS, COMPUTE)
+_CANDIDATES = {
     BUS: ("lz4", PLAIN_BITMAP),  # fast storage, few cores: what decodes as fast as it is read
     COMPUTE: ("packed", PLAIN_BITMAP),  # memory bandwidth: what products are computed from
 }
@@ -19,6 +18,11 @@ OBJECTIVES = {
 def codecs() -> tuple[str, ...]:
     """The names of all codecs, AUTO first."""
     return (AUTO, *facts.codecs())
+
+
+def candidates(objective: str) -> tuple[str, ...]:
+    """What AUTO tries for what is scarce, and the smallest wins: for storage whatever there is."""
+    return _CANDIDATES.get(objective) or tuple(name for name in facts.codecs() if name != STORED)
 
 
 def usual_choices() -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from exporters.package.codec_names import AUTO, STORED
 LEAST_ZEROS = 0.1  # of a sample, for codecs of sparse weights to be tried
 _LEAST_GAIN = 0.01
 _SAMPLE = 1 << 16
-_ROW_SEGMENT_BYTES = 1 << 18  # where single rows are fetched, less is decoded for each
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Encoder:
         return [name for name in self._choice.candidates if sparse or not known[name.partition(":")[0]].is_sparse]
 
     def _encode(self, array: NDArray[Any], weight: Weight, codec: str) -> NDArray[np.uint8]:
-        segment = _ROW_SEGMENT_BYTES if weight.by_row else 0
+        segment = facts.memory_figures().row_segment_bytes if weight.by_row else 0
         bound = blobs.encode_bound(array.shape, array.dtype, codec, segment)
         if bound > self._other.nbytes:
             self._other = np.empty(0, np.uint8)
