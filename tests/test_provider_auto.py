@@ -18,16 +18,17 @@ from small_models import Session, SmallModel, open_session, random_weight
 import edge_runtime
 from edge_runtime import native
 from edge_runtime.bench.control_group import ControlGroup, GroupUnavailableError
+from edge_runtime.facts import memory_figures
 from edge_runtime.package import Package
-from edge_runtime.placement import _MODERATE_BYTES as TEXT_BYTES
 from edge_runtime.plan import Plan, parse_provider_option, plan_for
-from edge_runtime.plan.model import PROCESS_BYTES, ModelShape
+from edge_runtime.plan.model import ModelShape
 
 MIB = 1 << 20
 LAYERS, WIDTH = 9, 512
 THREADS = 2
-STAGING_BYTES = (THREADS + 2) * 2 * MIB
-BESIDE_BYTES = PROCESS_BYTES + TEXT_BYTES + STAGING_BYTES
+FIGURES = memory_figures()
+STAGING_BYTES = (THREADS + FIGURES.read_ahead_threads) * FIGURES.read_buffer_bytes
+BESIDE_BYTES = FIGURES.process_bytes + FIGURES.text_bytes + STAGING_BYTES
 
 
 def chain(folder: Path, codec_name: str = "lz4", dtype: str = "bf16", width: int = WIDTH) -> Path:
@@ -146,7 +147,7 @@ def streamed_bytes(shape: ModelShape, states: dict[int, str]) -> int:
 def planned(folder: Path, shape: ModelShape, room: int) -> Plan:
     """The plan for the same room for weights and ring; it counts a text's memory, the library leaves a sum for it."""
     text = shape.text_bytes(shape.context_length, "fp32", 512)
-    budget = BESIDE_BYTES - TEXT_BYTES + text + room
+    budget = BESIDE_BYTES - FIGURES.text_bytes + text + room
     return plan_for(Package.open(folder), plan_models.figures(), budget, prefill_chunk=512)
 
 
@@ -182,7 +183,7 @@ def test_second_session_has_what_the_first_one_left_of_the_budget(tmp_path: Path
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = LAYERS * WIDTH * WIDTH * 2
-    budget = str(PROCESS_BYTES + 2 * (BESIDE_BYTES - PROCESS_BYTES) + whole + whole // 3)
+    budget = str(FIGURES.process_bytes + 2 * (BESIDE_BYTES - FIGURES.process_bytes) + whole + whole // 3)
     first = automatic(chain(tmp_path / "a"), memory_budget_bytes=budget)
     second = automatic(chain(tmp_path / "b"), memory_budget_bytes=budget)
     outputs = {session.run(x=inputs())[0].tobytes() for session in (first, second, first, second)}
