@@ -89,7 +89,8 @@ def test_codec_encodes_the_dtypes_that_it_says_and_no_other(name: str) -> None:
 
 
 def test_choices_have_a_layout_only_where_it_makes_products_possible() -> None:
-    assert facts.codec_choices() == ("stored", "lz4", "ans", "packed", "bitmap", "bitmap:stored")
+    assert [name for name in facts.codec_choices() if ":" in name] == ["bitmap:stored"]
+    assert [name for name in facts.codec_choices() if ":" not in name] == list(facts.codecs())
 
 
 def test_unknown_codec_is_not_multiplied() -> None:
@@ -180,7 +181,7 @@ def test_facts_do_not_depend_on_the_instruction_set() -> None:
     code = "from edge_runtime import facts; print(sorted(facts.codecs()), len(facts.counters()))"
     environment = {**os.environ, "LPC_FORCE_IMPL": "nothing"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("['ans', 'bitmap', 'lz4', 'packed', 'stored'] 22")
+    assert done.stdout == f"{sorted(facts.codecs())} {len(facts.counters())}\n"
 
 
 @click.command()
@@ -190,7 +191,7 @@ def chosen(name: str) -> None:
 
 
 def test_library_choice_offers_what_the_library_has() -> None:
-    assert "[stored|lz4|ans|packed|bitmap|bitmap:stored]" in CliRunner().invoke(chosen, ["--help"]).output
+    assert f"[{'|'.join(facts.codec_choices())}]" in CliRunner().invoke(chosen, ["--help"]).output
     assert CliRunner().invoke(chosen, ["--codec", "bitmap:stored"]).output == "bitmap:stored\n"
     refused = CliRunner().invoke(chosen, ["--codec", "zip"])
     assert refused.exit_code == 2
