@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import itertools
 import os
 import re
@@ -237,6 +236,8 @@ def _candidates() -> Iterator[Path]:
         yield Path(chosen)
         return
     yield Path(__file__).parent / "lib" / LIBRARY_NAME
+    import importlib.metadata  # takes as long as all else that `--help` needs of the library
+
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -246,10 +247,11 @@ def _candidates() -> Iterator[Path]:
 
 def library_path() -> Path:
     """Absolute path of liblpc.so; RuntimeUnavailableError, naming the places looked at, if there is none."""
-    looked = list(_candidates())
-    for path in looked:
+    looked = []
+    for path in _candidates():
         if path.is_file():
             return path.resolve()
+        looked.append(path)
     raise RuntimeUnavailableError(
         f"{LIBRARY_NAME} not found: looked at {', '.join(map(str, looked))}; "
         f"install the package, or set LPC_LIBRARY to the library's path"
