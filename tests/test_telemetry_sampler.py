@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.bench.telemetry import Reading, Sampler, Sources, discover, energy_between
@@ -57,6 +57,7 @@ def test_energy_of_a_ramp_is_exact_between_samples() -> None:
     assert energy_between([(0, 0), (10, 100)], [(2, 6)], 20).joules == pytest.approx(160)
 
 
+@settings(deadline=None)  # of a busy machine
 @given(
     st.lists(st.floats(0, 100), min_size=3, max_size=30),
     st.floats(0, 1),
