@@ -15,6 +15,7 @@ from real_models import ROOT, RunPython
 from test_library_exports import ENTRY_POINTS, declared_functions
 
 import edge_runtime
+import edge_runtime.bench
 from edge_runtime import codec
 
 API = ROOT / "docs/api.md"
