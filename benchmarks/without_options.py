@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from products import PROMPT, Side
+from products import Side
 
 from edge_runtime import native
 
@@ -44,7 +44,7 @@ def sides(options: argparse.Namespace) -> list[Side]:
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     running = sides(options)
-    prompt = PROMPT if options.prompt is None else [int(token) for token in options.prompt.split(",")]
+    prompt = [int(token) for token in options.prompt.split(",")]
     first = {side.name: side.ask(prompt=prompt, tokens=options.checked) for side in running}
     expected = first["lpc-run"]["token_ids"]
     for name, answer in first.items():
@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             side = running[(turn + number) % len(running)]
             answer = side.ask(prompt=prompt, tokens=options.tokens)
             if number:  # the first round warms up
-                side.samples.append((options.tokens - 1) / answer["token_seconds"])
+                side.samples.append((len(answer["token_ids"]) - 1) / answer["token_seconds"])
             peak[side.name] = answer["peak_rss_bytes"]
     for side in running:
         side.close()
@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder that lpc-export made")
     parser.add_argument("--genai-python", help="an interpreter with onnxruntime-genai and numpy")
-    parser.add_argument("--prompt", help="token ids, joined by commas")
+    parser.add_argument("--prompt", default="1,2,3,4,5,6,7,8", help="token ids")
     parser.add_argument("--tokens", type=int, default=64, help="a sample")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--checked", type=int, default=64)
