@@ -30,6 +30,7 @@ from ssh_board import (
 
 from edge_runtime.bench.result_file import load_result
 from edge_runtime.cli.bench_remote import _Results
+from edge_runtime.io.typed_json import write
 from edge_runtime.remote.board.lock import Lock, uptime
 from edge_runtime.remote.board.place import MARK
 from edge_runtime.remote.table import Outcome
@@ -167,7 +168,7 @@ def test_remote_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(
 
     dead = subprocess.Popen(["sleep", "0"])
     dead.wait()
-    owner(board, monkeypatch, **{**client(), "pid": dead.pid})
+    owner(board, monkeypatch, **{**write(client()), "pid": dead.pid})
     failed(invoke(board, BOARD, str(folder), "--resume"), "there is no run to attach to")
 
 
