@@ -9,8 +9,6 @@ namespace lpc {
 void Prefetcher::serve(std::shared_ptr<Schedule> schedule) {
   if (schedule_ != nullptr) forget();
   schedule_ = nullptr;  // stays so if memory runs out
-  wanted_.clear();
-  wanted_first_ = next_ = ahead_ = 0;
   const size_t parts = schedule == nullptr ? 0 : schedule->part_count();
   // Twice: a part may come anew before the room of its last time is free.
   ring_.resize(schedule == nullptr ? 0 : schedule->ring_bytes(), 2 * parts);
@@ -76,8 +74,8 @@ void Prefetcher::forget() {
     if (part.is_queued() && slot.state == PartState::kReady) end = std::max(end, slot.place.end);
   }
   schedule_->queue().rewind(end);
-  next_ = wanted_.size();
-  ahead_ = 0;
+  wanted_.clear();  // so that nothing is brought before the next pass begins
+  wanted_first_ = next_ = ahead_ = 0;
   asked_.clear();
   filling_ = kNone;
   blocked_ = false;

@@ -26,7 +26,7 @@ class Prefetcher {
   bool has_failed(std::span<const size_t> blobs) const;
   // Ends the pass. False if it has not used all that it wanted: then everything is to be forgotten.
   bool end();
-  // Forgets all that does not stay in memory; no job may be running.
+  // Forgets all that does not stay in memory, and what is wanted; no job may be running.
   void forget();
 
   // The next segment to bring; false when there is none now. What is asked for comes first, then what the pass wants,
