@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge_runtime.remote.board.common import COMPLETE, FOLDERS, read, remove, sy
 
 MARK = ".lpc-bench"
 _TRIES = 50
+_PAUSE_SECONDS = 0.002
 _OF_A_BOARD = re.compile(r"board-.*-[0-9a-f]{8}").fullmatch
 _OLD_SCRIPT = '"""What runs on the board before anything of ours'
 _SERIALS = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
@@ -101,12 +103,15 @@ def drop(base: Path) -> None:
     for _ in range(_TRIES):
         with contextlib.suppress(FileNotFoundError):  # another board was faster
             if any(not path.name.startswith(MARK) for path in root.iterdir()):
-                break
+                if made:
+                    _note(root, made)  # for the board that is there
+                return
             made |= _take(root, _marks(root))
         _remove_empty(sorted(made, reverse=True))
         made = {path for path in made if os.path.isdir(path)}
         if not made:
             return
+        time.sleep(_PAUSE_SECONDS)
     with contextlib.suppress(FileNotFoundError):
         _note(root, made)
 
