@@ -45,21 +45,11 @@ _session_numbers = itertools.count()
 
 
 def load(
-    path: str | Path,
-    *,
-    provider: ProviderName = "lpc",
-    threads: int = 0,
-    context_length: int | None = None,
-    prefill_chunk: int | None = None,
-    memory_budget: int | str | None = None,
-    board: str | Path | None = None,
-    storage: str | None = None,
-    bus_limit: float | str | None = None,
-    read_mode: ReadMode = "auto",
-    transcode: str = "auto",
-    trace: str | Path | None = None,
-    debug: bool = False,
-) -> Model:
+    path: str | Path, *, provider: ProviderName = "lpc", threads: int = 0, context_length: int | None = None,
+    prefill_chunk: int | None = None, memory_budget: int | str | None = None, board: str | Path | None = None,
+    storage: str | None = None, bus_limit: float | str | None = None, read_mode: ReadMode = "auto",
+    transcode: str = "auto", trace: str | Path | None = None, debug: bool = False,
+) -> Model:  # fmt: skip
     """Open an exported model; no weight is read yet.
 
     `provider` "lpc" is our execution provider, "cpu" plain onnxruntime with the fallback op. `threads` is the number of
@@ -80,10 +70,8 @@ def load(
     BudgetError for a budget that is too small or above the limit of the control group, RuntimeUnavailableError without
     a usable onnxruntime or native library.
     """
-    if isinstance(memory_budget, str):
-        memory_budget = parse_size(memory_budget)
-    if isinstance(bus_limit, str):
-        bus_limit = parse_rate(bus_limit)
+    memory_budget = parse_size(memory_budget) if isinstance(memory_budget, str) else memory_budget
+    bus_limit = parse_rate(bus_limit) if isinstance(bus_limit, str) else bus_limit
     package = Package.open(path)
     _check_arguments(package, provider, threads, context_length, prefill_chunk, memory_budget, bus_limit, transcode)
     tokenizer = Tokenizer(package)
@@ -96,15 +84,10 @@ def load(
     options = _provider_options(session_id, placement, threads, read_mode, bus_limit, transcode, trace)
     graph = _open(share, package, options if provider == "lpc" else None, threads, debug)
     return Model(
-        package=package,
-        tokenizer=tokenizer,
-        graph=graph,
-        provider=provider,
-        session_id=session_id,
+        package=package, tokenizer=tokenizer, graph=graph, provider=provider, session_id=session_id, share=share,
         context_length=context_length or package.context_length,
         prefill_chunk=placement.prefill_chunk or prefill_chunk or PREFILL_CHUNK,
-        share=share,
-    )
+    )  # fmt: skip
 
 
 def _provider_options(
