@@ -106,6 +106,15 @@ def measure(options: argparse.Namespace, threads: int) -> list[dict[str, Any]]:
     ]
 
 
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print all but the samples, a line a side."""
+    heads = [head for head in rows[0] if head != "samples"]
+    cells = [heads, *([str(row[head]) for head in heads] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
+    for line in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="exported with codec packed")
@@ -126,11 +135,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=1))
         return
-    heads = [head for head in rows[0] if head != "samples"]
-    cells = [heads, *([str(row[head]) for head in heads] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    for line in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    print_table(rows)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from products import Side
+from products import Side, print_table
 
 from edge_runtime import native
 
@@ -94,11 +94,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"model": str(options.model), "tokens": options.tokens, "sides": rows}, indent=1))
         return
-    heads = [head for head in rows[0] if head != "samples"]
-    cells = [heads, *([str(row[head]) for head in heads] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    for line in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    print_table(rows)
 
 
 if __name__ == "__main__":

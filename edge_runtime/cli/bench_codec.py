@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.cli.options import debug_option
+from edge_runtime.cli.options import debug_option, thread_counts
 from edge_runtime.errors import ConfigError
 from edge_runtime.io.screen import show
 from edge_runtime.io.sheet import Column, Part, Sheet, Table
@@ -40,16 +40,6 @@ implementation. Peers need: pip install "lpc-edge-runtime[peers]".
 """
 
 
-def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
-    except ValueError:
-        found = (0,)
-    if not all(0 < threads < 256 for threads in found):
-        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 to 255, such as 1,2")
-    return found
-
-
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
@@ -67,7 +57,7 @@ def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -
     default=0.0,
     help="Fraction of the weights to set to zero first.",
 )
-@click.option("--threads", callback=_threads, default="1", show_default=True, metavar="N[,...]")
+@click.option("--threads", callback=thread_counts, default="1", show_default=True, metavar="N[,...]")
 @click.option(
     "--samples", type=click.IntRange(3), default=9, show_default=True, help="Number of samples of each codec or layout."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.cli.options import debug_option
+from edge_runtime.cli.options import debug_option, thread_counts
 from edge_runtime.io.screen import show
 from edge_runtime.io.typed_json import read, write
 
@@ -57,23 +57,13 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     return None if value is None else tuple(dict.fromkeys(value.split(",")))
 
 
-def _threads(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
-    except ValueError:
-        found = (0,)
-    if not all(0 < threads < 256 for threads in found):
-        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 to 255, such as 1,2")
-    return found
-
-
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--shapes", callback=_shapes, default="4096x4096", show_default=True, metavar="OUTxIN[,...]")
 @click.option("--layouts", callback=_names, metavar="NAME[,...]", help="Layouts of codec packed.  [default: all]")
 @click.option(
     "--impl", callback=_names, metavar="NAME[,...]", help="SIMD implementations to measure.  [default: the fastest]"
 )
-@click.option("--threads", callback=_threads, default="1,2", show_default=True, metavar="N[,...]")
+@click.option("--threads", callback=thread_counts, default="1,2", show_default=True, metavar="N[,...]")
 @click.option(
     "--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Batch size: rows of activations."
 )

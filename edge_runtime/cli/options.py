@@ -56,6 +56,17 @@ def gathered(kind: type[Any], name: str) -> Callable[[Callable[..., Any]], Calla
     return decorator
 
 
+def thread_counts(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """Return numbers of threads separated by commas, each once; a click callback."""
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        found = (0,)
+    if not all(0 < threads < 256 for threads in found):
+        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 to 255, such as 1,2")
+    return found
+
+
 def check_place(option: str, path: Path | None) -> None:
     """Raise UsageError if no file can be written where `option` wants one, a folder there excepted."""
     from edge_runtime.io.files import check_writable
